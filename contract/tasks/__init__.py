@@ -1,0 +1,33 @@
+"""The task catalogue: every Hugging Face task that Fournil serves, by name.
+
+A new task is added in two places: a `Task` in this package, and its computation under worker/backends/.
+"""
+
+from __future__ import annotations
+
+from contract.tasks.classification import TEXT_CLASSIFICATION, ZERO_SHOT_CLASSIFICATION
+from contract.tasks.embeddings import FEATURE_EXTRACTION, SENTENCE_SIMILARITY
+from contract.tasks.generation import TEXT_GENERATION
+from contract.tasks.task import JsonSchema, Task
+from contract.tasks.tokens import FILL_MASK, TOKEN_CLASSIFICATION
+
+__all__ = ["ALIASES", "CATALOGUE", "JsonSchema", "Task", "canonical_name"]
+
+CATALOGUE: dict[str, Task] = {
+    task.name: task
+    for task in (
+        TEXT_CLASSIFICATION,
+        TOKEN_CLASSIFICATION,
+        FILL_MASK,
+        ZERO_SHOT_CLASSIFICATION,
+        FEATURE_EXTRACTION,
+        SENTENCE_SIMILARITY,
+        TEXT_GENERATION,
+    )
+}
+
+ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
+
+
+def canonical_name(name: str) -> str:
+    return ALIASES.get(name, name)

@@ -1,0 +1,89 @@
+"""Texts as vectors (feature-extraction) and how alike they are (sentence-similarity)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.jsons import dumps
+from contract.tasks.task import TEXT_SYNONYMS, TRUNCATION, JsonSchema, Task, an_object, text_field
+
+
+def _embedding(result: list[Any]) -> dict[str, Any]:
+    return {"embedding": dumps(result)}
+
+
+def _similarities(result: list[float]) -> dict[str, Any]:
+    return {"similarities": dumps(result)}
+
+
+_POOLING: JsonSchema = {
+    "type": "string",
+    "enum": ["mean", "cls", "none"],
+    "default": "mean",
+    "title": "Pooling",
+    "description": "mean or cls: one vector a text. none: one vector a token.",
+}
+_NORMALIZE: JsonSchema = {
+    "type": "boolean",
+    "default": False,
+    "title": "Normalize",
+    "description": "true: every vector has length 1, so that a dot product is the cosine.",
+}
+
+FEATURE_EXTRACTION = Task(
+    name="feature-extraction",
+    title="Feature extraction",
+    summary="Turns a text into a vector for search, clustering or a classifier of your own.",
+    modality="text",
+    inputs=an_object({"text": text_field(description="The text to embed.")}, required=("text",)),
+    parameters=an_object({"pooling": _POOLING, "normalize": _NORMALIZE, "truncation": TRUNCATION}),
+    result={
+        "anyOf": [
+            {"type": "array", "items": {"type": "number"}},
+            {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
+        ]
+    },
+    example={"inputs": {"text": "Bread is baked in the early morning."}, "parameters": {}},
+    main_field="text",
+    synonyms={"text": TEXT_SYNONYMS},
+    columns=_embedding,
+    view="vector",
+)
+
+SENTENCE_SIMILARITY = Task(
+    name="sentence-similarity",
+    title="Sentence similarity",
+    summary="Says how close in meaning each of some sentences is to one other.",
+    modality="text",
+    inputs=an_object(
+        {
+            "source_sentence": text_field("Source sentence", "The sentence the others are compared with."),
+            "sentences": {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1, "maxLength": 1_000_000},
+                "minItems": 1,
+                "maxItems": 1000,
+                "title": "Sentences",
+                "description": "The sentences to compare, one a line.",
+                "x-multiline": True,
+            },
+        },
+        required=("source_sentence", "sentences"),
+    ),
+    parameters=an_object({"truncation": TRUNCATION}),
+    result={"type": "array", "items": {"type": "number"}},
+    example={
+        "inputs": {
+            "source_sentence": "The bread is fresh.",
+            "sentences": ["This loaf was baked today.", "The train leaves at nine."],
+        },
+        "parameters": {},
+    },
+    main_field="source_sentence",
+    synonyms={
+        "source_sentence": ("source_sentence", "source", "query", "sentence1", "text"),
+        "sentences": ("sentences", "candidates", "sentence2", "others"),
+    },
+    columns=_similarities,
+    view="scores",
+)

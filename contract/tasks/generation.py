@@ -1,0 +1,136 @@
+"""Text that a causal language model writes: a continuation, or the next turn of a chat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.tasks.task import TEXT_SYNONYMS, TRUNCATION, JsonSchema, Task, an_object, text_field
+
+
+def _written(result: dict[str, Any]) -> dict[str, Any]:
+    """The text, whichever of the two shapes the result has."""
+    if "message" in result:
+        return {"generated_text": result["message"]["content"], "finish_reason": result["finish_reason"]}
+    return {"generated_text": result["generated_text"]}
+
+
+_MESSAGES: JsonSchema = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": 1000,
+    "title": "Messages",
+    "description": "A conversation so far; the model writes the next turn.",
+    "items": {
+        "type": "object",
+        "properties": {
+            "role": {"type": "string", "enum": ["system", "user", "assistant"]},
+            "content": {"type": "string", "maxLength": 1_000_000},
+        },
+        "required": ["role", "content"],
+        "additionalProperties": False,
+    },
+}
+
+
+def _number(title: str, description: str, low: float, high: float, **more: Any) -> JsonSchema:
+    return {
+        "type": "number",
+        "minimum": low,
+        "maximum": high,
+        "title": title,
+        "description": description,
+        **more,
+    }
+
+
+def _integer(title: str, description: str, low: int, high: int, **more: Any) -> JsonSchema:
+    return {**_number(title, description, low, high, **more), "type": "integer"}
+
+
+TEXT_GENERATION = Task(
+    name="text-generation",
+    title="Text generation",
+    summary="Continues a text, or answers in a conversation.",
+    modality="text",
+    inputs=an_object(
+        {"text": text_field("Prompt", "The text to continue."), "messages": _MESSAGES},
+        oneOf=[{"required": ["text"]}, {"required": ["messages"]}],
+    ),
+    parameters=an_object(
+        {
+            "max_new_tokens": _integer("Longest answer", "Tokens to write at most.", 1, 8192, default=256),
+            "min_new_tokens": _integer("Shortest answer", "Tokens to write at least.", 0, 8192),
+            "do_sample": {
+                "type": "boolean",
+                "title": "Sample",
+                "description": "false: always the likeliest token, the same each time. "
+                "Empty: true only where temperature, top_k, top_p or typical_p is given.",
+            },
+            "temperature": _number(
+                "Temperature", "Higher is more surprising; 0 is the likeliest token.", 0, 5
+            ),
+            "top_k": _integer("Top k", "Sample from the k likeliest tokens.", 1, 1000),
+            "top_p": _number("Top p", "Sample from the likeliest tokens that make up this share.", 0.01, 1),
+            "typical_p": _number("Typical p", "Sample from the locally typical tokens.", 0.01, 1),
+            "repetition_penalty": _number("Repetition penalty", "Above 1: repeats itself less.", 0.1, 10),
+            "seed": _integer(
+                "Seed", "Makes sampling repeatable. Empty: taken from the job's id.", 0, 2**32 - 1
+            ),
+            "stop": {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1, "maxLength": 200},
+                "maxItems": 16,
+                "title": "Stop at",
+                "description": "Stop as soon as one of these texts is written; it is left out of the answer.",
+            },
+            "return_full_text": {
+                "type": "boolean",
+                "default": False,
+                "title": "Repeat the prompt",
+                "description": "true: the result begins with the prompt. Not for messages.",
+            },
+            "truncation": TRUNCATION,
+        }
+    ),
+    result={
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {"generated_text": {"type": "string"}},
+                "required": ["generated_text"],
+            },
+            {
+                "type": "object",
+                "properties": {
+                    "message": {
+                        "type": "object",
+                        "properties": {"role": {"const": "assistant"}, "content": {"type": "string"}},
+                        "required": ["role", "content"],
+                    },
+                    "finish_reason": {"enum": ["stop", "length"]},
+                    "usage": {
+                        "type": "object",
+                        "properties": {
+                            "prompt_tokens": {"type": "integer"},
+                            "completion_tokens": {"type": "integer"},
+                            "total_tokens": {"type": "integer"},
+                        },
+                    },
+                },
+                "required": ["message", "finish_reason", "usage"],
+            },
+        ]
+    },
+    example={
+        "inputs": {"messages": [{"role": "user", "content": "What is the capital of France?"}]},
+        "parameters": {"max_new_tokens": 24},
+    },
+    main_field="text",
+    synonyms={
+        "text": ("text", "prompt", "question", *TEXT_SYNONYMS[1:]),
+        "messages": ("messages", "conversation"),
+    },
+    columns=_written,
+    view="text",
+    deterministic=False,
+)

@@ -1,0 +1,97 @@
+"""What the catalogue says of one Hugging Face task: what may be sent, and what comes back.
+
+One `Task` is everything the form, the API, the bulk reader and the exports need to know. The other half, how it
+is computed, is a module of the same name under worker/backends/.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+JsonSchema = dict[str, Any]
+Columns = Callable[[Any], dict[str, Any]]
+View = Literal["labels", "entities", "tokens", "vector", "scores", "text"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    #: The Hugging Face task string.
+    name: str
+    title: str
+    #: One line: what a user gets from it.
+    summary: str
+    modality: Literal["text", "audio", "image", "video", "multimodal"]
+    #: JSON Schema 2020-12 of an object; `title` and `description` of each property label the form.
+    inputs: JsonSchema
+    #: JSON Schema 2020-12 of an object: the whitelist of parameters with bounds and defaults.
+    parameters: JsonSchema
+    #: JSON Schema of a result, as the HF inference API gives it where it has the task.
+    result: JsonSchema
+    #: A request that runs: {"inputs": ..., "parameters": ...}.
+    example: Mapping[str, Any]
+    #: The field a bare string stands for.
+    main_field: str
+    #: Column names that stand for an input field in a file, best first.
+    synonyms: Mapping[str, tuple[str, ...]]
+    #: One result as flat columns of an export.
+    columns: Columns
+    #: Which of the result partials the page draws it with.
+    view: View
+    #: Whether equal inputs give equal results with default parameters.
+    deterministic: bool = True
+
+
+TEXT_SYNONYMS = (
+    "text", "sentence", "content", "review", "body", "message", "comment", "document", "input", "inputs", "title",
+)  # fmt: skip
+
+
+def an_object(
+    properties: dict[str, JsonSchema], *, required: tuple[str, ...] = (), **more: Any
+) -> JsonSchema:
+    """A closed object: a field that is not named is refused by name."""
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+        **more,
+    }
+    return schema
+
+
+def text_field(title: str = "Text", description: str = "", **more: Any) -> JsonSchema:
+    return {
+        "type": "string",
+        "title": title,
+        "description": description,
+        "minLength": 1,
+        "maxLength": 1_000_000,
+        "x-multiline": True,
+        **more,
+    }
+
+
+TRUNCATION: JsonSchema = {
+    "type": "boolean",
+    "default": False,
+    "title": "Cut text that is too long",
+    "description": "true: cut the text to what the model takes. false: such a job fails with input_too_long.",
+}
+
+LABEL_SCORES: JsonSchema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"label": {"type": "string"}, "score": {"type": "number"}},
+        "required": ["label", "score"],
+    },
+}
+
+
+def best_label(result: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first (best) label and its score."""
+    best = result[0] if result else {}
+    return {"label": best.get("label"), "score": best.get("score")}

@@ -1,0 +1,129 @@
+"""Labels for parts of a text (token-classification) and words for a gap in it (fill-mask)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.jsons import dumps
+from contract.tasks.task import TEXT_SYNONYMS, TRUNCATION, Task, an_object, text_field
+
+
+def _entities(result: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"entities": dumps(result)}
+
+
+def _best_filling(result: list[Any]) -> dict[str, Any]:
+    """The best word of the first gap; the sequence with it put in."""
+    first = result[0] if result and isinstance(result[0], list) else result
+    best = first[0] if first else {}
+    return {key: best.get(key) for key in ("token_str", "score", "sequence")}
+
+
+TOKEN_CLASSIFICATION = Task(
+    name="token-classification",
+    title="Token classification",
+    summary="Marks the names, places and other things that a text speaks of.",
+    modality="text",
+    inputs=an_object({"text": text_field(description="The text to mark.")}, required=("text",)),
+    parameters=an_object(
+        {
+            "aggregation_strategy": {
+                "type": "string",
+                "enum": ["none", "simple", "first", "average", "max"],
+                "default": "simple",
+                "title": "How tokens become entities",
+                "description": "none: one entry a token. The others join tokens of one entity.",
+            },
+            "ignore_labels": {
+                "type": "array",
+                "items": {"type": "string", "maxLength": 200},
+                "maxItems": 100,
+                "default": ["O"],
+                "title": "Labels to leave out",
+                "description": "Entities with these labels are not returned.",
+            },
+            "stride": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 4096,
+                "title": "Overlap of windows",
+                "description": "Read a text that is too long in windows that overlap by so many tokens; "
+                "needs an aggregation strategy.",
+            },
+            "truncation": TRUNCATION,
+        }
+    ),
+    result={
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "entity_group": {"type": "string"},
+                "entity": {"type": "string"},
+                "score": {"type": "number"},
+                "word": {"type": "string"},
+                "start": {"type": ["integer", "null"]},
+                "end": {"type": ["integer", "null"]},
+                "index": {"type": "integer"},
+            },
+            "required": ["score", "word", "start", "end"],
+        },
+    },
+    example={"inputs": {"text": "Marie baked in Lyon for ten years."}, "parameters": {}},
+    main_field="text",
+    synonyms={"text": TEXT_SYNONYMS},
+    columns=_entities,
+    view="entities",
+)
+
+_FILLINGS: dict[str, Any] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "score": {"type": "number"},
+            "token": {"type": "integer"},
+            "token_str": {"type": "string"},
+            "sequence": {"type": "string"},
+        },
+        "required": ["score", "token", "token_str", "sequence"],
+    },
+}
+
+FILL_MASK = Task(
+    name="fill-mask",
+    title="Fill mask",
+    summary="Finds the words that fit a gap in a sentence.",
+    modality="text",
+    inputs=an_object(
+        {"text": text_field(description="A text with the model's mask token in it, such as [MASK].")},
+        required=("text",),
+    ),
+    parameters=an_object(
+        {
+            "top_k": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 1000,
+                "default": 5,
+                "title": "Words to return",
+                "description": "The best k words for each gap.",
+            },
+            "targets": {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1, "maxLength": 200},
+                "minItems": 1,
+                "maxItems": 1000,
+                "title": "Words to choose from",
+                "description": "Score only these words; a word the model has no single token for is refused.",
+            },
+            "truncation": TRUNCATION,
+        }
+    ),
+    result={"anyOf": [_FILLINGS, {"type": "array", "items": _FILLINGS}]},
+    example={"inputs": {"text": "The baker puts the [MASK] into the oven."}, "parameters": {"top_k": 3}},
+    main_field="text",
+    synonyms={"text": TEXT_SYNONYMS},
+    columns=_best_filling,
+    view="tokens",
+)

@@ -1,0 +1,96 @@
+"""What the worker asks of a backend: the whole border between Fournil and a machine-learning library.
+
+    load      a pipeline's checkpoint onto the device, and prove it with a forward pass
+    prepare   decode and tokenize rows: what each costs, or why it cannot be served
+    bake      one forward pass over prepared rows of one lane: an answer each, in order
+    nbytes    what it holds on the device
+    close     give that back
+
+A backend is a leaf: the rest of the worker never imports torch or transformers. The fake one obeys the same
+contract test as the real ones (tests/unit/test_backend_contract.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from contract.errors import InputError
+from contract.pipelines import PipelineSpec
+
+Inputs = dict[str, Any]
+Parameters = dict[str, Any]
+
+
+class OutOfMemory(Exception):
+    """The microbatch did not fit; a smaller one may. Also stands for MemoryError, which kills a Celery node."""
+
+
+class DeviceLost(Exception):
+    """The device context is dead (a CUDA assert, an illegal access): only a new process helps."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What produced a result: stamped on every one."""
+
+    id: str
+    commit: str
+    dtype: str
+    backend: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """One row, ready for a forward pass. Only the backend that made it looks into `payload`."""
+
+    payload: Any
+    #: Length of its longest sequence, in tokens (or pixels, or samples).
+    length: int
+    #: Sequences it brings into the forward pass: candidate labels, sentences, windows.
+    sequences: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """What a generation may look at while it runs: whether its row is still wanted, and where its text goes."""
+
+    job_ids: Sequence[str] = ()
+    wanted: Callable[[str], bool] = lambda _: True
+    publish: Callable[[str, str], None] = lambda _job, _text: None
+
+
+class LoadedPipeline(Protocol):
+    identity: Identity
+
+    def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
+        """One entry a row, in order: ready, or an InputError that says what its caller must change.
+
+        `parameters` are the effective ones (PipelineSpec.effective), equal for all rows. Never raises for a
+        row's fault.
+        """
+        ...
+
+    def bake(
+        self, rows: Sequence[Prepared], parameters: Parameters, context: Context
+    ) -> list[Any | InputError]:
+        """One forward pass; a JSON-ready result (plain Python, finite floats) or an InputError a row.
+
+        Raises OutOfMemory when a smaller microbatch may fit, DeviceLost when nothing will, anything else when
+        some row of these breaks it: the caller then runs them in halves.
+        """
+        ...
+
+    def nbytes(self) -> int:
+        """Measured bytes held on the device (or in memory, for the CPU)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Backend(Protocol):
+    def load(self, spec: PipelineSpec, *, device: str, cache: Path) -> LoadedPipeline:
+        """Load and run the task's example once; raises contract.errors.CheckpointError with a safe message."""
+        ...

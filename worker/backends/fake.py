@@ -1,0 +1,79 @@
+"""A backend for tests of the queue: instant answers, and it obeys words in the text, per row.
+
+`sleep:0.5` sleeps, `raise` raises, `die` SIGKILLs its own process, `oom` raises an out-of-memory error,
+`reject` is refused as input. Anything else is labelled by its length: even or odd.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from contract.errors import ErrorCode, InputError
+from contract.pipelines import PipelineSpec
+from worker.backends.backend import (
+    Context,
+    Identity,
+    Inputs,
+    LoadedPipeline,
+    OutOfMemory,
+    Parameters,
+    Prepared,
+)
+
+_SLEEP = re.compile(r"\bsleep:(\d+(?:\.\d+)?)")
+
+
+class FakePipeline:
+    def __init__(self, spec: PipelineSpec) -> None:
+        self.identity = Identity(id=spec.model or "fake", commit="fake", dtype="none", backend="fake")
+
+    def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
+        return [self._prepare(row["text"]) for row in rows]
+
+    def _prepare(self, text: str) -> Prepared | InputError:
+        if re.search(r"\breject\b", text):
+            return InputError(ErrorCode.INPUT_REJECTED, "The fake pipeline was told to reject this text.")
+        return Prepared(payload=text, length=len(text.split()))
+
+    def bake(
+        self, rows: Sequence[Prepared], parameters: Parameters, context: Context
+    ) -> list[Any | InputError]:
+        for row, job_id in zip(rows, context.job_ids or [""] * len(rows), strict=True):
+            if context.wanted(job_id):
+                _obey(row.payload)
+        return [_answer(row.payload, parameters) for row in rows]
+
+    def nbytes(self) -> int:
+        return 1_000_000
+
+    def close(self) -> None:
+        return None
+
+
+class FakeBackend:
+    def load(self, spec: PipelineSpec, *, device: str, cache: Path) -> LoadedPipeline:
+        return FakePipeline(spec)
+
+
+def _obey(text: str) -> None:
+    if pause := _SLEEP.search(text):
+        time.sleep(float(pause.group(1)))
+    if re.search(r"\bdie\b", text):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if re.search(r"\boom\b", text):
+        raise OutOfMemory
+    if re.search(r"\braise\b", text):
+        raise RuntimeError("the fake pipeline was told to raise")
+
+
+def _answer(text: str, parameters: Parameters) -> list[dict[str, Any]]:
+    even = len(text) % 2 == 0
+    scores = [("even", 0.9 if even else 0.1), ("odd", 0.1 if even else 0.9)]
+    best_first = sorted(scores, key=lambda pair: -pair[1])
+    return [{"label": label, "score": score} for label, score in best_first][: parameters.get("top_k")]
