@@ -252,12 +252,8 @@ class Upkeep:
 
 @dataclasses.dataclass(frozen=True)
 class Logs:
-    level: str = option(
-        "LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info", "Least level logged."
-    )
-    format: str = option(
-        "LOG_FORMAT", one_of("console", "json"), "console", "Lines for people, or for machines."
-    )
+    level: str = option("LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info", "Least level logged.")
+    format: str = option("LOG_FORMAT", one_of("console", "json"), "console", "Lines for people, or for machines.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,9 +269,7 @@ class Slot:
 class Client:
     """The command-line client."""
 
-    url: str = option(
-        "URL", _url("http://", "https://"), "http://127.0.0.1:8000", "Server that the client talks to."
-    )
+    url: str = option("URL", _url("http://", "https://"), "http://127.0.0.1:8000", "Server that the client talks to.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -316,7 +310,5 @@ def as_markdown() -> str:
         form: Form = field.metadata["form"]
         default = "" if field.default in (None, "") else f"`{field.default}`"
         note = " Also from the file that the same name with _FILE names." if field.metadata["secret"] else ""
-        lines.append(
-            f"| `{field.metadata['name']}` | {form.words} | {default} | {field.metadata['doc']}{note} |"
-        )
+        lines.append(f"| `{field.metadata['name']}` | {form.words} | {default} | {field.metadata['doc']}{note} |")
     return "\n".join(lines) + "\n"

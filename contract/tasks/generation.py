@@ -66,16 +66,12 @@ TEXT_GENERATION = Task(
                 "description": "false: always the likeliest token, the same each time. "
                 "Empty: true only where temperature, top_k, top_p or typical_p is given.",
             },
-            "temperature": _number(
-                "Temperature", "Higher is more surprising; 0 is the likeliest token.", 0, 5
-            ),
+            "temperature": _number("Temperature", "Higher is more surprising; 0 is the likeliest token.", 0, 5),
             "top_k": _integer("Top k", "Sample from the k likeliest tokens.", 1, 1000),
             "top_p": _number("Top p", "Sample from the likeliest tokens that make up this share.", 0.01, 1),
             "typical_p": _number("Typical p", "Sample from the locally typical tokens.", 0.01, 1),
             "repetition_penalty": _number("Repetition penalty", "Above 1: repeats itself less.", 0.1, 10),
-            "seed": _integer(
-                "Seed", "Makes sampling repeatable. Empty: taken from the job's id.", 0, 2**32 - 1
-            ),
+            "seed": _integer("Seed", "Makes sampling repeatable. Empty: taken from the job's id.", 0, 2**32 - 1),
             "stop": {
                 "type": "array",
                 "items": {"type": "string", "minLength": 1, "maxLength": 200},

@@ -48,18 +48,15 @@ TEXT_SYNONYMS = (
 )  # fmt: skip
 
 
-def an_object(
-    properties: dict[str, JsonSchema], *, required: tuple[str, ...] = (), **more: Any
-) -> JsonSchema:
+def an_object(properties: dict[str, JsonSchema], *, required: tuple[str, ...] = (), **more: Any) -> JsonSchema:
     """A closed object: a field that is not named is refused by name."""
-    schema = {
+    return {
         "type": "object",
         "properties": properties,
         "required": list(required),
         "additionalProperties": False,
         **more,
     }
-    return schema
 
 
 def text_field(title: str = "Text", description: str = "", **more: Any) -> JsonSchema:

@@ -73,9 +73,7 @@ class LoadedPipeline(Protocol):
         """
         ...
 
-    def bake(
-        self, rows: Sequence[Prepared], parameters: Parameters, context: Context
-    ) -> list[Any | InputError]:
+    def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Any | InputError]:
         """One forward pass; a JSON-ready result (plain Python, finite floats) or an InputError a row.
 
         Raises OutOfMemory when a smaller microbatch may fit, DeviceLost when nothing will, anything else when

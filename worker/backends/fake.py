@@ -41,9 +41,7 @@ class FakePipeline:
             return InputError(ErrorCode.INPUT_REJECTED, "The fake pipeline was told to reject this text.")
         return Prepared(payload=text, length=len(text.split()))
 
-    def bake(
-        self, rows: Sequence[Prepared], parameters: Parameters, context: Context
-    ) -> list[Any | InputError]:
+    def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Any | InputError]:
         for row, job_id in zip(rows, context.job_ids or [""] * len(rows), strict=True):
             if context.wanted(job_id):
                 _obey(row.payload)
