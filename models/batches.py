@@ -1,0 +1,330 @@
+"""Batches: the jobs accepted together from one upload, and how reading its file goes on after anything."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from contract.errors import ErrorCode
+from contract.ids import new_id
+from contract.statuses import BATCH_OVER, JOB_OPEN, JOB_RETRYABLE, BatchStatus, JobStatus, OnInvalidRows
+from models.tables import batches, job_results, jobs, rejected_rows
+
+ERRORS_SHOWN = 100
+_OPEN = jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")])
+
+
+@dataclasses.dataclass(frozen=True)
+class Cursor:
+    """Where reading a file goes on: the piece before it is committed with it, or not at all."""
+
+    #: check: first pass of on_invalid_rows=fail. insert: rows go into the queue.
+    phase: str = "check"
+    #: Byte after the last record read, its line number and how many data rows came before.
+    offset: int = 0
+    line: int = 1
+    row: int = 0
+    #: Invalid rows met so far in this phase.
+    invalid: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    id: str
+    pipeline: str
+    status: BatchStatus
+    filename: str
+    file_id: str
+    format: str | None
+    layout: dict[str, Any] | None
+    mapping: dict[str, str | int]
+    id_column: str | None
+    on_invalid_rows: OnInvalidRows
+    parameters: dict[str, Any]
+    metadata: dict[str, Any] | None
+    total: int | None
+    invalid: int
+    errors: list[dict[str, Any]]
+    cursor: Cursor
+    cursor_version: int
+    ingested: bool
+    tally: dict[str, int] | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclasses.dataclass(frozen=True)
+class NewBatch:
+    pipeline: str
+    filename: str
+    file_id: str
+    parameters: dict[str, Any]
+    mapping: dict[str, str | int]
+    on_invalid_rows: OnInvalidRows = OnInvalidRows.FAIL
+    id_column: str | None = None
+    format: str | None = None
+    metadata: dict[str, Any] | None = None
+    expires_at: datetime | None = None
+
+
+def create_batch(conn: sa.Connection, new: NewBatch, *, now: datetime) -> str:
+    """Insert a batch whose file is stored; an `ingest` message, or the sweep, begins to read it."""
+    batch_id = new_id()
+    phase = "check" if new.on_invalid_rows is OnInvalidRows.FAIL else "insert"
+    conn.execute(
+        sa.insert(batches).values(
+            id=batch_id,
+            status=BatchStatus.VALIDATING.value,
+            invalid=0,
+            errors=[],
+            cursor=dataclasses.asdict(Cursor(phase=phase)),
+            cursor_version=0,
+            ingested=False,
+            created_at=now,
+            **dataclasses.asdict(new),
+        )
+    )
+    return batch_id
+
+
+def _batch(found: Any) -> Batch:
+    values = dict(found._mapping)
+    values["status"] = BatchStatus(values["status"])
+    values["on_invalid_rows"] = OnInvalidRows(values["on_invalid_rows"])
+    values["cursor"] = Cursor(**values["cursor"])
+    return Batch(**values)
+
+
+def find_batch(conn: sa.Connection, batch_id: str) -> Batch | None:
+    found = conn.execute(sa.select(batches).where(batches.c.id == batch_id)).first()
+    return None if found is None else _batch(found)
+
+
+def list_batches(conn: sa.Connection, *, limit: int, after: str | None = None) -> tuple[list[Batch], str | None]:
+    """Newest first, and the id to go on after (None on the last page)."""
+    query = sa.select(batches).order_by(batches.c.id.desc()).limit(limit + 1)
+    if after is not None:
+        query = query.where(batches.c.id < after)
+    found = [_batch(row) for row in conn.execute(query)]
+    return found[:limit], (found[limit - 1].id if len(found) > limit else None)
+
+
+def counts(conn: sa.Connection, batch: Batch) -> dict[str, int | None]:
+    """Rows by status. They add up to `total` once that is known."""
+    if batch.tally is not None:
+        return {"total": batch.total, **batch.tally}
+    found = _count(conn, batch.id)
+    return {"total": batch.total, **found, "invalid": batch.invalid}
+
+
+def _count(conn: sa.Connection, batch_id: str) -> dict[str, int]:
+    query = sa.select(jobs.c.status, sa.func.count()).where(jobs.c.batch_id == batch_id).group_by(jobs.c.status)
+    found: dict[str, int] = {row[0]: row[1] for row in conn.execute(query)}
+    return {status.value: found.get(status.value, 0) for status in JobStatus}
+
+
+def advance(conn: sa.Connection, batch: Batch, cursor: Cursor, **changes: Any) -> bool:
+    """Move a batch's reading on, unless another reader or a cancel came first; then nothing may be written.
+
+    Called before the piece's rows are inserted, in the same transaction.
+    """
+    moved = (
+        sa.update(batches)
+        .where(
+            batches.c.id == batch.id,
+            batches.c.cursor_version == batch.cursor_version,
+            batches.c.status.in_([BatchStatus.VALIDATING.value, BatchStatus.RUNNING.value]),
+        )
+        .values(
+            cursor=dataclasses.asdict(cursor),
+            cursor_version=batch.cursor_version + 1,
+            invalid=cursor.invalid,
+            **changes,
+        )
+    )
+    return conn.execute(moved).rowcount == 1
+
+
+def reject_rows(conn: sa.Connection, rows: list[dict[str, Any]]) -> None:
+    """Keep rows that were not taken: batch_id, row, line, external_id, code, message, input."""
+    if rows:
+        conn.execute(sa.insert(rejected_rows), rows)
+
+
+def note_errors(conn: sa.Connection, batch_id: str, errors: list[dict[str, Any]]) -> None:
+    """Add to the errors a batch shows, up to the first 100."""
+    known = conn.scalar(sa.select(batches.c.errors).where(batches.c.id == batch_id)) or []
+    if errors and len(known) < ERRORS_SHOWN:
+        conn.execute(
+            sa.update(batches).where(batches.c.id == batch_id).values(errors=(known + errors)[:ERRORS_SHOWN])
+        )
+
+
+def refuse_batch(conn: sa.Connection, batch_id: str, errors: list[dict[str, Any]], *, now: datetime) -> bool:
+    """The file as a whole is unusable: nothing of it runs."""
+    refused = (
+        sa.update(batches)
+        .where(batches.c.id == batch_id, batches.c.status == BatchStatus.VALIDATING.value)
+        .values(status=BatchStatus.FAILED.value, finished_at=now, ingested=True, errors=errors[:ERRORS_SHOWN])
+    )
+    return conn.execute(refused).rowcount == 1
+
+
+def begin_cancel(conn: sa.Connection, batch_id: str) -> bool:
+    """Stop reading and claiming for it; its rows are canceled in pieces after this is committed."""
+    canceling = (
+        sa.update(batches)
+        .where(batches.c.id == batch_id, batches.c.status.in_(["validating", "running"]))
+        .values(status=BatchStatus.CANCELING.value, cursor_version=batches.c.cursor_version + 1)
+    )
+    return conn.execute(canceling).rowcount == 1
+
+
+def expire_batches(conn: sa.Connection, *, now: datetime) -> list[str]:
+    """Stop reading files whose batch's time is up; the rows that are there expire by themselves."""
+    late = (
+        sa.update(batches)
+        .where(batches.c.status.in_(["validating", "running"]), batches.c.expires_at <= now, ~batches.c.ingested)
+        .values(
+            ingested=True,
+            total=batches.c.invalid + _rows_of(batches.c.id),
+            cursor_version=batches.c.cursor_version + 1,
+            status=BatchStatus.RUNNING.value,
+        )
+        .returning(batches.c.id)
+    )
+    return list(conn.scalars(late))
+
+
+def _rows_of(batch_id: Any) -> Any:
+    return sa.select(sa.func.count()).where(jobs.c.batch_id == batch_id).scalar_subquery()
+
+
+def close_if_over(conn: sa.Connection, batch_id: str, *, now: datetime) -> BatchStatus | None:
+    """End a batch none of whose rows is open; the status it ended with, or None when it goes on."""
+    batch = find_batch(conn, batch_id)
+    if batch is None or batch.status in BATCH_OVER:
+        return None
+    canceling = batch.status is BatchStatus.CANCELING
+    if not (batch.ingested or canceling):
+        return None
+    if conn.scalar(sa.select(sa.exists().where(jobs.c.batch_id == batch_id, _OPEN))):
+        return None
+    tally = {**_count(conn, batch_id), "invalid": batch.invalid}
+    status = _final_status(tally, canceling=canceling)
+    total = sum(tally.values())
+    closed = (
+        sa.update(batches)
+        .where(batches.c.id == batch_id, batches.c.status == batch.status.value)
+        .values(status=status.value, finished_at=now, tally=tally, total=total)
+    )
+    return status if conn.execute(closed).rowcount else None
+
+
+def _final_status(tally: dict[str, int], *, canceling: bool) -> BatchStatus:
+    if canceling:
+        return BatchStatus.CANCELED
+    return BatchStatus.EXPIRED if tally[JobStatus.EXPIRED] else BatchStatus.COMPLETED
+
+
+def retry(conn: sa.Connection, batch: Batch, *, now: datetime) -> int:
+    """Queue the rows that did not succeed again, into the same batch; how many those are. Finished rows stay."""
+    if batch.status not in BATCH_OVER or batch.status is BatchStatus.FAILED:
+        return 0
+    again = (
+        sa.update(jobs)
+        .where(jobs.c.batch_id == batch.id, jobs.c.status.in_([status.value for status in JOB_RETRYABLE]))
+        .values(
+            status=JobStatus.QUEUED.value, available_at=now, crashes=0, max_group=None, started_at=None,
+            finished_at=None, expires_at=None, error_code=None, error_message=None, queue_seconds=None,
+            load_seconds=None, inference_seconds=None,
+        )
+    )  # fmt: skip
+    queued = conn.execute(again).rowcount
+    if queued or not batch.ingested:
+        # A batch canceled while its file was read goes on reading where it stopped.
+        status = BatchStatus.RUNNING if batch.ingested or batch.cursor.phase == "insert" else BatchStatus.VALIDATING
+        conn.execute(
+            sa.update(batches)
+            .where(batches.c.id == batch.id)
+            .values(
+                status=status.value, tally=None, finished_at=None, expires_at=None,
+                total=batch.total if batch.ingested else None,
+            )
+        )  # fmt: skip
+    return queued
+
+
+def delete_batch(conn: sa.Connection, batch: Batch) -> bool:
+    """Remove a batch that is over, with its rows and results; False while it runs."""
+    if batch.status not in BATCH_OVER:
+        return False
+    conn.execute(sa.delete(jobs).where(jobs.c.batch_id == batch.id))
+    return conn.execute(sa.delete(batches).where(batches.c.id == batch.id)).rowcount == 1
+
+
+def open_batches(conn: sa.Connection) -> list[tuple[str, BatchStatus, bool]]:
+    """`(id, status, ingested)` of every batch that is not over: what upkeep looks at."""
+    query = sa.select(batches.c.id, batches.c.status, batches.c.ingested).where(
+        batches.c.status.in_(["validating", "running", "canceling"])
+    )
+    return [(row.id, BatchStatus(row.status), row.ingested) for row in conn.execute(query)]
+
+
+def rejected(conn: sa.Connection, batch_id: str, *, after_row: int, limit: int) -> list[dict[str, Any]]:
+    """Rows that were not taken, in the order of the file."""
+    query = (
+        sa.select(rejected_rows)
+        .where(rejected_rows.c.batch_id == batch_id, rejected_rows.c.row > after_row)
+        .order_by(rejected_rows.c.row)
+        .limit(limit)
+    )
+    return [dict(row._mapping) for row in conn.execute(query)]
+
+
+@dataclasses.dataclass(frozen=True)
+class RowOutcome:
+    """One row of a batch as an export joins it: what became of it, without what was sent."""
+
+    row: int
+    line: int
+    job_id: str
+    external_id: str | None
+    status: JobStatus
+    body: str | None
+    vector: bytes | None
+    model: dict[str, Any] | None
+    error_code: str | None
+    error_message: str | None
+
+
+def outcomes(
+    conn: sa.Connection, batch_id: str, *, after_row: int, limit: int, statuses: frozenset[JobStatus] | None = None
+) -> list[RowOutcome]:
+    """Rows of a batch after `after_row` in the order of its file, at most `limit`."""
+    query = (
+        sa.select(
+            jobs.c.row, jobs.c.line, jobs.c.id.label("job_id"), jobs.c.external_id, jobs.c.status, job_results.c.body,
+            job_results.c.vector, job_results.c.model, jobs.c.error_code, jobs.c.error_message,
+        )
+        .outerjoin(job_results, job_results.c.job_id == jobs.c.id)
+        .where(jobs.c.batch_id == batch_id, jobs.c.row > after_row)
+        .order_by(jobs.c.row)
+        .limit(limit)
+    )  # fmt: skip
+    if statuses is not None:
+        query = query.where(jobs.c.status.in_([status.value for status in statuses]))
+    return [RowOutcome(**{**row._mapping, "status": JobStatus(row.status)}) for row in conn.execute(query)]
+
+
+def invalid_row(row: int, line: int, code: ErrorCode, message: str) -> dict[str, Any]:
+    """An entry of a batch's `errors`."""
+    return {"row": row, "line": line, "code": code.value, "message": message}
+
+
+OPEN_STATUSES = frozenset(JOB_OPEN)

@@ -1,0 +1,144 @@
+"""Claims: take rows by compare-and-set, hold them by lease, give them back.
+
+The fence grows with every claim and never shrinks, and whoever records a row must name the fence it claimed with.
+A second worker with the same message finds nothing to claim, which is a normal answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from contract.statuses import PRIORITY_RANK, JobStatus, Priority
+from models.tables import job_data, jobs
+
+# A literal: with a bound status PostgreSQL's generic plan would leave the partial index aside.
+_QUEUED = jobs.c.status == sa.literal_column("'queued'")
+_RUNNING = jobs.c.status == sa.literal_column("'running'")
+
+
+@dataclasses.dataclass(frozen=True)
+class Claimed:
+    """A row in a worker's hands."""
+
+    id: str
+    pipeline: str
+    fence: int
+    priority: int
+    batch_id: str | None
+    inputs: Any
+    parameters: dict[str, Any]
+    expires_at: datetime | None
+    #: At most so many rows in one microbatch, because a process died with it in hand; None: no suspect.
+    max_group: int | None
+
+
+def claim(
+    conn: sa.Connection,
+    pipeline: str,
+    *,
+    limit: int,
+    worker: str,
+    lease: timedelta,
+    now: datetime,
+    only: Priority | None = None,
+) -> list[Claimed]:
+    """Take up to `limit` queued rows of a pipeline in their order; suspects only among suspects of one size.
+
+    The row whose turn it is decides: healthy rows never share a forward pass with a suspect.
+    """
+    first = _first_in_line(conn, pipeline, now, only)
+    if first is None:
+        return []
+    suspects = first.max_group is not None
+    alike = jobs.c.max_group == first.max_group if suspects else jobs.c.max_group.is_(None)
+    count = min(limit, first.max_group) if suspects else limit
+    picked = _in_line(pipeline, now, only).where(alike).limit(count).with_for_update(skip_locked=True).cte("picked")
+    taken = (
+        sa.update(jobs)
+        .where(jobs.c.id.in_(sa.select(picked.c.id)), _QUEUED)
+        .values(
+            status=JobStatus.RUNNING.value,
+            attempts=jobs.c.attempts + 1,
+            fence=jobs.c.fence + 1,
+            worker=worker,
+            lease_until=now + lease,
+            started_at=now,
+        )
+        .returning(jobs.c.id)
+    )
+    return _read(conn, list(conn.scalars(taken)))
+
+
+def _in_line(pipeline: str, now: datetime, only: Priority | None) -> sa.Select[Any]:
+    line = (
+        sa.select(jobs.c.id, jobs.c.max_group)
+        .where(jobs.c.pipeline == pipeline, _QUEUED, jobs.c.available_at <= now)
+        .order_by(jobs.c.priority, jobs.c.available_at, jobs.c.id)
+    )
+    return line if only is None else line.where(jobs.c.priority == PRIORITY_RANK[only])
+
+
+def _first_in_line(conn: sa.Connection, pipeline: str, now: datetime, only: Priority | None) -> Any:
+    return conn.execute(_in_line(pipeline, now, only).limit(1)).first()
+
+
+def _read(conn: sa.Connection, ids: list[str]) -> list[Claimed]:
+    """What was claimed, in its order. RETURNING keeps none, and the inputs stand in another table."""
+    if not ids:
+        return []
+    query = (
+        sa.select(
+            jobs.c.id, jobs.c.pipeline, jobs.c.fence, jobs.c.priority, jobs.c.batch_id,
+            job_data.c.inputs, job_data.c.parameters, jobs.c.expires_at, jobs.c.max_group,
+        )
+        .join(job_data, job_data.c.job_id == jobs.c.id)
+        .where(jobs.c.id.in_(ids))
+        .order_by(jobs.c.priority, jobs.c.available_at, jobs.c.id)
+    )  # fmt: skip
+    return [Claimed(**row._mapping) for row in conn.execute(query)]
+
+
+def renew(conn: sa.Connection, worker: str, *, until: datetime) -> int:
+    """Extend the lease of every row a worker holds; how many those are."""
+    return conn.execute(sa.update(jobs).where(jobs.c.worker == worker, _RUNNING).values(lease_until=until)).rowcount
+
+
+def still_mine(conn: sa.Connection, rows: Sequence[Claimed]) -> set[str]:
+    """Ids of those rows nobody canceled, expired or took over since they were claimed."""
+    if not rows:
+        return set()
+    query = sa.select(jobs.c.id, jobs.c.fence).where(jobs.c.id.in_([row.id for row in rows]), _RUNNING)
+    mine = {row.id: row.fence for row in rows}
+    return {job_id for job_id, fence in conn.execute(query) if mine[job_id] == fence}
+
+
+def release(conn: sa.Connection, rows: Sequence[Claimed]) -> int:
+    """Give rows back untouched, to their old place in line: the slice is over, or the worker stops."""
+    return sum(
+        conn.execute(
+            sa.update(jobs)
+            .where(jobs.c.id.in_(ids), jobs.c.fence == fence, _RUNNING)
+            # A row that nobody baked was not tried; its fence stays as it is all the same.
+            .values(
+                status=JobStatus.QUEUED.value,
+                attempts=jobs.c.attempts - 1,
+                worker=None,
+                lease_until=None,
+                started_at=None,
+            )
+        ).rowcount
+        for fence, ids in by_fence((row.id, row.fence) for row in rows).items()
+    )
+
+
+def by_fence(pairs: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
+    """Ids grouped by fence: nearly always one group, so that one statement serves all rows."""
+    groups: dict[int, list[str]] = {}
+    for job_id, fence in pairs:
+        groups.setdefault(fence, []).append(job_id)
+    return groups

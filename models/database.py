@@ -1,0 +1,84 @@
+"""Engines and transactions for SQLite (WAL) and PostgreSQL.
+
+A SQLite transaction that reads first and writes later fails at once when another writer came between, whatever
+busy_timeout says; so writing transactions begin IMMEDIATE, and only `reading` ones do not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+
+T = TypeVar("T")
+
+_PRAGMAS = (
+    "journal_mode=WAL",
+    # FULL: a 202 is a promise, and NORMAL may forget the last commits when the power goes.
+    "synchronous=FULL",
+    "busy_timeout=30000",
+    "foreign_keys=ON",
+    "temp_store=MEMORY",
+    "cache_size=-32000",
+    "wal_autocheckpoint=4000",
+)
+_TRIES = 5
+
+
+def make_engine(url: str) -> sa.Engine:
+    """An engine for a `sqlite:///` or `postgresql+psycopg://` URL; connects when it is first used."""
+    if url.startswith("sqlite"):
+        return _sqlite_engine(url)
+    return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=40)
+
+
+def _sqlite_engine(url: str) -> sa.Engine:
+    database = sa.make_url(url).database
+    if database:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    # As many connections as threads ask for: waiting for one would look like a lock that never ends.
+    engine = sa.create_engine(url, pool_size=16, max_overflow=256)
+
+    @event.listens_for(engine, "connect")
+    def set_up(dbapi: Any, _record: Any) -> None:
+        dbapi.isolation_level = None  # SQLAlchemy says BEGIN itself, below
+        for pragma in _PRAGMAS:
+            dbapi.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        reading_only = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection that only reads: on SQLite it waits for no writer and stops none."""
+    with engine.connect().execution_options(reading=True) as connection:
+        yield connection
+
+
+def transaction(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
+    """Run `work` in one committed transaction; run it again when the database chose it as a deadlock's victim."""
+    for tried in range(1, _TRIES + 1):
+        try:
+            with engine.begin() as connection:
+                return work(connection)
+        except DBAPIError as error:
+            if tried == _TRIES or not _worth_another_try(error):
+                raise
+            time.sleep(0.02 * 2**tried)
+    raise AssertionError("unreachable")
+
+
+def _worth_another_try(error: DBAPIError) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    return state in ("40001", "40P01") or "database is locked" in str(error.orig)

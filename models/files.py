@@ -1,0 +1,104 @@
+"""File storage: bytes in the data directory, names in the database. Streamed in bounded pieces, at any size."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import sqlalchemy as sa
+
+from contract.errors import ErrorCode, RequestError
+from contract.ids import is_id, new_id
+from models.tables import batches, files
+
+PIECE = 1 << 18
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredFile:
+    id: str
+    name: str
+    content_type: str
+    bytes: int
+    created_at: datetime
+
+
+class FileStorage:
+    """A folder of files named by id; a file is there whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, file_id: str) -> Path:
+        """Where a stored file is. Only ids we made are ever joined to a path."""
+        if not is_id(file_id):
+            raise ValueError(file_id)
+        return self._folder / file_id[-2:] / file_id
+
+    def save(self, pieces: Iterable[bytes], *, max_bytes: int) -> tuple[str, int]:
+        """Write pieces as they come and sync them to the disk; `(id, bytes)`.
+
+        Raises RequestError(too_large) past `max_bytes`. Whatever goes wrong, no part of a file stays behind.
+        """
+        file_id = new_id()
+        path = self.path(file_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(file_id + ".part")
+        try:
+            with part.open("wb") as out:
+                size = _write(out, pieces, max_bytes)
+                out.flush()
+                os.fsync(out.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        return file_id, size
+
+    def open(self, file_id: str) -> BinaryIO:
+        return self.path(file_id).open("rb")
+
+    def delete(self, file_id: str) -> None:
+        self.path(file_id).unlink(missing_ok=True)
+
+
+def _write(out: BinaryIO, pieces: Iterable[bytes], max_bytes: int) -> int:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > max_bytes:
+            raise RequestError(
+                ErrorCode.TOO_LARGE,
+                f"The file is larger than {max_bytes:,} bytes, the most this server takes.",
+                field="file",
+            )
+        out.write(piece)
+    return size
+
+
+def pieces_of(stream: BinaryIO) -> Iterator[bytes]:
+    while piece := stream.read(PIECE):
+        yield piece
+
+
+def add_file(
+    conn: sa.Connection, *, file_id: str, name: str, content_type: str, size: int, now: datetime
+) -> StoredFile:
+    stored = StoredFile(id=file_id, name=name[:255], content_type=content_type[:255], bytes=size, created_at=now)
+    conn.execute(sa.insert(files).values(**dataclasses.asdict(stored)))
+    return stored
+
+
+def find_file(conn: sa.Connection, file_id: str) -> StoredFile | None:
+    found = conn.execute(sa.select(files).where(files.c.id == file_id)).first()
+    return None if found is None else StoredFile(**found._mapping)
+
+
+def delete_file(conn: sa.Connection, file_id: str) -> bool:
+    """Forget a file that no batch was made from; False when one was."""
+    used = sa.exists().where(batches.c.file_id == file_id)
+    return conn.execute(sa.delete(files).where(files.c.id == file_id, ~used)).rowcount == 1

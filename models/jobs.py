@@ -1,0 +1,162 @@
+"""Jobs as records: find one, list them newest first, say how many go before it."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from contract.statuses import PRIORITY_RANK, JobStatus, Priority
+from models.tables import job_data, job_results, jobs
+from models.vectors import unpack
+
+_PRIORITIES = {rank: priority for priority, rank in PRIORITY_RANK.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    id: str
+    pipeline: str
+    status: JobStatus
+    priority: Priority
+    inputs: Any
+    parameters: dict[str, Any]
+    metadata: dict[str, Any] | None
+    result: Any
+    model: dict[str, Any] | None
+    error_code: str | None
+    error_message: str | None
+    batch_id: str | None
+    row: int | None
+    line: int | None
+    external_id: str | None
+    attempts: int
+    available_at: datetime
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    queue_seconds: float | None
+    load_seconds: float | None
+    inference_seconds: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """One page of a list; `next_cursor` is the id (or row) to go on after, None on the last page."""
+
+    items: list[Job]
+    next_cursor: str | None
+
+
+_OWN = (
+    "id", "pipeline", "status", "batch_id", "row", "line", "external_id", "attempts", "available_at", "created_at",
+    "started_at", "finished_at", "expires_at", "error_code", "error_message", "queue_seconds", "load_seconds",
+    "inference_seconds", "priority",
+)  # fmt: skip
+_SELECT = (
+    sa.select(
+        *(jobs.c[name] for name in _OWN),
+        job_data.c.inputs,
+        job_data.c.parameters,
+        job_data.c.metadata,
+        job_results.c.body,
+        job_results.c.vector,
+        job_results.c.model,
+    )
+    .join(job_data, job_data.c.job_id == jobs.c.id)
+    .outerjoin(job_results, job_results.c.job_id == jobs.c.id)
+)
+
+
+def _job(found: Any) -> Job:
+    values = dict(found._mapping)
+    body, vector = values.pop("body"), values.pop("vector")
+    values["status"] = JobStatus(values["status"])
+    values["priority"] = _PRIORITIES[values["priority"]]
+    return Job(**values, result=unpack(body, vector))
+
+
+def find_job(conn: sa.Connection, job_id: str) -> Job | None:
+    found = conn.execute(_SELECT.where(jobs.c.id == job_id)).first()
+    return None if found is None else _job(found)
+
+
+def find_status(conn: sa.Connection, job_id: str) -> JobStatus | None:
+    """The status alone: what a waiting request looks at again and again."""
+    status = conn.scalar(sa.select(jobs.c.status).where(jobs.c.id == job_id))
+    return None if status is None else JobStatus(status)
+
+
+def list_jobs(
+    conn: sa.Connection,
+    *,
+    limit: int,
+    after: str | None = None,
+    pipeline: str | None = None,
+    status: JobStatus | None = None,
+    batch_id: str | None = None,
+) -> Page:
+    """Newest first; `after` is the id of the last job of the page before."""
+    query = _SELECT.order_by(jobs.c.id.desc()).limit(limit + 1)
+    if after is not None:
+        query = query.where(jobs.c.id < after)
+    if pipeline is not None:
+        query = query.where(jobs.c.pipeline == pipeline)
+    if status is not None:
+        query = query.where(jobs.c.status == status.value)
+    if batch_id is not None:
+        query = query.where(jobs.c.batch_id == batch_id)
+    found = [_job(row) for row in conn.execute(query)]
+    more = len(found) > limit
+    return Page(found[:limit], found[limit - 1].id if more else None)
+
+
+def list_batch_jobs(
+    conn: sa.Connection, batch_id: str, *, limit: int, after_row: int = -1, status: JobStatus | None = None
+) -> Page:
+    """The rows of a batch in the order of its file; `after_row` is the last row of the page before."""
+    query = _SELECT.where(jobs.c.batch_id == batch_id, jobs.c.row > after_row).order_by(jobs.c.row).limit(limit + 1)
+    if status is not None:
+        query = query.where(jobs.c.status == status.value)
+    found = [_job(row) for row in conn.execute(query)]
+    more = len(found) > limit
+    return Page(found[:limit], str(found[limit - 1].row) if more else None)
+
+
+def position(conn: sa.Connection, job: Job) -> int | None:
+    """How many jobs of its pipeline go first, while it is queued."""
+    if job.status is not JobStatus.QUEUED:
+        return None
+    mine = sa.tuple_(
+        sa.literal(PRIORITY_RANK[job.priority], jobs.c.priority.type),
+        sa.literal(job.available_at, jobs.c.available_at.type),
+        sa.literal(job.id, jobs.c.id.type),
+    )
+    before = sa.select(sa.func.count()).where(
+        jobs.c.pipeline == job.pipeline,
+        jobs.c.status == sa.literal_column("'queued'"),
+        sa.tuple_(jobs.c.priority, jobs.c.available_at, jobs.c.id) < mine,
+    )
+    return conn.scalar(before)
+
+
+def delete_job(conn: sa.Connection, job_id: str) -> bool:
+    """Remove a terminal job with what it was sent and what came back; False while it is open."""
+    over = jobs.c.status.not_in(["queued", "running"])
+    return conn.execute(sa.delete(jobs).where(jobs.c.id == job_id, over)).rowcount == 1
+
+
+def count_open(conn: sa.Connection) -> dict[str, dict[str, int]]:
+    """Queued and running jobs by pipeline."""
+    query = (
+        sa.select(jobs.c.pipeline, jobs.c.status, sa.func.count())
+        .where(jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")]))
+        .group_by(jobs.c.pipeline, jobs.c.status)
+    )
+    counts: dict[str, dict[str, int]] = {}
+    for pipeline, status, count in conn.execute(query):
+        counts.setdefault(pipeline, {})[status] = count
+    return counts

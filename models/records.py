@@ -1,0 +1,123 @@
+"""Records: how a claimed row ends, or goes back in line. Each is written once, by whoever holds its fence.
+
+Zero rows updated means that the row was canceled, expired or taken over meanwhile: a normal answer, and the
+outcome is dropped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from contract.errors import ErrorCode
+from contract.statuses import JobStatus
+from models.claims import by_fence
+from models.tables import job_results, jobs
+from models.vectors import pack
+
+
+@dataclasses.dataclass(frozen=True)
+class Success:
+    job_id: str
+    fence: int
+    result: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    job_id: str
+    fence: int
+    code: ErrorCode
+    message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """Seconds, measured where they passed; one for all rows of a microbatch."""
+
+    load: float
+    inference: float
+
+
+_FREE = {"worker": None, "lease_until": None}
+
+
+def finish(
+    conn: sa.Connection, rows: Sequence[Success], *, model: dict[str, Any], timing: Timing, now: datetime
+) -> set[str]:
+    """Record results; the ids of those rows that were still ours to record."""
+    recorded: set[str] = set()
+    for fence, ids in by_fence((row.job_id, row.fence) for row in rows).items():
+        done = (
+            sa.update(jobs)
+            .where(jobs.c.id.in_(ids), jobs.c.fence == fence, _running())
+            .values(status=JobStatus.SUCCEEDED.value, **_ended(conn, timing, now), error_code=None)
+            .returning(jobs.c.id)
+        )
+        recorded.update(conn.scalars(done))
+    results = [_result(row, model) for row in rows if row.job_id in recorded]
+    if results:
+        conn.execute(sa.insert(job_results), results)
+    return recorded
+
+
+def fail(conn: sa.Connection, rows: Sequence[Failure], *, timing: Timing, now: datetime) -> set[str]:
+    """Record why rows failed; the ids of those that were still ours to record."""
+    recorded: set[str] = set()
+    for row in rows:
+        failed = (
+            sa.update(jobs)
+            .where(jobs.c.id == row.job_id, jobs.c.fence == row.fence, _running())
+            .values(
+                status=JobStatus.FAILED.value,
+                **_ended(conn, timing, now),
+                error_code=row.code.value,
+                error_message=row.message,
+            )
+        )
+        if conn.execute(failed).rowcount:
+            recorded.add(row.job_id)
+    return recorded
+
+
+def requeue(conn: sa.Connection, rows: Sequence[tuple[str, int]], *, at: datetime) -> int:
+    """Put `(id, fence)` rows back in line for `at`: something that is not their fault went wrong."""
+    return sum(
+        conn.execute(
+            sa.update(jobs)
+            .where(jobs.c.id.in_(ids), jobs.c.fence == fence, _running())
+            .values(status=JobStatus.QUEUED.value, available_at=at, started_at=None, **_FREE)
+        ).rowcount
+        for fence, ids in by_fence(rows).items()
+    )
+
+
+def _running() -> sa.ColumnElement[bool]:
+    return jobs.c.status == sa.literal_column("'running'")
+
+
+def _ended(conn: sa.Connection, timing: Timing, now: datetime) -> dict[str, Any]:
+    return {
+        "finished_at": now,
+        "queue_seconds": seconds_from(conn, jobs.c.created_at, jobs.c.started_at),
+        "load_seconds": timing.load,
+        "inference_seconds": timing.inference,
+        **_FREE,
+    }
+
+
+def seconds_from(conn: sa.Connection, start: Any, end: Any) -> sa.ColumnElement[float]:
+    """SQL for the seconds between two time columns."""
+    if conn.dialect.name == "sqlite":
+        days = sa.func.julianday(end) - sa.func.julianday(start)
+        return sa.func.max(0.0, sa.func.round(days * 86_400.0, 4))
+    return sa.func.greatest(0.0, sa.extract("epoch", end - start))
+
+
+def _result(row: Success, model: dict[str, Any]) -> dict[str, Any]:
+    body, vector = pack(row.result)
+    return {"job_id": row.job_id, "body": body, "vector": vector, "model": model}

@@ -1,0 +1,147 @@
+"""What repairs itself: cancel, expire, reap, and finding what waits without a message.
+
+Nothing here has an upper window: a row that was lost a week ago is found like one of this minute.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from contract.errors import ErrorCode
+from contract.statuses import JobStatus
+from models.tables import jobs, pipelines
+
+_OPEN = jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")])
+_QUEUED = jobs.c.status == sa.literal_column("'queued'")
+_RUNNING = jobs.c.status == sa.literal_column("'running'")
+_FREE = {"worker": None, "lease_until": None}
+LOST_MESSAGE = "The process that worked on this job died, each time it was tried."
+
+
+@dataclasses.dataclass(frozen=True)
+class Touched:
+    """Ids of rows and batches that changed, for whoever publishes changes after the commit."""
+
+    jobs: list[str]
+    batches: set[str]
+
+
+def cancel(conn: sa.Connection, job_id: str, *, now: datetime) -> bool:
+    """Cancel a job that is not over. A worker that has it in hand will find it is no longer its own."""
+    return bool(_end(conn, JobStatus.CANCELED, jobs.c.id == job_id, now=now).jobs)
+
+
+def cancel_batch_rows(conn: sa.Connection, batch_id: str, *, limit: int, now: datetime) -> int:
+    """Cancel up to `limit` open rows of a batch: in pieces, so that no writer waits long. 0: none is left."""
+    some = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id, _OPEN).limit(limit).scalar_subquery()
+    return len(_end(conn, JobStatus.CANCELED, jobs.c.id.in_(some), now=now).jobs)
+
+
+def expire(conn: sa.Connection, *, now: datetime, limit: int = 5_000) -> Touched:
+    """End open rows whose time is up."""
+    late = sa.select(jobs.c.id).where(jobs.c.expires_at <= now, _OPEN).limit(limit).scalar_subquery()
+    return _end(conn, JobStatus.EXPIRED, jobs.c.id.in_(late), now=now)
+
+
+def _end(conn: sa.Connection, status: JobStatus, which: sa.ColumnElement[bool], *, now: datetime) -> Touched:
+    ended = (
+        sa.update(jobs)
+        .where(which, _OPEN)
+        .values(status=status.value, finished_at=now, **_FREE)
+        .returning(jobs.c.id, jobs.c.batch_id)
+    )
+    return _touched(conn.execute(ended))
+
+
+def _touched(rows: Any) -> Touched:
+    found = list(rows)
+    return Touched([row.id for row in found], {row.batch_id for row in found if row.batch_id})
+
+
+def reap_worker(
+    conn: sa.Connection, worker: str, *, in_hand: Collection[str], max_attempts: int, now: datetime
+) -> Touched:
+    """A worker's process died: its rows go back in line, and those it had in hand become suspects.
+
+    Suspects run in halves until the culprit is alone; a row that kills its process alone, after `max_attempts`
+    deaths in all, fails with worker_lost.
+    """
+    held = conn.execute(
+        sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.crashes, jobs.c.max_group).where(
+            jobs.c.worker == worker, _RUNNING
+        )
+    ).all()
+    suspects = [row for row in held if row.id in in_hand]
+    _go_back(conn, [row.id for row in held if row.id not in in_hand])
+    for row in suspects:
+        group = min(len(suspects), row.max_group or len(suspects))
+        _suspect(conn, row.id, crashes=row.crashes + 1, group=group, max_attempts=max_attempts, now=now)
+    return _touched(held)
+
+
+def reap_expired(conn: sa.Connection, *, max_attempts: int, now: datetime, limit: int = 5_000) -> Touched:
+    """Take rows back whose lease ran out: their host is gone, and nobody knows which of them it had in hand.
+
+    Each becomes a little more suspect; after `max_attempts` it runs alone.
+    """
+    lost = conn.execute(
+        sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.crashes, jobs.c.max_group, jobs.c.worker)
+        .where(_RUNNING, jobs.c.lease_until < now)
+        .limit(limit)
+        # A heartbeat that is just renewing one of them wins: it is alive.
+        .with_for_update(skip_locked=True)
+    ).all()
+    for row in lost:
+        crashes = row.crashes + 1
+        group = row.max_group if crashes < max_attempts else row.max_group or 2
+        if group is None:
+            _suspend(conn, row.id, {"crashes": crashes}, now)
+        else:
+            _suspect(conn, row.id, crashes=crashes, group=group, max_attempts=max_attempts, now=now)
+    return _touched(lost)
+
+
+def _go_back(conn: sa.Connection, ids: list[str]) -> None:
+    """Rows that were claimed and not begun keep their place in line, and the attempt is not counted."""
+    if ids:
+        values = {"status": JobStatus.QUEUED.value, "attempts": jobs.c.attempts - 1, "started_at": None, **_FREE}
+        conn.execute(sa.update(jobs).where(jobs.c.id.in_(ids), _RUNNING).values(values))
+
+
+def _suspect(conn: sa.Connection, job_id: str, *, crashes: int, group: int, max_attempts: int, now: datetime) -> None:
+    if group == 1 and crashes >= max_attempts:
+        values: dict[str, Any] = {
+            "status": JobStatus.FAILED.value,
+            "finished_at": now,
+            "crashes": crashes,
+            "error_code": ErrorCode.WORKER_LOST.value,
+            "error_message": LOST_MESSAGE,
+            **_FREE,
+        }
+        conn.execute(sa.update(jobs).where(jobs.c.id == job_id, _RUNNING).values(values))
+    else:
+        _suspend(conn, job_id, {"crashes": crashes, "max_group": max(1, group // 2)}, now)
+
+
+def _suspend(conn: sa.Connection, job_id: str, values: dict[str, Any], now: datetime) -> None:
+    """Back in line, behind everything that waits now: the healthy rows of this moment go first."""
+    values = {**values, "status": JobStatus.QUEUED.value, "available_at": now, "started_at": None, **_FREE}
+    conn.execute(sa.update(jobs).where(jobs.c.id == job_id, _RUNNING).values(values))
+
+
+def pipelines_with_work(conn: sa.Connection, *, now: datetime) -> list[str]:
+    """Active pipelines with rows to claim: each must have a wake under way."""
+    waiting = sa.exists().where(jobs.c.pipeline == pipelines.c.name, _QUEUED, jobs.c.available_at <= now)
+    query = sa.select(pipelines.c.name).where(pipelines.c.state == "active", waiting)
+    return list(conn.scalars(query.order_by(pipelines.c.place)))
+
+
+def oldest_wait(conn: sa.Connection, *, now: datetime) -> dict[str, float]:
+    """Seconds the first in line of each pipeline has waited."""
+    query = sa.select(jobs.c.pipeline, sa.func.min(jobs.c.created_at)).where(_QUEUED).group_by(jobs.c.pipeline)
+    return {name: max(0.0, (now - first).total_seconds()) for name, first in conn.execute(query)}

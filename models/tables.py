@@ -1,0 +1,192 @@
+"""The tables. What must always hold is written here, as keys, checks and partial indexes.
+
+`jobs` is the hot table and stays narrow: claims and records touch only it. What was sent stands in `job_data`,
+what came back in `job_results`.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from contract.statuses import BatchStatus, JobStatus, OnInvalidRows, PipelineState
+from models.types import Json, UtcDateTime
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+ID = sa.String(32)
+
+
+def _one_of(
+    column: str, words: type[JobStatus] | type[BatchStatus] | type[PipelineState] | type[OnInvalidRows]
+) -> str:
+    return f"{column} IN ({', '.join(repr(word.value) for word in words)})"
+
+
+def _partial(name: str, *columns: sa.Column[object] | str, where: str, unique: bool = False) -> sa.Index:
+    return sa.Index(name, *columns, unique=unique, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
+pipelines = sa.Table(
+    "pipelines",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("definition", Json, nullable=False, comment="contract.pipelines.PipelineSpec"),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("reason", sa.Text, comment="Why it is broken or paused, in a sentence"),
+    sa.Column("model", Json, comment="Identity it was last loaded with: id, commit, dtype, backend"),
+    sa.Column("place", sa.Integer, nullable=False, comment="Order of the pipelines file"),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.CheckConstraint(_one_of("state", PipelineState), name="state"),
+)
+
+files = sa.Table(
+    "files",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("content_type", sa.String(255), nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("status", sa.String(10), nullable=False),
+    sa.Column("filename", sa.String(255), nullable=False),
+    sa.Column("file_id", ID, sa.ForeignKey("files.id"), nullable=False),
+    sa.Column("format", sa.String(16), comment="Null until it is sniffed"),
+    sa.Column("layout", Json, comment="models.batches.Layout once the file is sniffed"),
+    sa.Column("mapping", Json, nullable=False, comment="Input field to column, as asked for"),
+    sa.Column("id_column", sa.String(255)),
+    sa.Column("on_invalid_rows", sa.String(4), nullable=False),
+    sa.Column("parameters", Json, nullable=False),
+    sa.Column("metadata", Json),
+    sa.Column("total", sa.BigInteger, comment="Data rows of the file; null until counting is over"),
+    sa.Column("invalid", sa.BigInteger, nullable=False, default=0),
+    sa.Column("errors", Json, nullable=False, comment="The first 100"),
+    sa.Column("cursor", Json, nullable=False, comment="models.batches.Cursor: where reading goes on"),
+    sa.Column("cursor_version", sa.Integer, nullable=False, comment="Fences two readers of one file"),
+    sa.Column("ingested", sa.Boolean, nullable=False, comment="Every row of the file is in jobs or rejected_rows"),
+    sa.Column("tally", Json, comment="Counts by status, frozen when the batch is over"),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("expires_at", UtcDateTime),
+    sa.CheckConstraint(_one_of("status", BatchStatus), name="status"),
+    sa.CheckConstraint(_one_of("on_invalid_rows", OnInvalidRows), name="on_invalid_rows"),
+)  # fmt: skip
+# What upkeep looks through: batches that are not over.
+_partial("ix_batches_open", batches.c.status, where="status IN ('validating', 'running', 'canceling')")
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", ID, primary_key=True, comment="UUIDv7: the order of submission"),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("batch_id", ID, sa.ForeignKey("batches.id")),
+    sa.Column("row", sa.BigInteger, comment="Data row of the file, from 0"),
+    sa.Column("line", sa.BigInteger, comment="Line of the file where the row starts, from 1"),
+    sa.Column("external_id", sa.String(255), comment="The caller's own id, from id_column"),
+    sa.Column("status", sa.String(9), nullable=False),
+    sa.Column("priority", sa.SmallInteger, nullable=False, comment="contract.statuses.PRIORITY_RANK"),
+    sa.Column("available_at", UtcDateTime, nullable=False, comment="Its turn; after a requeue, that moment"),
+    sa.Column("attempts", sa.Integer, nullable=False, comment="Times it was begun, not only claimed"),
+    sa.Column("fence", sa.Integer, nullable=False, comment="Claims ever: only grows, so that a late writer is known"),
+    sa.Column("crashes", sa.SmallInteger, nullable=False, comment="Processes that died with it in hand"),
+    sa.Column("max_group", sa.Integer, comment="A suspect runs only with so many others like it"),
+    sa.Column("worker", sa.String(128), comment="The slot that holds it"),
+    sa.Column("lease_until", UtcDateTime),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("expires_at", UtcDateTime),
+    sa.Column("error_code", sa.String(32)),
+    sa.Column("error_message", sa.Text),
+    sa.Column("queue_seconds", sa.Float),
+    sa.Column("load_seconds", sa.Float),
+    sa.Column("inference_seconds", sa.Float),
+    sa.CheckConstraint(_one_of("status", JobStatus), name="status"),
+    sa.CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="only_running_rows_have_a_lease"),
+    sa.CheckConstraint("(status = 'failed') = (error_code IS NOT NULL)", name="only_failed_rows_have_an_error"),
+    sa.CheckConstraint("(batch_id IS NULL) = (row IS NULL)", name="a_row_number_is_in_a_batch"),
+    # A doubled ingest message must not make a second row. Also serves reading a batch in the order of its file.
+    sa.UniqueConstraint("batch_id", "row"),
+)  # fmt: skip
+_partial(
+    "ix_jobs_claim",
+    jobs.c.pipeline, jobs.c.priority, jobs.c.available_at, jobs.c.id,
+    where="status = 'queued'",
+)  # fmt: skip
+_partial("ix_jobs_lease", jobs.c.lease_until, where="status = 'running'")
+_partial("ix_jobs_worker", jobs.c.worker, where="status = 'running'")
+_partial("ix_jobs_expiry", jobs.c.expires_at, where="expires_at IS NOT NULL AND status IN ('queued', 'running')")
+# Counts of a batch, and whether any of its rows is still open.
+_partial("ix_jobs_batch_status", jobs.c.batch_id, jobs.c.status, where="batch_id IS NOT NULL")
+
+job_data = sa.Table(
+    "job_data",
+    metadata,
+    sa.Column("job_id", ID, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("inputs", Json, nullable=False),
+    sa.Column("parameters", Json, nullable=False),
+    sa.Column("metadata", Json),
+)
+
+job_results = sa.Table(
+    "job_results",
+    metadata,
+    sa.Column("job_id", ID, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("body", sa.Text, comment="JSON, unless vector is set"),
+    sa.Column("vector", sa.LargeBinary, comment="float32, little endian: a vector as JSON takes 30 times the time"),
+    sa.Column("model", Json, nullable=False, comment="id, commit, dtype, backend"),
+    sa.CheckConstraint("(body IS NULL) <> (vector IS NULL)", name="one_form"),
+)
+
+rejected_rows = sa.Table(
+    "rejected_rows",
+    metadata,
+    sa.Column("batch_id", ID, sa.ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("row", sa.BigInteger, primary_key=True),
+    sa.Column("line", sa.BigInteger, nullable=False),
+    sa.Column("external_id", sa.String(255)),
+    sa.Column("code", sa.String(32), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("input", Json),
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False, comment="SHA-256 of the canonical request body"),
+    sa.Column("job_id", ID, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("name", sa.String(128), primary_key=True, comment="host/slot"),
+    sa.Column("host", sa.String(128), nullable=False),
+    sa.Column("device", sa.String(32), nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False, comment="Of the main process"),
+    sa.Column("state", sa.String(16), nullable=False, comment="starting, ready, busy or stopped"),
+    sa.Column("warm", Json, nullable=False, comment="Pipeline to bytes, for what is loaded and proven"),
+    sa.Column("baking", Json, comment="pipeline, rows and since, for the microbatch in hand"),
+    sa.Column("memory_bytes", sa.BigInteger, comment="What warm pipelines may take"),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("heartbeat_at", UtcDateTime, nullable=False),
+    sa.CheckConstraint("state IN ('starting', 'ready', 'busy', 'stopped')", name="state"),
+)
