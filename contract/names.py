@@ -33,15 +33,11 @@ class Keys:
         """Set while an `infer` message for this pipeline is under way."""
         return f"{self.prefix}:wake:{pipeline}"
 
-    def people(self, pipeline: str) -> str:
-        """Counts interactive jobs submitted; a busy worker compares it between microbatches."""
-        return f"{self.prefix}:people:{pipeline}"
-
     @property
     def changes(self) -> str:
         """Channel: ids of jobs and batches whose row changed, a space between them."""
         return f"{self.prefix}:changes"
 
     def tokens(self, job_id: str) -> str:
-        """Stream: the text of a running generation, piece by piece."""
+        """Stream: the text of a running generation, piece by piece, in the field `text`; it lives ten minutes."""
         return f"{self.prefix}:tokens:{job_id}"
