@@ -60,12 +60,15 @@ class Dispatch:
         except redis.RedisError:
             return False
 
-    def tokens(self, job_id: str, after: str, *, block: float) -> list[tuple[str, str]]:
-        """`(stream id, text)` of what a running generation wrote after `after`; waits up to `block` seconds."""
+    def tokens(self, job_id: str, after: str, *, block: float) -> list[tuple[str, str]] | None:
+        """`(stream id, text)` of what a generation wrote after `after`; waits up to `block` seconds for some.
+
+        None when the broker does not answer.
+        """
         key = self.keys.tokens(job_id)
         found: list[tuple[str, str]] = []
-        self._try("tokens", lambda: found.extend(_entries(self._client(), key, after, block)))
-        return found
+        asked = self._try("tokens", lambda: found.extend(_entries(self._client(), key, after, block)))
+        return found if asked else None
 
     def _client(self) -> redis.Redis:
         assert self._redis is not None
@@ -119,8 +122,8 @@ class Breaker:
 
 
 def _entries(client: redis.Redis, key: str, after: str, block: float) -> list[tuple[str, str]]:
-    # redis-py lets a blocking read take `block` on top of the socket timeout only up to that timeout.
-    answer: Any = client.xread({key: after}, block=max(1, int(block * 1000)), count=500)
+    # BLOCK 0 would wait for ever.
+    answer: Any = client.xread({key: after}, block=int(block * 1000) or None, count=500)
     streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer or []]
     flat = [entry for entries in streams for entry in _flatten(entries)]
     return [(stream_id.decode(), fields.get(b"text", b"").decode()) for stream_id, fields in flat]

@@ -31,6 +31,7 @@ _OF_STATUS: dict[int, tuple[ErrorCode, str]] = {
     429: (ErrorCode.OVERLOADED, "Too many requests for now."),
     503: (ErrorCode.UNAVAILABLE, "Not available for now."),
 }
+_BROKEN = (ErrorCode.INTERNAL, "Something went wrong here. Tell the operator the request_id.")
 _OTHERWISE = (ErrorCode.INVALID_REQUEST, "The request is not HTTP as it should be.")
 
 
@@ -82,13 +83,15 @@ def register(app: Flask) -> None:
 
 def _http(error: HTTPException) -> Response:
     status = error.code or 500
+    theirs = error.get_response()
     if status < 400:
         # Redirects of the router are exceptions too.
-        return current_app.make_response(error.get_response())
-    code, message = _OF_STATUS.get(status, _OTHERWISE)
-    response = answer(FournilError(code, message), status=status if status in _OF_STATUS else 400)
-    if status == 405:
-        response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or []))
+        return current_app.make_response(theirs)
+    code, message = _OF_STATUS.get(status, _OTHERWISE if status < 500 else _BROKEN)
+    response = answer(FournilError(code, message), status=status)
+    for name in ("Allow", "Content-Range"):
+        if name in theirs.headers:
+            response.headers[name] = theirs.headers[name]
     return response
 
 
@@ -99,5 +102,4 @@ def _database_away(error: Exception) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     log.error("A request failed in a way nobody thought of.", action="internal_error", exc_info=error)
-    message = "Something went wrong here. Tell the operator the request_id."
-    return answer(FournilError(ErrorCode.INTERNAL, message))
+    return answer(FournilError(*_BROKEN))

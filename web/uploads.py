@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import IO, Any, cast
+from typing import BinaryIO, cast
 
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -121,8 +121,8 @@ class _Reader:
             ) from error
 
 
-def _stream() -> Any:
-    return cast(IO[bytes], request.stream)
+def _stream() -> BinaryIO:
+    return cast(BinaryIO, request.stream)
 
 
 def _base_name(filename: str) -> str:

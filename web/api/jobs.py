@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g, request
 
-from contract.errors import ErrorCode, FournilError
+from contract.errors import ErrorCode, FournilError, RequestError
 from contract.ids import is_id
 from contract.statuses import JOB_OVER, JobStatus
 from contract.times import utc_now
@@ -15,6 +15,7 @@ from models.jobs import delete_job, find_job, find_status, list_jobs
 from models.sweeps import cancel
 from web.errors import not_found
 from web.intake import take_job
+from web.operations import IDEMPOTENCY_KEY, IF_NONE_MATCH, JSON, PREFER, Answer, operation, ref
 from web.requests import (
     CURSOR,
     LIMIT,
@@ -22,7 +23,7 @@ from web.requests import (
     decode_cursor,
     idempotency_key,
     json_object,
-    read_query,
+    object_from,
     wait_seconds,
 )
 from web.responses import json_response, no_content, seen_statuses, tagged
@@ -40,12 +41,40 @@ FILTERS = (
     LIMIT,
 )
 KIND = "jobs"
+RETRY = "Seconds until it is worth asking again; only while the job is open."
+
+
+_JOB = Answer("The job.", ref("Job"), headers={"ETag": "Validator of this representation.", "Retry-After": RETRY})
+_ACCEPTED = Answer(
+    "Accepted and committed; not finished yet.",
+    ref("Job"),
+    headers={
+        "Location": "Where to poll.",
+        "Retry-After": RETRY,
+        "Idempotent-Replayed": "`true` when the key was known and this is the first job.",
+    },
+)
 
 
 @blueprint.post("/jobs")
+@operation(
+    "Submit a job",
+    tag="jobs",
+    headers=(PREFER, IDEMPOTENCY_KEY),
+    body={
+        JSON: ref("JobRequest"),
+        "multipart/form-data": {
+            "type": "object",
+            "properties": {"request": ref("JobRequest")},
+            "required": ["request"],
+            "additionalProperties": False,
+        },
+    },
+    answers={202: _ACCEPTED, 200: Answer("Finished, when asked to wait or asked again.", ref("Job"))},
+    errors=(400, 409, 413, 415, 422),
+)
 def create() -> Response:
-    read_query()
-    body, key, wait = json_object(), idempotency_key(), wait_seconds()
+    body, key, wait = _body(), idempotency_key(), wait_seconds()
     submitted = take_job(services(), body, key=key)
     job = wait_until_over(submitted.job_id, wait)
     headers = {"Location": job["urls"]["self"], **_pace(job), **_applied(wait)}
@@ -56,8 +85,15 @@ def create() -> Response:
 
 
 @blueprint.get("/jobs/<job_id>")
+@operation(
+    "Poll a job",
+    tag="jobs",
+    description="With `Prefer: wait=N` it answers when the status changes, or after N seconds.",
+    headers=(PREFER, IF_NONE_MATCH),
+    answers={200: _JOB, 304: Answer("You have it.")},
+    errors=(404,),
+)
 def show(job_id: str) -> Response:
-    read_query()
     wait = wait_seconds()
     if wait:
         _wait_for_news(job_id, wait)
@@ -66,8 +102,9 @@ def show(job_id: str) -> Response:
 
 
 @blueprint.get("/jobs")
+@operation("List jobs, newest first", tag="jobs", query=FILTERS, answers={200: Answer("A page.", ref("JobPage"))})
 def index() -> Response:
-    query = read_query(*FILTERS)
+    query = g.query
     after = decode_cursor(KIND, query["cursor"])
     with reading(services().engine) as conn:
         page = list_jobs(
@@ -83,8 +120,14 @@ def index() -> Response:
 
 
 @blueprint.post("/jobs/<job_id>/cancel")
+@operation(
+    "Cancel a job",
+    tag="jobs",
+    description="Idempotent; a job that is over stays what it is.",
+    answers={200: Answer("The job as it is now.", ref("Job"))},
+    errors=(404,),
+)
 def cancel_job(job_id: str) -> Response:
-    read_query()
     here = services()
     if is_id(job_id) and transaction(here.engine, lambda conn: cancel(conn, job_id, now=utc_now())):
         here.dispatch.changed(job_id)
@@ -92,14 +135,31 @@ def cancel_job(job_id: str) -> Response:
 
 
 @blueprint.delete("/jobs/<job_id>")
+@operation("Delete a job that is over", tag="jobs", answers={204: Answer("Gone.")}, errors=(404, 409))
 def delete(job_id: str) -> Response:
-    read_query()
     job = load(job_id)
     if job["batch_id"] is not None:
         raise FournilError(ErrorCode.CONFLICT, "This job is a row of a batch. Delete the batch as a whole.")
     if not transaction(services().engine, lambda conn: delete_job(conn, job_id)) and _is_there(job_id):
         raise FournilError(ErrorCode.CONFLICT, "This job is not over. Cancel it first.")
     return no_content()
+
+
+def _body() -> dict[str, Any]:
+    """The request as JSON, or as the part `request` of a form. No task takes files yet, so no other part is known."""
+    if request.mimetype != "multipart/form-data":
+        return json_object()
+    parts: dict[str, str | bytes] = {
+        **request.form.to_dict(),
+        **{name: part.stream.read() for name, part in request.files.items()},
+    }
+    for name in parts:
+        if name != "request":
+            message = f"{name[:64]} is not a part this takes: no task of this version takes files."
+            raise RequestError(ErrorCode.UNKNOWN_FIELD, message, field=name[:64])
+    if "request" not in parts:
+        raise RequestError(ErrorCode.MISSING_FIELD, "The part request is missing.", field="request")
+    return object_from(parts["request"], field="request")
 
 
 def load(job_id: str) -> dict[str, Any]:
