@@ -13,7 +13,7 @@ from contract.settings import Broker
 
 SOCKET_SECONDS = 2.0
 #: The same in every process that shares the broker: the smallest would win.
-VISIBILITY_SECONDS = 900
+VISIBILITY_SECONDS = 3600
 
 
 def connect(url: str, *, read_timeout: float | None = SOCKET_SECONDS) -> redis.Redis:
