@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import socket
 import subprocess
@@ -186,9 +187,9 @@ class Oven:
 
     def be_seen(self, **more: Any) -> None:
         now = utc_now()
-        known: dict[str, Any] = {"state": "ready", "warm": {"fake": 1_000_000}, "heartbeat_at": now}
+        known: dict[str, Any] = {"state": "ready", "warm": {"fake": 1_000_000}, "heartbeat_at": now, "baking": None}
         worker = Worker(
-            name="host/cpu", host="host", device="cpu", pid=1, baking=None, memory_bytes=None, started_at=now,
+            name="host/cpu", host="host", device="cpu", pid=1, memory_bytes=None, started_at=now,
             **(known | more),
         )  # fmt: skip
         transaction(self._engine, lambda conn: put_worker(conn, worker))
@@ -238,8 +239,6 @@ def serve(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 def _environment(settings: Settings, more: dict[str, str]) -> dict[str, str]:
-    import os
-
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FOURNIL_")}
     return {
         **kept,
