@@ -29,24 +29,13 @@ Exit codes:
 """
 
 
-class Problem(click.ClickException):
-    """Ends the command with a sentence on stderr."""
-
-    def __init__(self, message: str, *, exit_code: Exit) -> None:
-        super().__init__(message)
-        self.exit_code: int = exit_code
+class Unreachable(click.ClickException):
+    exit_code = Exit.UNREACHABLE
 
 
-class Unreachable(Problem):
-    def __init__(self, message: str) -> None:
-        super().__init__(message, exit_code=Exit.UNREACHABLE)
+class Refused(click.ClickException):
+    exit_code = Exit.REFUSED
 
 
-class Refused(Problem):
-    def __init__(self, message: str) -> None:
-        super().__init__(message, exit_code=Exit.REFUSED)
-
-
-class NotFound(Problem):
-    def __init__(self, message: str) -> None:
-        super().__init__(message, exit_code=Exit.NOT_FOUND)
+class NotFound(click.ClickException):
+    exit_code = Exit.NOT_FOUND

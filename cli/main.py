@@ -19,7 +19,7 @@ _COMMANDS = {
     "batch": ("cli.commands.batch", "batch", "Hand in a file: a job for each row."),
     "status": ("cli.commands.status", "status", "Show a job or a batch."),
     "results": ("cli.commands.results", "results", "Download the results of a batch."),
-    "cancel": ("cli.commands.cancel", "cancel", "Cancel a job or a batch."),
+    "cancel": ("cli.commands.status", "cancel", "Cancel a job or a batch."),
     "pipelines": ("cli.commands.pipelines", "pipelines", "List what the server offers."),
     "doctor": ("cli.commands.doctor", "doctor", "Say what is wrong with the set-up and how to mend it."),
     "migrate": ("cli.commands.migrate", "migrate", "Bring database and pipelines up to date."),

@@ -20,9 +20,7 @@ def migrate(**typed: object) -> None:
     set_up_logs(level=settings.logs.level, fmt=settings.logs.format)
     _upgrade(settings)
     if specs is None:
-        click.echo(
-            "The database is up to date; without a pipelines file its pipelines stay.", err=True
-        )
+        click.echo("The database is up to date; without a pipelines file its pipelines stay.", err=True)
         return
     _sync(settings, specs)
     click.echo(f"The database is up to date; {len(specs)} pipelines from {pipelines_file(settings)}.", err=True)
