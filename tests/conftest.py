@@ -18,14 +18,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """A test that is skipped because it `needs ...` has failed where FOURNIL_TESTS_REQUIRE_ALL=1."""
-    report: pytest.TestReport = yield  # type: ignore[misc, assignment]
+    report: pytest.TestReport = yield  # type: ignore[assignment]
     _refuse_skip(report, required=item.config.stash[_required])
     return report  # type: ignore[return-value]
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
-    report: pytest.CollectReport = yield  # type: ignore[misc, assignment]
+    report: pytest.CollectReport = yield  # type: ignore[assignment]
     _refuse_skip(report, required=collector.config.stash[_required])
     return report  # type: ignore[return-value]
 

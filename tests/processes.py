@@ -34,7 +34,9 @@ warm = true
 """
 
 
-def wait_until(condition: Callable[[], T], *, seconds: float = 30, what: str, show: Callable[[], str] = str) -> T:
+def wait_until(
+    condition: Callable[[], T | None], *, seconds: float = 30, what: str, show: Callable[[], str] = str
+) -> T:
     """The first true value of `condition`; a failure that says what was awaited, and what `show` has to say."""
     end = time.monotonic() + seconds
     pause = threading.Event()
@@ -163,7 +165,7 @@ class Stack(Process):
 def running_stack(
     folder: Path, *, pipelines: str = FAKE, options: Sequence[str] = (), wait: bool = True, **env: str
 ) -> Iterator[Stack]:
-    """A stack with its data in `folder`/data and these pipelines; `options` go to `fournil up`, `env` are variables."""
+    """A stack with its data in `folder`/data and these pipelines; `options` go to `up`, `env` holds variables."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "pipelines.toml"
     file.write_text(pipelines, encoding="utf-8")
