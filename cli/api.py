@@ -16,6 +16,7 @@ Json = dict[str, Any]
 #: The longest the server lets one request wait.
 LONGEST_WAIT = 60
 _SLACK = 30.0
+_LEAST_PAUSE = 0.1
 
 
 class Api:
@@ -56,17 +57,18 @@ class Api:
                 out.write(piece)
             return answer.num_bytes_downloaded
 
-    def wait_until_over(self, path: str, over: frozenset[str], *, seconds: float) -> Json:
-        """Long-poll a job until its status is one of `over` or the time is up; how it stood last."""
-        end = time.monotonic() + seconds
-        answer = self.get(path)
-        while answer["status"] not in over and (left := end - time.monotonic()) > 0:
-            answer = self.get(path, wait=left)
-        return answer
+    def wait_until_over(self, job: Json, over: frozenset[str], *, end: float) -> Json:
+        """Long-poll a job until its status is one of `over` or `time.monotonic()` is `end`; how it stood last."""
+        while job["status"] not in over and (left := end - time.monotonic()) > 0:
+            asked = time.monotonic()
+            job = self.get(f"/jobs/{job['id']}", wait=left)
+            # A server with no room for another long poll answers at once.
+            time.sleep(max(0.0, min(left, asked + _LEAST_PAUSE - time.monotonic())))
+        return job
 
     def _call(self, method: str, path: str, *, wait: float = 0, **request: Any) -> Json:
         if wait >= 1:
-            request["headers"] = {**request.get("headers", {}), "Prefer": f"wait={min(LONGEST_WAIT, int(wait))}"}
+            request["headers"] = {**request.get("headers", {}), "Prefer": f"wait={int(min(LONGEST_WAIT, wait))}"}
             request["timeout"] = httpx.Timeout(LONGEST_WAIT + _SLACK, connect=5.0)
         with self._sentences():
             answer = self._client.request(method, path, **request)

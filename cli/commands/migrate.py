@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
 from cli.configuration import pipeline_specs, pipelines_file, settings_and_environment
@@ -29,6 +31,7 @@ def migrate(**typed: object) -> None:
 def _upgrade(settings: Settings) -> None:
     from models.migrate import upgrade
 
+    logging.getLogger("alembic.runtime.plugins").setLevel("WARNING")
     settings.storage.data_dir.mkdir(parents=True, exist_ok=True)
     upgrade(settings.storage.url)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import click
@@ -45,9 +46,8 @@ def submit(
         raise click.UsageError("Give the TEXT, or --input NAME=VALUE.")
     api = Api(url)
     body = _body(api.get(f"/pipelines/{pipeline}"), _read(text), named, given)
-    job = api.post("/jobs", body, wait=wait or 0)
-    if wait is not None:
-        job = api.wait_until_over(f"/jobs/{job['id']}", JOB_OVER, seconds=wait)
+    end = time.monotonic() + (wait or 0)
+    job = api.wait_until_over(api.post("/jobs", body, wait=wait or 0), JOB_OVER, end=end)
     _show(job, as_json=as_json)
     context.exit(_exit_code(job, waited=wait is not None))
 

@@ -15,7 +15,7 @@ from contract.options import SettingsError
 def locked(data_dir: Path) -> Iterator[None]:
     """Hold the data directory; SettingsError names the process that has it already."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise SettingsError(f"The data directory {data_dir} cannot be written: {error.strerror}.") from error

@@ -19,11 +19,18 @@ class Signals:
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.setblocking(False)
-        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        for number in _STOPPING:
-            signal.signal(number, self._stop)
+        self._wakeup_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, self._stop) for number in _STOPPING}
         # Without a handler, SIGCHLD is discarded and the wake-up descriptor hears nothing.
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+    def close(self) -> None:
+        """Put everything back as it was."""
+        signal.set_wakeup_fd(self._wakeup_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._reader.close()
+        self._writer.close()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stops += 1

@@ -32,7 +32,7 @@ class Supervisor:
         self.children: dict[str, Child] = {}
         self.backoffs: dict[str, Backoff] = {}
         self.exit_codes: dict[str, int] = {}
-        self._stopping = False
+        self.stopped = False
         self._due: dict[str, tuple[float, Program]] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(signals, selectors.EVENT_READ)
@@ -80,7 +80,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Web, scheduler, ovens, broker: each asked, given its grace, then killed. A second request kills all."""
-        self._stopping = True
+        self.stopped = True
         self._due.clear()
         for stage in Stage:
             self._stop_stage([child for child in self.children.values() if child.program.stage is stage], stage)
@@ -119,7 +119,7 @@ class Supervisor:
         code = self.exit_codes[name] = child.bury()
         self._tell_guardian(f"-{child.pid}")
         del self.children[name]
-        if child.program.kept and not self._stopping:
+        if child.program.kept and not self.stopped:
             self._schedule(child, code)
 
     def _schedule(self, child: Child, code: int) -> None:
