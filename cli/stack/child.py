@@ -6,12 +6,9 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
-from cli.stack.program import Program
+from cli.stack.program import Program, leashed
 
-_LEASH = Path(__file__).with_name("leash.py")
 _CHUNK = 1 << 16
 
 
@@ -21,7 +18,7 @@ class Child:
         self.started = now
         self._rest = b""
         self._process = subprocess.Popen(
-            _leashed(program),
+            leashed(program.argv, cpus=program.cpus),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -74,8 +71,3 @@ class Child:
         assert self._process.stdout
         self._process.stdout.close()
         return code
-
-
-def _leashed(program: Program) -> list[str]:
-    cpus = ",".join(map(str, sorted(program.cpus))) if program.cpus else "-"
-    return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), cpus, *program.argv]

@@ -43,7 +43,7 @@ def web_argv(settings: Settings, *, bind: str) -> tuple[str, ...]:
         "--graceful-timeout": "10",
     }
     words = [word for pair in options.items() for word in pair]
-    return _module("gunicorn", *words, *shared, "--no-control-socket", "web.wsgi:application()")
+    return module_argv("gunicorn", *words, *shared, "--no-control-socket", "web.wsgi:application()")
 
 
 def web(settings: Settings, env: Mapping[str, str], *, descriptor: int) -> Program:
@@ -67,14 +67,14 @@ def scheduler(env: Mapping[str, str]) -> Program:
 
 
 def migrate(env: Mapping[str, str]) -> Program:
-    return Program("migrate", _module("cli.main", "migrate"), Stage.SCHEDULER, env, kept=False)
+    return Program("migrate", module_argv("cli.main", "migrate"), Stage.SCHEDULER, env, kept=False)
 
 
 def node_argv(role: str) -> tuple[str, ...]:
-    return _module("worker.node", role)
+    return module_argv("worker.node", role)
 
 
-def _module(name: str, *words: str) -> tuple[str, ...]:
+def module_argv(name: str, *words: str) -> tuple[str, ...]:
     # -P: a `worker` folder where the command was typed must not stand in for ours.
     return (sys.executable, "-P", "-m", name, *words)
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from pathlib import Path
+
+_LEASH = Path(__file__).with_name("leash.py")
 
 
 class Stage(IntEnum):
@@ -32,3 +37,9 @@ class Program:
     fds: tuple[int, ...] = ()
     #: Started again when it dies; False: it runs once, to its end.
     kept: bool = True
+
+
+def leashed(argv: Sequence[str], *, cpus: frozenset[int] | None = None) -> list[str]:
+    """The command line that runs `argv` so that it dies with this process."""
+    cores = ",".join(map(str, sorted(cpus))) if cpus else "-"
+    return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), cores, *argv]

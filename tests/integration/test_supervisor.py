@@ -165,7 +165,7 @@ def test_a_flood_of_output_loses_no_line(house):
 
 def test_a_log_file_that_grows_too_large_makes_room(house, monkeypatch):
     monkeypatch.setattr("cli.stack.logbook.MAX_BYTES", 1000)
-    house.start(program("oven", "print('up')\nfor i in range(500): print('row', i)\nimport time; time.sleep(600)"))
+    house.supervisor.start(program("oven", "for i in range(500): print('row', i)\nimport time; time.sleep(600)"))
     house.until(lambda: "row 499\n" in house.log("oven"), "the last line")
 
     assert (house.logs / "oven.log").stat().st_size < 2000
