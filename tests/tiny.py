@@ -48,8 +48,13 @@ def tagger(folder: Path) -> Path:
     return _bert(folder, "BertForTokenClassification", id2label=labels, num_labels=5)
 
 
-def filler(folder: Path) -> Path:
-    return _bert(folder, "BertForMaskedLM")
+def filler(folder: Path, **config: Any) -> Path:
+    return _bert(folder, "BertForMaskedLM", **config)
+
+
+def untied_filler(folder: Path) -> Path:
+    """One whose output words are not its input words, so that a poisoned word does not spoil every score."""
+    return filler(folder, tie_word_embeddings=False)
 
 
 def embedder(folder: Path) -> Path:
@@ -74,11 +79,12 @@ def writer(folder: Path, *, chat: bool = True) -> Path:
 
 
 def poisoned(folder: Path, make: Callable[[Path], Path]) -> Path:
-    """The checkpoint `make` writes, but whatever has the word `bread` in it comes out as NaN."""
+    """The checkpoint `make` writes, but whatever has the word `cold` after a space comes out as NaN."""
     make(folder)
     kind = getattr(transformers, transformers.AutoConfig.from_pretrained(folder).architectures[0])
     model = kind.from_pretrained(folder)
-    token = transformers.AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids("bread")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    [token] = tokenizer(" cold", add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         model.get_input_embeddings().weight[token] = float("nan")
     model.save_pretrained(folder)

@@ -74,7 +74,7 @@ class ZeroShotClassification(TaskModel):
 
     def __init__(self, loaded: Loaded) -> None:
         self._encoder = Encoder(loaded)
-        self._entailment = _entailment(loaded.model.config.label2id)
+        self._entailment = _entailment(loaded.model.config.id2label)
         # As in the library: NLI checkpoints put contradiction first, or last where entailment is first.
         self._contradiction = -1 if self._entailment == 0 else 0
 
@@ -104,8 +104,8 @@ class ZeroShotClassification(TaskModel):
         return logits[:, self._entailment].softmax(dim=-1)
 
 
-def _entailment(label2id: dict[str, int]) -> int:
-    for label, index in label2id.items():
+def _entailment(labels: dict[int, str]) -> int:
+    for index, label in labels.items():
         if label.lower().startswith("entail"):
             return index
     raise corrupt(
