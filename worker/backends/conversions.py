@@ -69,16 +69,19 @@ def _build_beside(target: Path, build: Callable[[Path], None]) -> None:
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
     try:
         build(partial)
-        _sync(partial)
-        partial.chmod(0o755)
+        _settle(partial)
         partial.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _sync(folder: Path) -> None:
-    """The rename may reach the disk before the data does; a power cut would leave a finished name on empty files."""
+def _settle(folder: Path) -> None:
+    """On disk, and readable for a worker of another account, before the name says that it is finished.
+
+    The rename may reach the disk before the data does: a power cut would leave a finished name on empty files.
+    """
     for path in [*folder.iterdir(), folder]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -157,7 +160,7 @@ def _convert(gguf: Path, target: Path) -> None:
     plain.load_state_dict(read.state_dict())
     tokenizer = AutoTokenizer.from_pretrained(**source)
     plain.generation_config = _generation_config(config, tokenizer)
-    plain.save_pretrained(target, safe_serialization=True)
+    plain.save_pretrained(target)
     tokenizer.save_pretrained(target)
 
 
