@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import httpx
 import psutil
@@ -27,7 +26,15 @@ CHILDREN = {
 
 @pytest.fixture
 def stack(tmp_path):
+    """A stack of the test's own, to stop and to hurt."""
     with running_stack(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One stack for every test that only uses it."""
+    with running_stack(tmp_path_factory.mktemp("shared")) as running:
         yield running
 
 
@@ -43,22 +50,26 @@ def is_done(stack: Stack, job_id: str) -> Callable[[], bool]:
     return done
 
 
-def test_up_prints_one_ready_line_and_serves_a_job(stack):
+def test_up_prints_one_ready_line_and_stops_with_all_it_started(stack):
     assert submit(stack, "hello").json()["status"] == DONE
+    family = stack.descendants()
+    assert len(family) > len(CHILDREN)
 
     stack.send(signal.SIGTERM)
-    assert stack.wait(seconds=20) == 0
+
+    assert stack.wait(seconds=18) == 0
+    assert alive(family) == []
     assert stack.out == [f"Fournil is ready: {stack.url} (pipelines: fake)\n"]
     logs = {path.name for path in (stack.data_dir / "logs").iterdir()}
     assert {"web.log", "oven-cpu0.log", "upkeep.log", "scheduler.log", "valkey.log", "supervisor.log"} <= logs
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_a_request_to_stop_leaves_no_process_within_15_seconds(stack, stop):
+def test_ctrl_c_stops_everything_with_a_job_in_the_oven(stack):
+    submit(stack, "sleep:60", wait=False)
+    wait_until(lambda: _count(stack, "running") == 1, what="the job in the oven", show=stack.shown)
     family = stack.descendants()
-    assert len(family) > len(CHILDREN)
 
-    stack.send(stop)
+    stack.send(signal.SIGINT)
 
     assert stack.wait(seconds=18) == 0
     assert alive(family) == []
@@ -107,35 +118,37 @@ def test_a_second_start_goes_on_where_the_first_stopped(tmp_path):
             wait_until(is_done(second, job_id), seconds=120, what=f"job {job_id}", show=second.shown)
 
 
-def test_a_second_up_on_the_same_folder_says_so(stack):
-    done = run_fournil("up", "--port", "0", "--data-dir", str(stack.data_dir), cwd=stack.data_dir)
+def test_a_second_up_on_the_same_folder_says_so(shared):
+    done = run_fournil("up", "--port", "0", "--data-dir", str(shared.data_dir), cwd=shared.data_dir)
 
     assert done.returncode == 2
-    assert f"Another `fournil up` (process {stack.pid}) uses the data directory" in done.stderr
+    assert f"Another `fournil up` (process {shared.pid}) uses the data directory" in done.stderr
 
 
-def test_a_port_that_is_taken_is_named(stack, tmp_path):
-    port = stack.url.rpartition(":")[2]
+def test_a_port_that_is_taken_is_named(shared, tmp_path):
+    port = shared.url.rpartition(":")[2]
     done = run_fournil("up", "--port", port, "--data-dir", str(tmp_path / "other"), cwd=tmp_path)
 
     assert done.returncode == 2
     assert f"port {port}: another program has it" in done.stderr
 
 
-def test_two_stacks_on_one_machine_do_not_meet(stack, tmp_path):
+def test_two_stacks_on_one_machine_do_not_meet(shared, tmp_path):
     with running_stack(tmp_path / "other") as other:
-        mine = submit(stack, "mine").json()["id"]
+        mine = submit(shared, "mine").json()["id"]
 
         assert httpx.get(f"{other.url}/api/v1/jobs/{mine}").status_code == 404
         other_jobs = httpx.get(f"{other.url}/api/v1/jobs").json()["data"]
         assert other_jobs == []
-    assert submit(stack, "the other one is gone").json()["status"] == DONE
+    assert submit(shared, "the other one is gone").json()["status"] == DONE
 
 
 def test_two_slots_are_two_processes_on_cores_of_their_own(tmp_path):
     if len(psutil.Process().cpu_affinity()) < 2:
         pytest.skip("needs two cores")
-    with running_stack(tmp_path, options=["--devices", "cpu*2"]) as stack:
+    more = FAKE + FAKE.replace("pipelines.fake", "pipelines.other")
+    with running_stack(tmp_path, pipelines=more, options=["--devices", "cpu*2"]) as stack:
+        assert "(pipelines: fake, other)" in stack.out[0]
         ovens = [p for p in psutil.Process(stack.pid).children() if "oven" in " ".join(p.cmdline())]
         cores = [set(process.cpu_affinity()) for process in ovens]
 
@@ -155,9 +168,9 @@ def test_a_stack_that_cannot_start_says_why_and_ends(tmp_path):
     assert "The database cannot be made ready." in done.stderr
 
 
-def test_the_client_commands_against_the_real_server(stack, tmp_path):
+def test_the_client_commands_against_the_real_server(shared, tmp_path):
     def client(*words: str):
-        return run_fournil(*words, cwd=tmp_path, FOURNIL_URL=stack.url)
+        return run_fournil(*words, cwd=tmp_path, FOURNIL_URL=shared.url)
 
     job = json.loads(client("submit", "fake", "four", "--wait", "--json", "--param", "top_k=1").stdout)
     assert job["result"] == [{"label": "even", "score": 0.9}]
@@ -167,17 +180,17 @@ def test_the_client_commands_against_the_real_server(stack, tmp_path):
     assert client("submit", "fake", "text", "--param", "shell=rm").returncode == 4
     assert "fake" in client("pipelines").stdout
     assert client("cancel", job["id"]).returncode == 0
-    assert client("doctor", "--data-dir", str(stack.data_dir)).returncode == 0
+    assert client("doctor", "--data-dir", str(shared.data_dir)).returncode == 0
 
 
-def test_a_batch_from_the_shell_comes_back_joined_and_in_order(stack, tmp_path):
+def test_a_batch_from_the_shell_comes_back_joined_and_in_order(shared, tmp_path):
     rows = "".join(f"r{i},{'x' * (i % 7 + 1)}\n" for i in range(300))
     (tmp_path / "reviews.csv").write_text(f"ref,review\n{rows}", encoding="utf-8")
 
     done = run_fournil(
         *("batch", "fake", "reviews.csv", "--input", "text=review", "--id-column", "ref", "--out", "results.csv"),
         cwd=tmp_path,
-        FOURNIL_URL=stack.url,
+        FOURNIL_URL=shared.url,
     )
 
     assert done.returncode == 0, done.stderr
@@ -192,11 +205,5 @@ def _ready(stack: Stack) -> bool:
         return False
 
 
-def test_pipelines_of_the_test_file_are_what_the_ready_line_names(tmp_path):
-    more = FAKE + FAKE.replace("pipelines.fake", "pipelines.other")
-    with running_stack(tmp_path, pipelines=more) as stack:
-        assert "(pipelines: fake, other)" in stack.out[0]
-
-
-def test_the_database_file_lies_in_the_data_directory(stack):
-    assert Path(stack.data_dir, "fournil.db").is_file()
+def _count(stack: Stack, status: str) -> int:
+    return len(httpx.get(f"{stack.url}/api/v1/jobs?status={status}", timeout=10).json()["data"])
