@@ -33,6 +33,10 @@ class Keys:
         """Set while an `infer` message for this pipeline is under way."""
         return f"{self.prefix}:wake:{pipeline}"
 
+    def reading(self, batch_id: str) -> str:
+        """Set while an `ingest` message for this batch is under way."""
+        return f"{self.prefix}:reading:{batch_id}"
+
     @property
     def changes(self) -> str:
         """Channel: ids of jobs and batches whose row changed, a space between them."""

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from contract.errors import ErrorCode
-from contract.statuses import JobStatus
+from contract.statuses import PRIORITY_RANK, JobStatus, Priority
 from models.tables import jobs, pipelines
 
 _OPEN = jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")])
@@ -134,9 +134,11 @@ def _suspend(conn: sa.Connection, job_id: str, values: dict[str, Any], now: date
     conn.execute(sa.update(jobs).where(jobs.c.id == job_id, _RUNNING).values(values))
 
 
-def pipelines_with_work(conn: sa.Connection, *, now: datetime) -> list[str]:
+def pipelines_with_work(conn: sa.Connection, *, now: datetime, only: Priority | None = None) -> list[str]:
     """Active pipelines with rows to claim: each must have a wake under way."""
     waiting = sa.exists().where(jobs.c.pipeline == pipelines.c.name, _QUEUED, jobs.c.available_at <= now)
+    if only is not None:
+        waiting = waiting.where(jobs.c.priority == PRIORITY_RANK[only])
     query = sa.select(pipelines.c.name).where(pipelines.c.state == "active", waiting)
     return list(conn.scalars(query.order_by(pipelines.c.place)))
 

@@ -1,0 +1,123 @@
+"""What one process of a node works with, put together from the settings in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import sqlalchemy as sa
+from celery import Celery
+
+from contract.names import Keys
+from contract.settings import Settings
+from contract.times import utc_now
+from models.database import make_engine, transaction
+from models.files import FileStorage
+from models.workers import Worker, put_worker, set_worker
+from worker import upkeep
+from worker.hand import Hand
+from worker.ingest import ingest_slice
+from worker.memory import room
+from worker.oven import Oven
+from worker.shelf import Place, Shelf
+from worker.signals import Signals, connect
+from worker.warden import Warden
+
+
+@dataclasses.dataclass(frozen=True)
+class Crew:
+    """A child process: an oven where it has a device slot, and hands for upkeep where it has none."""
+
+    settings: Settings
+    engine: sa.Engine
+    signals: Signals
+    storage: FileStorage
+    oven: Oven | None
+
+    def serve(self, pipeline: str) -> None:
+        if self.oven is None:
+            raise RuntimeError("infer came to a node without a device slot")
+        self.oven.serve(pipeline)
+
+    def ingest(self, batch_id: str) -> None:
+        """Read on in a file for one slice; the next slice is a message, so that other files get their turn."""
+        self.signals.is_reading(batch_id)
+        upkeep_settings = self.settings.upkeep
+        outcome = ingest_slice(
+            self.engine,
+            self.storage,
+            batch_id,
+            seconds=upkeep_settings.ingest_slice_seconds,
+            rows_per_piece=upkeep_settings.ingest_rows,
+            now_fn=utc_now,
+            wake=self.signals.wake,
+        )
+        self.signals.changed([batch_id])
+        if outcome == "again":
+            self.signals.read(batch_id)
+
+    def sweep(self) -> None:
+        upkeep.sweep(self.engine, self.signals, max_attempts=self.settings.inference.max_attempts)
+
+    def cancel_batch(self, batch_id: str) -> None:
+        upkeep.cancel_rows(self.engine, self.signals, batch_id)
+
+
+def child_crew(app: Celery, settings: Settings, *, host: str) -> Crew:
+    """Connect this child, and warm its pipelines when it has a device slot."""
+    engine = make_engine(settings.storage.url)
+    signals = _signals(app, settings)
+    oven = _oven(settings, engine, signals, f"{host}/{settings.slot.name}") if settings.slot.name else None
+    return Crew(settings, engine, signals, FileStorage(settings.storage.files_dir), oven)
+
+
+def _oven(settings: Settings, engine: sa.Engine, signals: Signals, name: str) -> Oven:
+    slot, inference = settings.slot, settings.inference
+    place = Place(
+        device=slot.device,
+        threads=slot.threads,
+        cache=settings.storage.checkpoints_dir,
+        room=room(setting=inference.memory_bytes, device=slot.device, threads=slot.threads),
+    )
+
+    def changed(warm: dict[str, int]) -> None:
+        transaction(engine, lambda conn: set_worker(conn, name, warm=warm))
+
+    oven = Oven(
+        name=name,
+        engine=engine,
+        shelf=Shelf(place, changed),
+        hand=_hand(settings),
+        signals=signals,
+        settings=inference,
+    )
+    oven.warm_up()
+    transaction(engine, lambda conn: set_worker(conn, name, state="ready", memory_bytes=place.room))
+    return oven
+
+
+def main_warden(app: Celery, settings: Settings, *, host: str, pid: int) -> Warden:
+    """The warden of this slot's main process, with the slot's row in the workers table."""
+    engine = make_engine(settings.storage.url)
+    name = f"{host}/{settings.slot.name}"
+    now = utc_now()
+    row = Worker(
+        name=name, host=host, device=settings.slot.device, pid=pid, state="starting", warm={}, baking=None,
+        memory_bytes=None, started_at=now, heartbeat_at=now,
+    )  # fmt: skip
+    transaction(engine, lambda conn: put_worker(conn, row))
+    return Warden(
+        name=name,
+        engine=engine,
+        hand=_hand(settings),
+        signals=_signals(app, settings),
+        settings=settings.inference,
+        beat_seconds=min(5.0, settings.inference.lease_seconds / 3),
+    )
+
+
+def _hand(settings: Settings) -> Hand:
+    return Hand(settings.storage.data_dir / "run", settings.slot.name)
+
+
+def _signals(app: Celery, settings: Settings) -> Signals:
+    return Signals(app, connect(settings.broker.url), Keys(settings.broker.prefix))

@@ -1,0 +1,67 @@
+"""What a child has in hand, on a note that outlives it.
+
+A process that is killed can say nothing, and only the rows of the microbatch in hand are suspects. The child
+writes their ids down before each forward pass; its main process reads them when it finds the child dead. The note
+is for a dead process, not a dead host, so it is never synced to the disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from contract.jsons import dumps, loads
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    pid: int
+    pipeline: str | None = None
+    rows: tuple[str, ...] = ()
+    #: Unix time since when, and until when at most, the child works on it without a word; None: idle.
+    since: float | None = None
+    deadline: float | None = None
+
+
+class Hand:
+    """The note of one slot, and the flag that asks its child to put everything down."""
+
+    def __init__(self, folder: Path, slot: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = slot.replace("/", "_")
+        self._note = folder / f"{name}.hand"
+        self._stop = folder / f"{name}.stop"
+
+    def take(self, pid: int, pipeline: str, rows: Sequence[str], *, seconds: float) -> None:
+        """About to work on `rows` (none: to load `pipeline`), for `seconds` at most."""
+        now = time.time()
+        self._write(Note(pid, pipeline, tuple(rows), now, now + seconds))
+
+    def put_down(self, pid: int) -> None:
+        self._write(Note(pid))
+
+    def read(self) -> Note | None:
+        try:
+            values = loads(self._note.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return Note(**{**values, "rows": tuple(values["rows"])})
+
+    def forget(self) -> None:
+        self._note.unlink(missing_ok=True)
+
+    def ask_to_stop(self) -> None:
+        self._stop.touch()
+
+    def go_on(self) -> None:
+        self._stop.unlink(missing_ok=True)
+
+    def should_stop(self) -> bool:
+        return self._stop.exists()
+
+    def _write(self, note: Note) -> None:
+        part = self._note.with_suffix(".part")
+        part.write_text(dumps(dataclasses.asdict(note)))
+        part.replace(self._note)

@@ -1,0 +1,34 @@
+"""How many bytes the warm pipelines of a slot may hold, when no setting says so."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from worker.backends.registry import memory_of
+
+# The rest is for activations, the interpreter and everybody else.
+_SHARE = 0.8
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+def room(*, setting: int, device: str, threads: int) -> int:
+    """Bytes: the setting, or 80% of the GPU, or of the part of the host that the slot's threads stand for."""
+    if setting:
+        return setting
+    gpu = memory_of(device)
+    if gpu is not None:
+        return int(gpu * _SHARE)
+    cores = len(os.sched_getaffinity(0)) if threads == 0 else os.cpu_count() or 1
+    part = min(1.0, (threads or cores) / cores)
+    return int(host_memory() * _SHARE * part)
+
+
+def host_memory() -> int:
+    """Bytes of this host, or of the container we are in."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = _CGROUP_LIMIT.read_text().strip()
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdigit() else total

@@ -1,0 +1,29 @@
+"""How many rows to claim: about as many as this slot bakes in two seconds.
+
+More would lie in its hands while another slot is idle; fewer would sort badly by length and claim too often.
+"""
+
+from __future__ import annotations
+
+_SECONDS = 2.0
+_FIRST = 32
+_LEAST = 4
+_WEIGHT = 0.3
+
+
+class Pace:
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._rates: dict[str, float] = {}
+
+    def rows(self, pipeline: str) -> int:
+        """Rows the next claim of this pipeline should take."""
+        rate = self._rates.get(pipeline)
+        wanted = _FIRST if rate is None else int(rate * _SECONDS)
+        return max(1, min(self._most, max(_LEAST, wanted)))
+
+    def took(self, pipeline: str, *, rows: int, seconds: float) -> None:
+        """A microbatch of so many rows took so long."""
+        rate = rows / max(seconds, 1e-4)
+        known = self._rates.get(pipeline)
+        self._rates[pipeline] = rate if known is None else (1 - _WEIGHT) * known + _WEIGHT * rate

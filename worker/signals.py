@@ -1,0 +1,82 @@
+"""What a worker tells others after a commit: wakes for workers, changes for whoever polls. Best effort, bounded.
+
+The rows are the truth and a sweep repairs whatever is not said here, so no failure of the broker passes this line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from contract.logs import get_logger
+from contract.names import Keys
+from contract.wakes import Wakes
+from worker.app import direct
+
+log = get_logger(__name__)
+
+_DOWN = (redis.RedisError, OperationalError, OSError)
+_TOKENS_LIVE = 600  # seconds
+_MOST_TOKENS = 20_000
+
+
+class Signals:
+    def __init__(self, app: Celery, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self._wakes = Wakes(client, Sender(app), keys)
+
+    def wake(self, pipeline: str) -> None:
+        self._try("wake", lambda: self._wakes.wake(pipeline))
+
+    def awake(self, pipeline: str) -> None:
+        self._try("awake", lambda: self._wakes.awake(pipeline))
+
+    def read(self, batch_id: str) -> None:
+        self._try("read", lambda: self._wakes.read(batch_id))
+
+    def is_reading(self, batch_id: str) -> None:
+        self._try("is_reading", lambda: self._wakes.is_reading(batch_id))
+
+    def changed(self, ids: Iterable[str]) -> None:
+        """Say which jobs and batches have a new row."""
+        if message := " ".join(ids):
+            self._try("changed", lambda: self._client.publish(self._keys.changes, message))
+
+    def wrote(self, job_id: str, text: str) -> None:
+        """Publish a piece of a running generation."""
+
+        def publish() -> None:
+            key = self._keys.tokens(job_id)
+            pipe = self._client.pipeline(transaction=False)
+            pipe.xadd(key, {"text": text}, maxlen=_MOST_TOKENS, approximate=True)
+            pipe.expire(key, _TOKENS_LIVE)
+            pipe.publish(self._keys.changes, job_id)
+            pipe.execute()
+
+        self._try("wrote", publish)
+
+    def _try(self, what: str, call: Any) -> None:
+        try:
+            call()
+        except _DOWN:
+            log.warning("The broker did not take a message; the next sweep makes up for it.", what=what)
+
+
+class Sender:
+    """contract.wakes.Send over a Celery app."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def __call__(self, name: str, *, args: tuple[Any, ...], queue: str) -> Any:
+        return self._app.send_task(name, args=args, queue=direct(queue))
+
+
+def connect(url: str) -> redis.Redis:
+    """A client that gives up soon: a broker that hangs must not hold a microbatch."""
+    return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, health_check_interval=30)

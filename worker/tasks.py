@@ -1,0 +1,63 @@
+"""The Celery tasks. Wiring only: each takes names or ids, calls one thing, and answers nothing.
+
+A child process builds what it needs once, when it starts (`worker_process_init`), and keeps it: the warm pipelines
+are why the process exists.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import structlog
+from celery import Celery, shared_task, signals
+
+from contract import logs
+from contract.names import CANCEL_BATCH, INFER, INGEST, SWEEP
+from contract.settings import Settings
+from worker.crew import Crew, child_crew
+
+_crew: Crew | None = None  # of this process; set when it starts
+
+
+def crew() -> Crew:
+    if _crew is None:
+        raise RuntimeError("this process was not set up")
+    return _crew
+
+
+@signals.worker_process_init.connect
+def set_up_child(**_: Any) -> None:
+    """Runs in each new child before its first task: connect, and warm what is to be warm."""
+    global _crew
+    settings = Settings.from_env(os.environ)
+    logs.set_up_logs(level=settings.logs.level, fmt=settings.logs.format)
+    structlog.contextvars.bind_contextvars(slot=settings.slot.name or "upkeep", pid=os.getpid())
+    _crew = child_crew(_current_app(), settings, host=socket.gethostname())
+
+
+def _current_app() -> Celery:
+    from celery import current_app
+
+    return current_app._get_current_object()
+
+
+@shared_task(name=INFER)
+def infer(pipeline: str) -> None:
+    crew().serve(pipeline)
+
+
+@shared_task(name=INGEST)
+def ingest(batch_id: str) -> None:
+    crew().ingest(batch_id)
+
+
+@shared_task(name=SWEEP)
+def sweep() -> None:
+    crew().sweep()
+
+
+@shared_task(name=CANCEL_BATCH)
+def cancel_batch(batch_id: str) -> None:
+    crew().cancel_batch(batch_id)
