@@ -59,14 +59,14 @@ class Checker:
         rule = _follow(self.schema, error.schema_path)
         if keyword == "oneOf" and keyword in [str(p) for p in error.schema_path]:
             choices = " or ".join(option["required"][0] for option in rule)
-            return Problem(".".join([at, *path]), ErrorCode.MISSING_FIELD, f"Give either {choices}.")
+            return Problem(_dotted(at, *path), ErrorCode.MISSING_FIELD, f"Give either {choices}.")
         if keyword == "additionalProperties":
             return self._unknown_field(error, at, path)
         if keyword == "required":
             name = error.kind.property
-            field = ".".join([at, *path, name])
+            field = _dotted(at, *path, name)
             return Problem(field, ErrorCode.MISSING_FIELD, f"{field} is missing.")
-        field = ".".join([at, *path])
+        field = _dotted(at, *path)
         parent = _follow(self.schema, error.schema_path[:-1])
         return Problem(field, ErrorCode.INVALID_VALUE, f"{field} must {_rule_words(keyword, rule, parent)}.")
 
@@ -75,8 +75,31 @@ class Checker:
         known = _follow(self.schema, error.schema_path[:-1]).get("properties", {})
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known) or 'none'}."
-        field = ".".join([at, *path, name])
+        field = _dotted(at, *path, name)
         return Problem(field, ErrorCode.UNKNOWN_FIELD, f"{field} is not a field. {hint}")
+
+
+def first_error(problems: list[Problem]) -> RequestError:
+    """The first problem as an error, with all of them (the first hundred) in its details."""
+    first = problems[0]
+    listed = [{"field": p.field, "code": p.code.value, "message": p.message} for p in problems[:100]]
+    return RequestError(first.code, first.message, field=first.field, details={"problems": listed})
+
+
+def whole_numbers(schema: JsonSchema, value: dict[str, Any]) -> dict[str, Any]:
+    """`value` with 5.0 as 5 where the schema wants a whole number: JSON Schema takes both, a list index does not."""
+    rules = schema.get("properties", {})
+    return {name: _whole(rules.get(name, {}), one) for name, one in value.items()}
+
+
+def _whole(rule: JsonSchema, value: Any) -> Any:
+    kinds = rule.get("type", ())
+    wants_whole = "integer" in kinds and "number" not in kinds
+    return int(value) if wants_whole and isinstance(value, float) and value.is_integer() else value
+
+
+def _dotted(*parts: str) -> str:
+    return ".".join(part for part in parts if part)
 
 
 def _follow(schema: Any, path: list[Any]) -> Any:

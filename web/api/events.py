@@ -1,0 +1,145 @@
+"""Server-Sent Events of a job: its status as it changes, a generation's text as it is written, and the end.
+
+An event's id says what its reader knows: `<status>.<attempts>.<place in the token stream>`. A reader that comes back
+with Last-Event-ID gets what it missed: the row is the truth, so nothing need be remembered here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from contract.jsons import dumps
+from contract.statuses import JobStatus
+from models.database import reading
+from models.jobs import find_job
+from web.api.jobs import load
+from web.changes import Watch
+from web.errors import overloaded
+from web.operations import Answer, Header, operation
+from web.serializers import is_over, show_job
+from web.services import Services, services
+
+blueprint = Blueprint("events", __name__, url_prefix="/api/v1")
+
+BEAT_SECONDS = 15.0
+#: A reader that is still there after this long comes back with Last-Event-ID.
+LONGEST_SECONDS = 3600.0
+TOKEN_BLOCK = 0.1
+_ID = re.compile(r"^([a-z]+)\.(\d{1,9})\.(\d{1,20}-\d{1,20})$")
+LAST_EVENT_ID = Header("Last-Event-ID", {"type": "string"}, "The `id` of the last event you have; the rest follows.")
+
+
+@dataclasses.dataclass
+class Known:
+    """What the reader has been told."""
+
+    status: str = ""
+    attempts: int = -1
+    token: str = "0-0"
+
+    @classmethod
+    def from_id(cls, text: str) -> Known:
+        found = _ID.match(text)
+        return cls(found[1], int(found[2]), found[3]) if found else cls()
+
+    def __str__(self) -> str:
+        return f"{self.status}.{self.attempts}.{self.token}"
+
+    def is_news(self, job: dict[str, Any]) -> bool:
+        return (job["status"], job["attempts"]) != (self.status, self.attempts)
+
+    def learn(self, job: dict[str, Any]) -> None:
+        self.status, self.attempts = job["status"], job["attempts"]
+
+
+@blueprint.get("/jobs/<job_id>/events")
+@operation(
+    "Follow a job",
+    tag="jobs",
+    description='Events `status` and `done` carry the job as JSON; `token` carries `{"text"}`, only for text '
+    "generation. `done` is the last. A comment line comes every 15 seconds.",
+    headers=(LAST_EVENT_ID,),
+    answers={200: Answer("The events.", {"type": "string"}, media="text/event-stream")},
+    errors=(404, 429),
+)
+def follow(job_id: str) -> Response:
+    job, here = load(job_id), services()
+    if not here.changes.take_place():
+        raise overloaded("Too many callers wait at once. Poll, or come back in a moment.")
+    known = Known.from_id(request.headers.get("Last-Event-ID", ""))
+    return event_stream(_events(here, job, known), here)
+
+
+def event_stream(events: Iterator[str], here: Services) -> Response:
+    """A response that sends `events` as they come, and gives the waiter's place back when it is over."""
+    response = Response(events, mimetype="text/event-stream")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"
+    response.call_on_close(here.changes.give_place_back)
+    return response
+
+
+def event(kind: str, event_id: str, data: Any) -> str:
+    return f"id: {event_id}\nevent: {kind}\ndata: {dumps(data)}\n\n"
+
+
+def _events(here: Services, job: dict[str, Any], known: Known) -> Iterator[str]:
+    yield "retry: 2000\n\n"
+    with here.changes.watching([job["id"]]) as watch:
+        # Registered: from here on no change is missed, so what the view read is read again.
+        current = _read(here, job["id"])
+        end = time.monotonic() + LONGEST_SECONDS
+        beat = time.monotonic() + BEAT_SECONDS
+        while current is not None and time.monotonic() < end:
+            for text in _news(here, current, known, watch):
+                yield text
+                beat = time.monotonic() + BEAT_SECONDS
+            if is_over(current):
+                yield event("done", str(known), current)
+                return
+            if time.monotonic() >= beat:
+                yield ": still here\n\n"
+                beat = time.monotonic() + BEAT_SECONDS
+            if not _writes(current):
+                watch.wait(BEAT_SECONDS)
+            current = _read(here, job["id"])
+
+
+def _news(here: Services, job: dict[str, Any], known: Known, watch: Watch) -> Iterator[str]:
+    """What the reader does not know. The last text comes before the status that ends it."""
+    if known.is_news(job) and not is_over(job):
+        known.learn(job)
+        yield event("status", str(known), job)
+    if job["task"] == "text-generation" and job["status"] != JobStatus.QUEUED:
+        yield from _written(here, job, known, watch)
+    if known.is_news(job):
+        known.learn(job)
+        yield event("status", str(known), job)
+
+
+def _written(here: Services, job: dict[str, Any], known: Known, watch: Watch) -> Iterator[str]:
+    """Pieces of text as they come; of a running job it waits for some, for a moment."""
+    block = TOKEN_BLOCK if _writes(job) else 0.0
+    pieces = here.dispatch.tokens(job["id"], known.token, block=block)
+    if pieces is None:
+        watch.wait(1.0 if _writes(job) else 0.0)
+    for stream_id, text in pieces or []:
+        known.token = stream_id
+        yield event("token", str(known), {"text": text})
+
+
+def _writes(job: dict[str, Any]) -> bool:
+    return bool(job["task"] == "text-generation" and job["status"] == JobStatus.RUNNING)
+
+
+def _read(here: Services, job_id: str) -> dict[str, Any] | None:
+    """The job as it is now; None when it was deleted."""
+    with reading(here.engine) as conn:
+        found = find_job(conn, job_id)
+        return None if found is None else show_job(conn, found)

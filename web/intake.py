@@ -1,0 +1,142 @@
+"""Intake: from what a caller wrote to a row that is a promise. The API, the pages and the batches share it."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from contract.errors import ErrorCode, RequestError
+from contract.names import PIPELINE_NAME
+from contract.pipelines import PipelineSpec
+from contract.schemas import checker, first_error, whole_numbers
+from contract.statuses import Priority
+from contract.tasks import JsonSchema
+from contract.times import utc_now
+from models.database import reading, transaction
+from models.pipelines import StoredPipeline, find_pipeline, list_pipelines
+from models.submit import NewJob, Submitted, submit
+from web.requests import check
+from web.services import Services
+
+METADATA: JsonSchema = {
+    "type": ["object", "null"],
+    "description": "Yours, kept and given back: up to 16 entries of short texts, numbers or true/false.",
+    "maxProperties": 16,
+    "propertyNames": {"minLength": 1, "maxLength": 64},
+    "additionalProperties": {
+        "type": ["string", "number", "boolean"],
+        "maxLength": 512,
+    },
+}
+EXPIRES_IN: JsonSchema = {
+    "type": ["number", "null"],
+    "minimum": 0.1,
+    "maximum": 2_592_000,
+    "description": "Seconds after which it need not run any more; at most 30 days. Left out: it waits for ever.",
+}
+NOT_OFFERED: JsonSchema = {"type": "null", "description": "Not offered in this version."}
+
+JOB_REQUEST: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "pipeline": {"type": "string", "description": "Name of a pipeline, as GET /api/v1/pipelines lists them."},
+        "inputs": {
+            "type": ["object", "string"],
+            "description": "The task's input fields; a bare text stands for the task's main field. "
+            "The pipeline's `input_schema` says which.",
+        },
+        "parameters": {
+            "type": "object",
+            "description": "The pipeline's `parameters_schema` says which, with bounds and defaults.",
+        },
+        "priority": {
+            "type": "string",
+            "enum": [priority.value for priority in Priority],
+            "default": Priority.INTERACTIVE.value,
+            "description": "interactive: somebody waits. bulk: behind everything interactive.",
+        },
+        "metadata": METADATA,
+        "expires_in": EXPIRES_IN,
+        "webhook": NOT_OFFERED,
+    },
+    "required": ["pipeline", "inputs"],
+    "additionalProperties": False,
+}
+
+
+def take_job(services: Services, body: dict[str, Any], *, key: str | None = None) -> Submitted:
+    """Check, store and commit one job, then wake a worker. When this returns, the job is accepted."""
+    now = utc_now()
+    with reading(services.engine) as conn:
+        job = read_job(conn, body, now=now)
+    submitted = transaction(
+        services.engine, lambda conn: submit(conn, job, now=now, idempotency_key=key, request_body=body)
+    )
+    if not submitted.replayed:
+        services.dispatch.wake(job.pipeline)
+    return submitted
+
+
+def read_job(conn: sa.Connection, body: dict[str, Any], *, now: datetime) -> NewJob:
+    """The job that `body` asks for; raises RequestError that names the first wrong field and lists the others."""
+    refuse_webhook(body)
+    check(JOB_REQUEST, body)
+    spec = named_pipeline(conn, body["pipeline"]).spec
+    inputs, parameters = read_inputs(spec, body["inputs"]), body.get("parameters", {})
+    problems = checker(spec.catalogue.inputs).problems(inputs, at="inputs")
+    problems += checker(spec.parameters_schema()).problems(parameters, at="parameters")
+    if problems:
+        raise first_error(problems)
+    return NewJob(
+        pipeline=spec.name,
+        inputs=inputs,
+        parameters=whole_numbers(spec.catalogue.parameters, parameters),
+        priority=Priority(body.get("priority", Priority.INTERACTIVE)),
+        metadata=body.get("metadata"),
+        expires_at=expiry(body.get("expires_in"), now),
+    )
+
+
+def read_inputs(spec: PipelineSpec, inputs: Any) -> Any:
+    """A bare text is short for the task's only text field; it is never a path and never fetched."""
+    return {spec.catalogue.main_field: inputs} if isinstance(inputs, str) else inputs
+
+
+def read_parameters(spec: PipelineSpec, parameters: dict[str, Any], *, mapped: frozenset[str] = frozenset()) -> Any:
+    """Parameters for all rows of a batch; those in `mapped` come from columns and are not required here."""
+    schema = spec.parameters_schema()
+    schema = {**schema, "required": [name for name in schema["required"] if name not in mapped]}
+    check(schema, parameters, at="parameters")
+    return whole_numbers(schema, parameters)
+
+
+def named_pipeline(conn: sa.Connection, name: str) -> StoredPipeline:
+    """The pipeline a body names; 422 with the nearest name when there is none."""
+    found = find_pipeline(conn, name) if PIPELINE_NAME.match(name) else None
+    if found is None:
+        raise _unknown_pipeline(name, [stored.spec.name for stored in list_pipelines(conn)])
+    return found
+
+
+def _unknown_pipeline(name: str, known: list[str]) -> RequestError:
+    close = difflib.get_close_matches(name[:64], known, n=1)
+    hint = f"Did you mean '{close[0]}'?" if close else "GET /api/v1/pipelines lists them."
+    return RequestError(
+        ErrorCode.UNKNOWN_PIPELINE,
+        f"No pipeline is called '{name[:64]}'. {hint}",
+        field="pipeline",
+        details={"known": known[:100]},
+    )
+
+
+def refuse_webhook(body: dict[str, Any]) -> None:
+    if body.get("webhook") is not None:
+        message = "Webhooks are not offered in this version. Poll, or follow the events."
+        raise RequestError(ErrorCode.INVALID_VALUE, message, field="webhook")
+
+
+def expiry(expires_in: float | None, now: datetime) -> datetime | None:
+    return None if expires_in is None else now + timedelta(seconds=expires_in)

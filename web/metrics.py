@@ -1,0 +1,111 @@
+"""Metrics for Prometheus: what the tables say at the moment of asking, and what this process answered.
+
+The request counters are this process's own; with several web processes each scrape shows one of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Blueprint, Flask, Response, current_app, g, request
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from contract.times import utc_now
+from models.database import reading
+from models.jobs import count_open
+from models.sweeps import oldest_wait
+from models.workers import live_workers
+from web.api.pipelines import SILENT
+from web.operations import Answer, operation
+
+blueprint = Blueprint("metrics", __name__)
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
+_KEY = "fournil.metrics"
+
+
+class Metrics:
+    """One registry an application."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(TableCollector(engine))
+        names = ("method", "route", "status")
+        self.requests = Counter(
+            "fournil_http_requests", "Requests answered by this process.", names, registry=self.registry
+        )
+        self.seconds = Histogram(
+            "fournil_http_request_seconds",
+            "Seconds until the answer began; of a long poll, mostly waiting.",
+            ("method", "route"),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+
+
+class TableCollector(Collector):
+    """Reads the tables at each scrape: nothing to keep in step, and right in every process."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def describe(self) -> Iterator[Any]:
+        """Nothing: registering must not ask the database."""
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        now = utc_now()
+        with reading(self._engine) as conn:
+            open_jobs, waits = count_open(conn), oldest_wait(conn, now=now)
+            ovens = live_workers(conn, silent_for=SILENT, now=now)
+        jobs = GaugeMetricFamily("fournil_jobs_open", "Jobs that are not over.", labels=("pipeline", "status"))
+        for pipeline, counts in open_jobs.items():
+            for status, count in counts.items():
+                jobs.add_metric((pipeline, status), count)
+        yield jobs
+        wait = GaugeMetricFamily(
+            "fournil_oldest_wait_seconds", "How long the first in line has waited.", labels=("pipeline",)
+        )
+        for pipeline, seconds in waits.items():
+            wait.add_metric((pipeline,), seconds)
+        yield wait
+        slots = GaugeMetricFamily("fournil_workers", "Live device slots.", labels=("state",))
+        for state in ("starting", "ready", "busy"):
+            slots.add_metric((state,), sum(oven.state == state for oven in ovens))
+        yield slots
+        warm = GaugeMetricFamily(
+            "fournil_warm_bytes", "Measured bytes of a warm pipeline.", labels=("worker", "pipeline")
+        )
+        for oven in ovens:
+            for pipeline, size in oven.warm.items():
+                warm.add_metric((oven.name, pipeline), size)
+        yield warm
+
+
+@blueprint.get("/metrics")
+@operation("Metrics", tag="health", answers={200: Answer("Prometheus text.", {"type": "string"}, media="text/plain")})
+def show() -> Response:
+    metrics: Metrics = current_app.extensions[_KEY]
+    return Response(generate_latest(metrics.registry), content_type=CONTENT_TYPE_LATEST)
+
+
+@blueprint.record_once
+def _set_up(state: Any) -> None:
+    app: Flask = state.app
+    metrics = Metrics(app.extensions["fournil"].engine)
+    app.extensions[_KEY] = metrics
+
+    @app.after_request
+    def count(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule else "(none)"
+        # A caller can make methods up; each would be a series of its own.
+        method = request.method if request.method in _METHODS else "other"
+        metrics.requests.labels(method, route, str(response.status_code)).inc()
+        metrics.seconds.labels(method, route).observe(time.perf_counter() - g.get("began", time.perf_counter()))
+        return response

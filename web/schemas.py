@@ -1,0 +1,181 @@
+"""Schemas of what the API answers, by the name they have in the OpenAPI document.
+
+Tests check real answers against them, so they cannot say what is not so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.errors import ErrorCode
+from contract.statuses import JobStatus, PipelineState, Priority
+from contract.tasks import CATALOGUE, JsonSchema
+from web.intake import JOB_REQUEST
+from web.operations import ref
+
+_TEXT: JsonSchema = {"type": "string"}
+_TEXT_OR_NULL: JsonSchema = {"type": ["string", "null"]}
+_WHOLE: JsonSchema = {"type": "integer", "minimum": 0}
+_SECONDS: JsonSchema = {"type": ["number", "null"], "minimum": 0}
+_OBJECT: JsonSchema = {"type": "object"}
+TIME: JsonSchema = {"type": "string", "format": "date-time", "pattern": "Z$"}
+TIME_OR_NULL: JsonSchema = {"type": ["string", "null"], "format": "date-time", "pattern": "Z$"}
+ID: JsonSchema = {"type": "string", "maxLength": 64, "pattern": "^[A-Za-z0-9._~-]+$"}
+
+
+def a_record(properties: dict[str, JsonSchema], *, optional: tuple[str, ...] = (), **more: Any) -> JsonSchema:
+    """An answer: all fields are there unless named as optional. Clients must bear new ones."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required, **more}
+
+
+def a_page(of: str) -> JsonSchema:
+    return a_record(
+        {
+            "object": {"const": "list"},
+            "data": {"type": "array", "items": ref(of)},
+            "has_more": {"type": "boolean"},
+            "next_cursor": _TEXT_OR_NULL,
+        }
+    )
+
+
+def a_list(of: str) -> JsonSchema:
+    """A list that is always whole; it has the fields of a page, so that one loop reads both."""
+    return a_page(of)
+
+
+ERROR = a_record(
+    {
+        "error": a_record(
+            {
+                "code": {"type": "string", "enum": [code.value for code in ErrorCode]},
+                "message": {**_TEXT, "description": "A sentence for people."},
+                "field": {**_TEXT, "description": "What is wrong, as a dotted path."},
+                "details": _OBJECT,
+            },
+            optional=("field", "details"),
+        ),
+        "request_id": {**_TEXT, "description": "The X-Request-ID of this answer."},
+    }
+)
+
+JOB = a_record(
+    {
+        "object": {"const": "job"},
+        "id": ID,
+        "pipeline": _TEXT,
+        "task": {**_TEXT_OR_NULL, "description": "null when the pipeline is no longer offered."},
+        "status": {"type": "string", "enum": [status.value for status in JobStatus]},
+        "inputs": _OBJECT,
+        "parameters": _OBJECT,
+        "result": {"description": "In the shape of the task's `result_schema`; null until `succeeded`."},
+        "error": {
+            "anyOf": [
+                a_record({"code": {"type": "string", "enum": [code.value for code in ErrorCode]}, "message": _TEXT}),
+                {"type": "null"},
+            ],
+            "description": "Only when `failed`.",
+        },
+        "batch_id": _TEXT_OR_NULL,
+        "row": {"type": ["integer", "null"], "description": "Data row of the batch's file, from 0."},
+        "attempts": {**_WHOLE, "description": "How often it was begun."},
+        "priority": {"type": "string", "enum": [priority.value for priority in Priority]},
+        "position": {"type": ["integer", "null"], "description": "Jobs of its pipeline that go first, while queued."},
+        "metadata": _OBJECT,
+        "created_at": TIME,
+        "started_at": TIME_OR_NULL,
+        "finished_at": TIME_OR_NULL,
+        "expires_at": TIME_OR_NULL,
+        "timings": a_record({"queue": _SECONDS, "load": _SECONDS, "inference": _SECONDS}),
+        "model": a_record(
+            {"id": _TEXT_OR_NULL, "commit": _TEXT_OR_NULL, "dtype": _TEXT_OR_NULL, "backend": _TEXT_OR_NULL}
+        ),
+        "urls": a_record({"self": _TEXT, "events": _TEXT, "cancel": _TEXT}),
+    }
+)
+
+PIPELINE = a_record(
+    {
+        "object": {"const": "pipeline"},
+        "name": _TEXT,
+        "task": {"type": "string", "enum": list(CATALOGUE)},
+        "model": _TEXT_OR_NULL,
+        "revision": _TEXT_OR_NULL,
+        "commit": {**_TEXT_OR_NULL, "description": "Exactly which weights; known once it was loaded."},
+        "state": {"type": "string", "enum": [state.value for state in PipelineState]},
+        "reason": {**_TEXT_OR_NULL, "description": "Why it is paused or broken."},
+        "warm": {"type": "boolean", "description": "Whether it is kept warm from the start."},
+        "warm_on": {"type": "array", "items": _TEXT, "description": "Workers that hold it loaded and proven."},
+        "device": _TEXT_OR_NULL,
+        "backend": _TEXT,
+        "dtype": _TEXT,
+        "queued": _WHOLE,
+        "running": _WHOLE,
+        "input_schema": {**_OBJECT, "description": "JSON Schema 2020-12 of `inputs`."},
+        "parameters_schema": {**_OBJECT, "description": "JSON Schema 2020-12 of `parameters`."},
+        "description": _TEXT,
+        "urls": a_record({"self": _TEXT}),
+    }
+)
+
+TASK = a_record(
+    {
+        "object": {"const": "task"},
+        "name": _TEXT,
+        "title": _TEXT,
+        "summary": _TEXT,
+        "modality": {"type": "string", "enum": ["text", "audio", "image", "video", "multimodal"]},
+        "input_schema": _OBJECT,
+        "parameters_schema": _OBJECT,
+        "result_schema": _OBJECT,
+        "main_field": {**_TEXT, "description": "What a bare text as `inputs` stands for."},
+        "example": {**_OBJECT, "description": "`inputs` and `parameters` that run."},
+        "deterministic": {"type": "boolean"},
+    }
+)
+
+WORKER = a_record(
+    {
+        "object": {"const": "worker"},
+        "name": _TEXT,
+        "host": _TEXT,
+        "device": _TEXT,
+        "state": {"type": "string", "enum": ["starting", "ready", "busy", "stopped"]},
+        "live": {"type": "boolean", "description": "Heard from within the last 15 seconds."},
+        "warm": {"type": "array", "items": a_record({"pipeline": _TEXT, "bytes": _WHOLE})},
+        "memory_bytes": {"type": ["integer", "null"]},
+        "baking": {"type": ["object", "null"], "description": "The microbatch in hand."},
+        "started_at": TIME,
+        "heartbeat_at": TIME,
+    }
+)
+
+FILE = a_record(
+    {
+        "object": {"const": "file"},
+        "id": ID,
+        "filename": _TEXT,
+        "content_type": _TEXT,
+        "bytes": _WHOLE,
+        "created_at": TIME,
+        "url": _TEXT,
+        "urls": a_record({"self": _TEXT, "content": _TEXT}),
+    }
+)
+
+COMPONENTS: dict[str, JsonSchema] = {
+    "Error": ERROR,
+    "JobRequest": JOB_REQUEST,
+    "Job": JOB,
+    "JobPage": a_page("Job"),
+    "Pipeline": PIPELINE,
+    "PipelineList": a_list("Pipeline"),
+    "Task": TASK,
+    "TaskList": a_list("Task"),
+    "Worker": WORKER,
+    "WorkerList": a_list("Worker"),
+    "File": FILE,
+    "Alive": a_record({"status": {"const": "alive"}}),
+    "Ready": a_record({"status": {"const": "ready"}, "missing": {"type": "array", "items": _TEXT}}),
+}

@@ -1,0 +1,28 @@
+"""What a request handler works with, made once by `create_app`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import sqlalchemy as sa
+from flask import current_app
+
+from contract.settings import Settings
+from models.files import FileStorage
+from web.changes import Changes
+from web.dispatch import Dispatch
+
+
+@dataclasses.dataclass(frozen=True)
+class Services:
+    settings: Settings
+    engine: sa.Engine
+    storage: FileStorage
+    dispatch: Dispatch
+    changes: Changes
+
+
+def services() -> Services:
+    """The services of the application that handles this request."""
+    found: Services = current_app.extensions["fournil"]
+    return found

@@ -1,0 +1,130 @@
+"""Uploads: from the socket to file storage in bounded pieces, at any size, whichever part comes first."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+
+from contract.errors import ErrorCode, RequestError
+from models.files import PIECE, FileStorage, pieces_of
+
+#: Room for boundaries, headers and the small fields around a file.
+AROUND_FILE = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Received:
+    """A file that is in storage and not yet in the database: whoever does not keep it deletes it."""
+
+    file_id: str
+    filename: str
+    content_type: str
+    bytes: int
+
+
+@dataclasses.dataclass
+class Form:
+    """The parts of a multipart body: small ones as text, the one named `file` in storage."""
+
+    fields: dict[str, str] = dataclasses.field(default_factory=dict)
+    file: Received | None = None
+
+
+def receive_body(storage: FileStorage, *, max_bytes: int, filename: str) -> Received:
+    """Store the raw body."""
+    request.max_content_length = max_bytes
+    file_id, size = storage.save(pieces_of(_stream()), max_bytes=max_bytes)
+    content_type = request.mimetype or "application/octet-stream"
+    return Received(file_id, filename or "upload", content_type, size)
+
+
+def receive_form(storage: FileStorage, *, max_bytes: int, max_field_bytes: int) -> Form:
+    """Read a multipart body, its part `file` into storage as it arrives. What fails leaves nothing behind."""
+    request.max_content_length = max_bytes + AROUND_FILE
+    form = Form()
+    reader = _Reader(max_field_bytes)
+    try:
+        for event in reader.events():
+            if isinstance(event, File | Field):
+                reader.read_part(event, form, storage, max_bytes)
+    except BaseException as error:
+        if form.file is not None:
+            storage.delete(form.file.file_id)
+        if isinstance(error, ValueError):
+            raise RequestError(ErrorCode.INVALID_REQUEST, "The multipart body is broken or cut short.") from error
+        raise
+    return form
+
+
+class _Reader:
+    """The body as the decoder's events; one piece of it in memory at a time."""
+
+    def __init__(self, max_field_bytes: int) -> None:
+        boundary = request.mimetype_params.get("boundary", "")
+        if request.mimetype != "multipart/form-data" or not boundary:
+            message = "Send multipart/form-data with a boundary."
+            raise RequestError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
+        self._max_field_bytes = max_field_bytes
+        self._decoder = MultipartDecoder(boundary.encode("latin-1", "replace"), max_parts=100)
+        self._body = _stream()
+        self._events = self._read()
+
+    def events(self) -> Iterator[Event]:
+        return self._events
+
+    def _read(self) -> Iterator[Event]:
+        while True:
+            event = self._decoder.next_event()
+            if isinstance(event, NeedData):
+                self._decoder.receive_data(self._body.read(PIECE) or None)
+                continue
+            yield event
+            if isinstance(event, Epilogue):
+                return
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The data of the part whose head was just read."""
+        for event in self._events:
+            if isinstance(event, Data):
+                yield event.data
+                if not event.more_data:
+                    return
+
+    def read_part(self, head: File | Field, form: Form, storage: FileStorage, max_bytes: int) -> None:
+        name = head.name or ""
+        if name in form.fields or (name == "file" and form.file is not None):
+            raise RequestError(ErrorCode.INVALID_VALUE, f"The part {name[:64]} came twice.", field=name[:64])
+        if name == "file":
+            filename = (head.filename or "") if isinstance(head, File) else ""
+            content_type = head.headers.get("Content-Type", "application/octet-stream")
+            file_id, size = storage.save(self._pieces(), max_bytes=max_bytes)
+            form.file = Received(file_id, _base_name(filename), content_type, size)
+        else:
+            form.fields[name] = self._text(name)
+
+    def _text(self, name: str) -> str:
+        held = bytearray()
+        for piece in self._pieces():
+            held += piece
+            if len(held) > self._max_field_bytes:
+                raise RequestEntityTooLarge
+        try:
+            return held.decode()
+        except UnicodeDecodeError as error:
+            raise RequestError(
+                ErrorCode.INVALID_JSON, f"The part {name[:64]} is not UTF-8.", field=name[:64]
+            ) from error
+
+
+def _stream() -> BinaryIO:
+    return cast(BinaryIO, request.stream)
+
+
+def _base_name(filename: str) -> str:
+    """The last part of what a browser or a script called the file: a name to show, never a path to open."""
+    return filename.replace("\\", "/").rpartition("/")[2] or "upload"
