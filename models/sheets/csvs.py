@@ -85,9 +85,7 @@ def _with_header(path: Path, layout: Layout, *, skip: int) -> Layout:
         raise FileError(ErrorCode.UNREADABLE_FILE, flaw, line=1)
     if len(header) > MAX_COLUMNS:
         raise FileError(ErrorCode.UNREADABLE_FILE, f"The header names more than {MAX_COLUMNS:,} columns.", line=1)
-    return Layout(
-        **{**layout.as_dict(), "columns": column_names(header), "start": lines.offset, "line": lines.line}
-    )
+    return Layout(**{**layout.as_dict(), "columns": column_names(header), "start": lines.offset, "line": lines.line})
 
 
 def column_names(header: list[str]) -> list[str]:

@@ -46,9 +46,7 @@ def _loads(text: str) -> Any:
 
 
 def sniff(sample: Sample, *, main_field: str) -> Layout:
-    layout = Layout(
-        "jsonl", sample.encoding, [], newline=sample.newline, start=sample.start, line=1, bare=main_field
-    )
+    layout = Layout("jsonl", sample.encoding, [], newline=sample.newline, start=sample.start, line=1, bare=main_field)
     columns: dict[str, None] = {}
     for record in islice(records(sample.path, layout, Place()), _RECORDS):
         columns.update(dict.fromkeys(record.values))

@@ -54,7 +54,9 @@ def _check_field(spec: PipelineSpec, field: str) -> None:
         close = difflib.get_close_matches(field, known, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(inputs)}, and {PARAMETER}NAME."
         raise RequestError(
-            ErrorCode.UNKNOWN_FIELD, f"inputs.{field} is not a field of this pipeline. {hint}", field=f"inputs.{field}"
+            ErrorCode.UNKNOWN_FIELD,
+            f"inputs.{field} is not a field of this pipeline. {hint}",
+            field=f"inputs.{field}",
         )
 
 
@@ -127,16 +129,15 @@ def _guess(spec: PipelineSpec, layout: Layout, *, asked: dict[str, str], taken: 
         column = next((free[word] for word in words if word in free and free[word] not in found.values()), None)
         if column is not None:
             found[field] = column
-    _need(layout, required or sorted(alternatives), asked, found, taken, main_field=task.main_field)
+    if not asked and not found and not taken and len(layout.columns) == 1:
+        # A file of one column needs no mapping.
+        found[task.main_field] = layout.columns[0]
+    _need(layout, required or sorted(alternatives), asked, found, task.main_field)
     return found
 
 
-def _need(
-    layout: Layout, required: list[str], asked: dict[str, str], found: dict[str, str], taken: set[str], *, main_field: str
-) -> None:  # fmt: skip
-    """A file of one column needs no mapping; otherwise a row's fields must have theirs."""
-    if not asked and not found and len(layout.columns) == 1 and not taken:
-        found[main_field] = layout.columns[0]
+def _need(layout: Layout, required: list[str], asked: dict[str, str], found: dict[str, str], main_field: str) -> None:
+    """Otherwise a row's fields must have theirs."""
     missing = [name for name in required if name not in asked and name not in found]
     if missing and not (main_field not in required and found):
         raise _unknown(
