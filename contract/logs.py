@@ -41,6 +41,8 @@ def set_up_logs(*, level: str, fmt: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # A line for every message received says nothing that the rows do not.
+    logging.getLogger("celery.worker.strategy").setLevel(max(root.level, logging.WARNING))
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -127,6 +127,11 @@ def list_batch_jobs(
     return Page(found[:limit], str(found[limit - 1].row) if more else None)
 
 
+def position(conn: sa.Connection, job: Job) -> int | None:
+    """How many jobs of its pipeline go first, while it is queued."""
+    return positions(conn, [job]).get(job.id)
+
+
 def positions(conn: sa.Connection, some: Sequence[Job]) -> dict[str, int]:
     """How many jobs of its pipeline go before each of `some` that is queued.
 

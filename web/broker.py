@@ -13,7 +13,7 @@ from contract.settings import Broker
 
 SOCKET_SECONDS = 2.0
 #: The same in every process that shares the broker: the smallest would win.
-VISIBILITY_SECONDS = 900
+VISIBILITY_SECONDS = 3600
 
 
 def connect(url: str, *, read_timeout: float | None = SOCKET_SECONDS) -> redis.Redis:
@@ -21,8 +21,8 @@ def connect(url: str, *, read_timeout: float | None = SOCKET_SECONDS) -> redis.R
     return redis.Redis.from_url(
         url,
         socket_timeout=read_timeout,
-        socket_connect_timeout=SOCKET_SECONDS,
-        socket_keepalive=True,
+        # A unix socket knows neither; a peer on another machine may vanish without a word.
+        **({} if url.startswith("unix:") else {"socket_connect_timeout": SOCKET_SECONDS, "socket_keepalive": True}),
         health_check_interval=10,
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )

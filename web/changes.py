@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-import redis
-
 from contract.logs import get_logger
 from contract.names import Keys
 from contract.settings import Broker
@@ -122,8 +120,8 @@ class Changes:
         while True:
             try:
                 self._follow()
-            except (redis.RedisError, OSError) as error:
-                log.info("No word of changes from the broker; waiters look by themselves.", error=repr(error))
+            except Exception as error:  # noqa: BLE001 - without this thread every wait would be slow until a restart
+                log.warning("No word of changes from the broker; waiters look by themselves.", error=repr(error))
                 self._notify_all()
                 time.sleep(1.0)
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import redis
 from celery import Celery
+from kombu import Exchange, Queue
 
 from contract.logs import get_logger
-from contract.names import CANCEL_BATCH, INGEST, INGEST_QUEUE, UPKEEP_QUEUE, Keys
+from contract.names import CANCEL_BATCH, UPKEEP_QUEUE, Keys
 from contract.settings import Broker
 from contract.wakes import Wakes
 from web.broker import connect, producer
@@ -39,7 +40,7 @@ class Dispatch:
 
     def ingest(self, batch_id: str) -> bool:
         """Ask for a batch's file to be read on."""
-        return self._try("ingest", lambda: self._send(INGEST, args=(batch_id,), queue=INGEST_QUEUE), batch=batch_id)
+        return self._try("ingest", lambda: self._wakes().read(batch_id), batch=batch_id)
 
     def cancel_batch(self, batch_id: str) -> bool:
         """Ask for the open rows of a canceling batch to be canceled."""
@@ -60,15 +61,12 @@ class Dispatch:
         except redis.RedisError:
             return False
 
-    def tokens(self, job_id: str, after: str, *, block: float) -> list[tuple[str, str]] | None:
-        """`(stream id, text)` of what a generation wrote after `after`; waits up to `block` seconds for some.
-
-        None when the broker does not answer.
-        """
+    def tokens(self, job_id: str, after: str) -> list[tuple[str, str]]:
+        """`(stream id, text)` of what a generation has written after `after`."""
         key = self.keys.tokens(job_id)
         found: list[tuple[str, str]] = []
-        asked = self._try("tokens", lambda: found.extend(_entries(self._client(), key, after, block)))
-        return found if asked else None
+        self._try("tokens", lambda: found.extend(_entries(self._client().xread({key: after}, count=500))))
+        return found
 
     def _client(self) -> redis.Redis:
         assert self._redis is not None
@@ -79,7 +77,9 @@ class Dispatch:
 
     def _send(self, name: str, *, args: tuple[Any, ...], queue: str) -> None:
         assert self._celery is not None
-        self._celery.send_task(name, args=args, queue=queue)
+        # On the default exchange a message reaches its list by name. On one of its own kombu would look up a binding,
+        # and a broker that was emptied has none.
+        self._celery.send_task(name, args=args, queue=Queue(queue, Exchange(""), routing_key=queue))
 
     def _try(self, action: str, do: Callable[[], Any], **about: str) -> bool:
         if self._redis is None or not self._breaker.may_try():
@@ -121,14 +121,12 @@ class Breaker:
             self._open_until = 0.0
 
 
-def _entries(client: redis.Redis, key: str, after: str, block: float) -> list[tuple[str, str]]:
-    # BLOCK 0 would wait for ever.
-    answer: Any = client.xread({key: after}, block=int(block * 1000) or None, count=500)
+def _entries(answer: Any) -> list[tuple[str, str]]:
+    """The entries of the one stream that was asked for; RESP3 nests them once more than RESP2."""
     streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer or []]
     flat = [entry for entries in streams for entry in _flatten(entries)]
     return [(stream_id.decode(), fields.get(b"text", b"").decode()) for stream_id, fields in flat]
 
 
 def _flatten(entries: Any) -> list[Any]:
-    """RESP3 nests the entries of a stream once more than RESP2."""
     return entries[0] if entries and isinstance(entries[0], list) else entries

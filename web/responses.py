@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from typing import Any
@@ -83,14 +84,14 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = request_id()
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    seconds = time.perf_counter() - g.get("began", time.perf_counter())
-    say = log.debug if response.status_code < 400 else log.info
-    say(
-        "Answered.",
-        action="request",
-        method=request.method,
-        path=request.path,
-        status=response.status_code,
-        seconds=round(seconds, 4),
-    )
+    level = logging.DEBUG if response.status_code < 400 else logging.INFO
+    # Asked first: structlog would write the whole line before the standard library drops it.
+    if logging.getLogger(__name__).isEnabledFor(level):
+        _note(level, response.status_code)
     return response
+
+
+def _note(level: int, status: int) -> None:
+    seconds = round(time.perf_counter() - g.get("began", time.perf_counter()), 4)
+    about = {"method": request.method, "path": request.path, "status": status, "seconds": seconds}
+    log.log(level, "Answered.", action="request", **about)

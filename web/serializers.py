@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from contract.statuses import JOB_OVER, JobStatus
 from contract.times import rfc3339, seconds_between
 from models.files import StoredFile
-from models.jobs import Job, positions
+from models.jobs import Job, position, positions
 from models.pipelines import StoredPipeline, find_pipeline, list_pipelines
 from models.workers import Worker
 from web.requests import encode_cursor
@@ -18,8 +18,7 @@ from web.requests import encode_cursor
 
 def show_job(conn: sa.Connection, job: Job) -> dict[str, Any]:
     """One job as JSON, with what else the database knows of it."""
-    place = positions(conn, [job]).get(job.id)
-    return job_json(job, find_pipeline(conn, job.pipeline), position=place)
+    return job_json(job, find_pipeline(conn, job.pipeline), position=position(conn, job))
 
 
 def show_jobs(conn: sa.Connection, found: Sequence[Job]) -> list[dict[str, Any]]:

@@ -19,7 +19,6 @@ from contract.statuses import JobStatus
 from models.database import reading
 from models.jobs import find_job
 from web.api.jobs import load
-from web.changes import Watch
 from web.errors import overloaded
 from web.operations import Answer, Header, operation
 from web.serializers import is_over, show_job
@@ -30,7 +29,6 @@ blueprint = Blueprint("events", __name__, url_prefix="/api/v1")
 BEAT_SECONDS = 15.0
 #: A reader that is still there after this long comes back with Last-Event-ID.
 LONGEST_SECONDS = 3600.0
-TOKEN_BLOCK = 0.1
 _ID = re.compile(r"^([a-z]+)\.(\d{1,9})\.(\d{1,20}-\d{1,20})$")
 LAST_EVENT_ID = Header("Last-Event-ID", {"type": "string"}, "The `id` of the last event you have; the rest follows.")
 
@@ -69,11 +67,12 @@ class Known:
     errors=(404, 429),
 )
 def follow(job_id: str) -> Response:
-    job, here = load(job_id), services()
+    here = services()
+    load(job_id)
     if not here.changes.take_place():
         raise overloaded("Too many callers wait at once. Poll, or come back in a moment.")
     known = Known.from_id(request.headers.get("Last-Event-ID", ""))
-    return event_stream(_events(here, job, known), here)
+    return event_stream(_events(here, job_id, known), here)
 
 
 def event_stream(events: Iterator[str], here: Services) -> Response:
@@ -89,53 +88,38 @@ def event(kind: str, event_id: str, data: Any) -> str:
     return f"id: {event_id}\nevent: {kind}\ndata: {dumps(data)}\n\n"
 
 
-def _events(here: Services, job: dict[str, Any], known: Known) -> Iterator[str]:
+def _events(here: Services, job_id: str, known: Known) -> Iterator[str]:
     yield "retry: 2000\n\n"
-    with here.changes.watching([job["id"]]) as watch:
-        # Registered: from here on no change is missed, so what the view read is read again.
-        current = _read(here, job["id"])
+    with here.changes.watching([job_id]) as watch:
         end = time.monotonic() + LONGEST_SECONDS
         beat = time.monotonic() + BEAT_SECONDS
-        while current is not None and time.monotonic() < end:
-            for text in _news(here, current, known, watch):
+        # Registered first, read then: no change falls between.
+        while (job := _read(here, job_id)) is not None and time.monotonic() < end:
+            for text in _news(here, job, known):
                 yield text
                 beat = time.monotonic() + BEAT_SECONDS
-            if is_over(current):
-                yield event("done", str(known), current)
+            if is_over(job):
+                yield event("done", str(known), job)
                 return
             if time.monotonic() >= beat:
                 yield ": still here\n\n"
                 beat = time.monotonic() + BEAT_SECONDS
-            if not _writes(current):
-                watch.wait(BEAT_SECONDS)
-            current = _read(here, job["id"])
+            # The worker says `changed` for each piece of text too.
+            watch.wait(beat - time.monotonic())
 
 
-def _news(here: Services, job: dict[str, Any], known: Known, watch: Watch) -> Iterator[str]:
+def _news(here: Services, job: dict[str, Any], known: Known) -> Iterator[str]:
     """What the reader does not know. The last text comes before the status that ends it."""
     if known.is_news(job) and not is_over(job):
         known.learn(job)
         yield event("status", str(known), job)
     if job["task"] == "text-generation" and job["status"] != JobStatus.QUEUED:
-        yield from _written(here, job, known, watch)
+        for stream_id, text in here.dispatch.tokens(job["id"], known.token):
+            known.token = stream_id
+            yield event("token", str(known), {"text": text})
     if known.is_news(job):
         known.learn(job)
         yield event("status", str(known), job)
-
-
-def _written(here: Services, job: dict[str, Any], known: Known, watch: Watch) -> Iterator[str]:
-    """Pieces of text as they come; of a running job it waits for some, for a moment."""
-    block = TOKEN_BLOCK if _writes(job) else 0.0
-    pieces = here.dispatch.tokens(job["id"], known.token, block=block)
-    if pieces is None:
-        watch.wait(1.0 if _writes(job) else 0.0)
-    for stream_id, text in pieces or []:
-        known.token = stream_id
-        yield event("token", str(known), {"text": text})
-
-
-def _writes(job: dict[str, Any]) -> bool:
-    return bool(job["task"] == "text-generation" and job["status"] == JobStatus.RUNNING)
 
 
 def _read(here: Services, job_id: str) -> dict[str, Any] | None:
