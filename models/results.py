@@ -42,7 +42,7 @@ def results(
     columns: str | None = None,
     statuses: frozenset[str] | None = None,
 ) -> Iterator[bytes]:
-    """The rows that are over, in the order of the file. Raises RequestError for an unknown column, before any byte."""
+    """The rows that are over, in the order of the file. An unknown column raises RequestError before any byte."""
     layout = Layout.from_dict(batch.layout) if batch.layout else None
     table = Table(spec.catalogue, layout.columns if layout else [], flat=format == "csv")
     chosen = table.choose(columns)
