@@ -64,7 +64,8 @@ def _commit_checked(
 
 
 def _advance(conn: sa.Connection, batch: Batch, cursor: Cursor, changes: dict[str, Any]) -> Batch | None:
-    if not batches.advance(conn, batch, cursor, **changes):
+    written = {name: value.value if isinstance(value, BatchStatus) else value for name, value in changes.items()}
+    if not batches.advance(conn, batch, cursor, **written):
         return None
     version = batch.cursor_version + 1
     return dataclasses.replace(batch, cursor=cursor, cursor_version=version, invalid=cursor.invalid, **changes)

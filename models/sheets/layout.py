@@ -17,8 +17,8 @@ MAX_COLUMNS = 2_000
 class FileError(RequestError):
     """The file as a whole is unusable: nothing of it runs."""
 
-    def __init__(self, code: ErrorCode, message: str, *, line: int | None = None) -> None:
-        super().__init__(code, message, field="file")
+    def __init__(self, code: ErrorCode, message: str, *, line: int | None = None, field: str = "file") -> None:
+        super().__init__(code, message, field=field)
         self.line = line
 
 

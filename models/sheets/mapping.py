@@ -85,7 +85,7 @@ def _find(layout: Layout, column: Column, field: str) -> str:
     if isinstance(column, int):
         if column < len(columns):
             return columns[column]
-        raise _unknown(layout, f"{field}: the file has no column {column}.")
+        raise _unknown(layout, f"{field}: the file has no column {column}.", field)
     if column in columns:
         return column
     alike = [name for name in columns if _plain(name) == _plain(column)]
@@ -93,7 +93,7 @@ def _find(layout: Layout, column: Column, field: str) -> str:
         return alike[0]
     close = difflib.get_close_matches(column, columns, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
-    raise _unknown(layout, f"{field}: the file has no column '{_short(column)}'.{hint}")
+    raise _unknown(layout, f"{field}: the file has no column '{_short(column)}'.{hint}", field)
 
 
 def _plain(name: str) -> str:
@@ -104,10 +104,10 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _unknown(layout: Layout, message: str) -> FileError:
+def _unknown(layout: Layout, message: str, field: str) -> FileError:
     shown = ", ".join(_short(name) for name in layout.columns[:30]) or "none"
     more = ", …" if len(layout.columns) > 30 else ""
-    return FileError(ErrorCode.UNKNOWN_COLUMN, f"{message} Its columns: {shown}{more}.", line=1)
+    return FileError(ErrorCode.UNKNOWN_COLUMN, f"{message} Its columns: {shown}{more}.", line=1, field=field)
 
 
 def _guess(spec: PipelineSpec, layout: Layout, *, asked: dict[str, str], taken: set[str]) -> dict[str, str]:
@@ -129,9 +129,9 @@ def _guess(spec: PipelineSpec, layout: Layout, *, asked: dict[str, str], taken: 
         column = next((free[word] for word in words if word in free and free[word] not in found.values()), None)
         if column is not None:
             found[field] = column
-    if not asked and not found and not taken and len(layout.columns) == 1:
-        # A file of one column needs no mapping.
-        found[task.main_field] = layout.columns[0]
+    if not asked and not found and len(free) == 1:
+        # A file of one column (beside the ids and parameters that were named) needs no mapping.
+        found[task.main_field] = next(iter(free.values()))
     _need(layout, required or sorted(alternatives), asked, found, task.main_field)
     return found
 
@@ -143,4 +143,5 @@ def _need(layout: Layout, required: list[str], asked: dict[str, str], found: dic
         raise _unknown(
             layout,
             f"No column is named '{missing[0]}'. Say which one holds it: inputs = {{\"{missing[0]}\": COLUMN}}.",
+            f"inputs.{missing[0]}",
         )
