@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.commands.batch import fetch, upload, watch_to_the_end
-from contract.statuses import JOB_OVER, BatchStatus, JobStatus
+from contract.statuses import JOB_OVER, BatchStatus, JobStatus, PipelineState
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,11 +53,17 @@ def _run(console: Console, data_dir: Path, pipelines: Path, reviews: Path, env: 
             console.print(f"   ready at {url} after {time.monotonic() - begun:.1f} s")
             status.stop()
             api = Api(url)
+            _refuse_idle(api.get("/pipelines/sentiment"))
             batch = _bake(console, api, reviews, data_dir / "reviews-results.csv")
             _one_job(console, api)
             _show(console, data_dir / "reviews-results.csv")
             status.start()
     _say_what_next(console, data_dir, batch)
+
+
+def _refuse_idle(pipeline: dict[str, Any]) -> None:
+    if pipeline["state"] != PipelineState.ACTIVE:
+        raise click.ClickException(f"The pipeline sentiment is {pipeline['state']}: {pipeline['reason']}")
 
 
 def _bake(console: Console, api: Api, reviews: Path, out: Path) -> dict[str, Any]:
