@@ -108,7 +108,7 @@ def _show(console: Console, results: Path) -> None:
     from cli.show import shortened
 
     with results.open(encoding="utf-8-sig", newline="") as file:
-        rows = [_row(row) for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
     table = Table("product", "stars", "review", "label", "score", title="\nReviews and what the model says of them")
     for row in rows[:: max(1, len(rows) // _SHOWN)][:_SHOWN]:
         style = {True: "green", False: "red", None: ""}[agrees(row)]
@@ -118,12 +118,6 @@ def _show(console: Console, results: Path) -> None:
     judged = [agreed for row in rows if (agreed := agrees(row)) is not None]
     console.print(f"Labels agree with the stars in {sum(judged)} of {len(judged)} reviews ", end="")
     console.print(f"({sum(judged) / len(judged):.0%}; {len(rows) - len(judged)} with three stars left out).")
-
-
-def _row(row: dict[str, str]) -> dict[str, str]:
-    """An exported row, its result columns by their last word."""
-    named = {name.rpartition(".")[2]: value for name, value in row.items()}
-    return {name: named[name] for name in ("product", "stars", "review", "label", "score")}
 
 
 def agrees(row: Mapping[str, str]) -> bool | None:

@@ -10,6 +10,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
+
 from contract.statuses import PipelineState
 
 _PAUSE = 0.2
