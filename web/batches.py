@@ -17,7 +17,7 @@ from contract.tasks import JsonSchema
 from contract.times import rfc3339, utc_now
 from models import batches
 from models.batches import Batch, NewBatch, create_batch, find_batch
-from models.database import reading, transaction
+from models.database import transaction
 from models.files import add_file, delete_file, find_file
 from models.pipelines import find_pipeline
 from models.sheets import formats
@@ -77,6 +77,7 @@ BATCH_REQUEST: JsonSchema = {
     "additionalProperties": False,
 }
 
+#: Of this process: what it told callers before.
 _pace = Pace()
 
 

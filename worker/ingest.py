@@ -122,8 +122,9 @@ class _Ingest:
 
     def _pieces(self, layout: Layout, rows: Rows) -> Iterator[tuple[list[Row], bool]]:
         """Rows in pieces, and whether the piece is the file's last (it may be empty)."""
-        cursor = self._batch.cursor
-        records = formats.records(self._hands.path, layout, Place(cursor.offset, cursor.line, cursor.row))
+        path, cursor = self._hands.path, self._batch.cursor
+        place = Place(cursor.offset, cursor.line, cursor.row)
+        records = _reading(lambda: formats.records(path, layout, place))
         while True:
             piece = _reading(lambda: self._piece(records, rows))
             ended = not self._is_full(piece)

@@ -132,16 +132,10 @@ def _guess(spec: PipelineSpec, layout: Layout, *, asked: dict[str, str], taken: 
     if not asked and not found and len(free) == 1:
         # A file of one column (beside the ids and parameters that were named) needs no mapping.
         found[task.main_field] = next(iter(free.values()))
-    _need(layout, required or sorted(alternatives), asked, found, task.main_field)
-    return found
-
-
-def _need(layout: Layout, required: list[str], asked: dict[str, str], found: dict[str, str], main_field: str) -> None:
-    """Otherwise a row's fields must have theirs."""
     missing = [name for name in required if name not in asked and name not in found]
-    if missing and not (main_field not in required and found):
-        raise _unknown(
-            layout,
-            f"No column is named '{missing[0]}'. Say which one holds it: inputs = {{\"{missing[0]}\": COLUMN}}.",
-            f"inputs.{missing[0]}",
-        )
+    if alternatives and not alternatives & found.keys():
+        missing.append(task.main_field)
+    if missing:
+        message = f"No column is named '{missing[0]}'. Say which one holds it: inputs = {{\"{missing[0]}\": COLUMN}}."
+        raise _unknown(layout, message, f"inputs.{missing[0]}")
+    return found

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
+from urllib.parse import quote
 
-from flask import Blueprint, Response, g, stream_with_context
+from flask import Blueprint, Response, g
 from werkzeug.http import dump_options_header
 
 from contract.errors import ErrorCode, FournilError, RequestError
@@ -106,7 +107,7 @@ def errors(batch_id: str) -> Response:
 
 
 def _file(pieces: Iterator[bytes], content_type: str, name: str) -> Response:
-    response = Response(stream_with_context(pieces), content_type=content_type)
+    response = Response(pieces, content_type=content_type)
     response.headers["Content-Disposition"] = _attachment(name)
     response.headers["Cache-Control"] = "private, no-store"
     return response
@@ -115,8 +116,10 @@ def _file(pieces: Iterator[bytes], content_type: str, name: str) -> Response:
 def _attachment(name: str) -> str:
     """A download's name: plain for old readers, in UTF-8 for the others (RFC 6266)."""
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in name)
-    header = dump_options_header("attachment", {"filename": plain})
-    return header if plain == name else dump_options_header(header, {"filename*": name})
+    names = {"filename": plain}
+    if plain != name:
+        names["filename*"] = f"UTF-8''{quote(name, safe='')}"
+    return dump_options_header("attachment", names)
 
 
 @blueprint.get("/batches/<batch_id>/events")
