@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from tests.processes import clean_environment, wait_until
 
 def settings(folder, **broker: str) -> Settings:
     return Settings(
-        storage=Storage(data_dir=folder), broker=Broker(**broker), web=Web(port=0), logs=Logs(level="warning")
+        storage=Storage(data_dir=folder), broker=Broker(**broker), web=Web(port=0), logs=Logs(level="info")
     )
 
 
@@ -103,16 +102,22 @@ def test_a_program_that_keeps_dying_before_the_stack_is_ready_ends_it(make_stack
         make_stack(url="redis://elsewhere").run()
 
 
-def test_what_is_missing_is_said_while_it_waits(make_stack, quick_parts, monkeypatch, capsys):
+def test_what_is_missing_is_said_while_it_waits(make_stack, quick_parts, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(stack_module, "_REPORT_SECONDS", 0.1)
     quick_parts("import time; time.sleep(600)")
     stack = make_stack(url="redis://elsewhere")
-    stack._settings = dataclasses.replace(stack._settings, logs=Logs(level="info"))
-    threading.Timer(3.0, lambda: setattr(stack._signals, "stops", 1)).start()
+    log = tmp_path / "data" / "logs" / "supervisor.log"
 
+    def stop_once_said() -> None:
+        wait_until(lambda: "the web server does not answer yet" in log.read_text(encoding="utf-8"), what="the word")
+        stack._signals.stops = 1
+
+    watcher = threading.Thread(target=stop_once_said)
+    watcher.start()
     stack.run()
+    watcher.join()
 
-    assert "Fournil is ready" not in capsys.readouterr().out
+    assert capsys.readouterr().out == ""
 
 
 ANSWERS: dict[str, tuple[int, bytes]] = {}
