@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from contract.errors import ErrorCode
 from contract.ids import new_id
-from contract.statuses import BATCH_OVER, JOB_OPEN, JOB_RETRYABLE, BatchStatus, JobStatus, OnInvalidRows
-from models.tables import batches, job_results, jobs, rejected_rows
+from contract.statuses import BATCH_OVER, JOB_RETRYABLE, BatchStatus, JobStatus, OnInvalidRows
+from models.tables import batches, jobs, rejected_rows, row_ids
 
 ERRORS_SHOWN = 100
+_IDS_ASKED = 5_000
 _OPEN = jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")])
 
 
@@ -29,6 +30,8 @@ class Cursor:
     row: int = 0
     #: Invalid rows met so far in this phase.
     invalid: int = 0
+    #: Reading was given up before the end of the file: its time was up, or the file cannot be read further.
+    stopped: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Batch:
     format: str | None
     layout: dict[str, Any] | None
     mapping: dict[str, str | int]
-    id_column: str | None
+    id_column: str | int | None
     on_invalid_rows: OnInvalidRows
     parameters: dict[str, Any]
     metadata: dict[str, Any] | None
@@ -66,7 +69,7 @@ class NewBatch:
     parameters: dict[str, Any]
     mapping: dict[str, str | int]
     on_invalid_rows: OnInvalidRows = OnInvalidRows.FAIL
-    id_column: str | None = None
+    id_column: str | int | None = None
     format: str | None = None
     metadata: dict[str, Any] | None = None
     expires_at: datetime | None = None
@@ -156,13 +159,19 @@ def reject_rows(conn: sa.Connection, rows: list[dict[str, Any]]) -> None:
         conn.execute(sa.insert(rejected_rows), rows)
 
 
-def note_errors(conn: sa.Connection, batch_id: str, errors: list[dict[str, Any]]) -> None:
-    """Add to the errors a batch shows, up to the first 100."""
-    known = conn.scalar(sa.select(batches.c.errors).where(batches.c.id == batch_id)) or []
-    if errors and len(known) < ERRORS_SHOWN:
-        conn.execute(
-            sa.update(batches).where(batches.c.id == batch_id).values(errors=(known + errors)[:ERRORS_SHOWN])
-        )
+def known_ids(conn: sa.Connection, batch_id: str, ids: list[str]) -> set[str]:
+    """Those of `ids` that earlier pieces of the file have."""
+    known: set[str] = set()
+    for first in range(0, len(ids), _IDS_ASKED):
+        some = row_ids.c.external_id.in_(ids[first : first + _IDS_ASKED])
+        known.update(conn.scalars(sa.select(row_ids.c.external_id).where(row_ids.c.batch_id == batch_id, some)))
+    return known
+
+
+def keep_ids(conn: sa.Connection, batch_id: str, ids: list[str]) -> None:
+    """Remember the ids of a piece; after `advance`, in its transaction."""
+    if ids:
+        conn.execute(sa.insert(row_ids), [{"batch_id": batch_id, "external_id": one} for one in ids])
 
 
 def refuse_batch(conn: sa.Connection, batch_id: str, errors: list[dict[str, Any]], *, now: datetime) -> bool:
@@ -187,18 +196,32 @@ def begin_cancel(conn: sa.Connection, batch_id: str) -> bool:
 
 def expire_batches(conn: sa.Connection, *, now: datetime) -> list[str]:
     """Stop reading files whose batch's time is up; the rows that are there expire by themselves."""
-    late = (
+    late = sa.select(batches).where(
+        batches.c.status.in_(["validating", "running"]), batches.c.expires_at <= now, ~batches.c.ingested
+    )
+    found = [_batch(row) for row in conn.execute(late)]
+    return [batch.id for batch in found if stop_reading(conn, batch)]
+
+
+def stop_reading(conn: sa.Connection, batch: Batch, *, errors: list[dict[str, Any]] | None = None) -> bool:
+    """Give up the rest of a file; what was taken of it runs, and a retry reads on."""
+    stopped = (
         sa.update(batches)
-        .where(batches.c.status.in_(["validating", "running"]), batches.c.expires_at <= now, ~batches.c.ingested)
+        .where(
+            batches.c.id == batch.id,
+            batches.c.cursor_version == batch.cursor_version,
+            batches.c.status.in_(["validating", "running"]),
+        )
         .values(
             ingested=True,
-            total=batches.c.invalid + _rows_of(batches.c.id),
-            cursor_version=batches.c.cursor_version + 1,
+            total=batches.c.invalid + _rows_of(batch.id),
+            cursor=dataclasses.asdict(dataclasses.replace(batch.cursor, stopped=True)),
+            cursor_version=batch.cursor_version + 1,
             status=BatchStatus.RUNNING.value,
+            errors=(batch.errors + (errors or []))[:ERRORS_SHOWN],
         )
-        .returning(batches.c.id)
     )
-    return list(conn.scalars(late))
+    return conn.execute(stopped).rowcount == 1
 
 
 def _rows_of(batch_id: Any) -> Any:
@@ -216,7 +239,8 @@ def close_if_over(conn: sa.Connection, batch_id: str, *, now: datetime) -> Batch
     if conn.scalar(sa.select(sa.exists().where(jobs.c.batch_id == batch_id, _OPEN))):
         return None
     tally = {**_count(conn, batch_id), "invalid": batch.invalid}
-    status = _final_status(tally, canceling=canceling)
+    late = batch.cursor.stopped and batch.expires_at is not None and batch.expires_at <= now
+    status = _final_status(tally, canceling=canceling, late=late)
     total = sum(tally.values())
     closed = (
         sa.update(batches)
@@ -226,10 +250,10 @@ def close_if_over(conn: sa.Connection, batch_id: str, *, now: datetime) -> Batch
     return status if conn.execute(closed).rowcount else None
 
 
-def _final_status(tally: dict[str, int], *, canceling: bool) -> BatchStatus:
+def _final_status(tally: dict[str, int], *, canceling: bool, late: bool) -> BatchStatus:
     if canceling:
         return BatchStatus.CANCELED
-    return BatchStatus.EXPIRED if tally[JobStatus.EXPIRED] else BatchStatus.COMPLETED
+    return BatchStatus.EXPIRED if late or tally[JobStatus.EXPIRED] else BatchStatus.COMPLETED
 
 
 def retry(conn: sa.Connection, batch: Batch, *, now: datetime) -> int:
@@ -246,15 +270,17 @@ def retry(conn: sa.Connection, batch: Batch, *, now: datetime) -> int:
         )
     )  # fmt: skip
     queued = conn.execute(again).rowcount
-    if queued or not batch.ingested:
-        # A batch canceled while its file was read goes on reading where it stopped.
-        status = BatchStatus.RUNNING if batch.ingested or batch.cursor.phase == "insert" else BatchStatus.VALIDATING
+    ingested = batch.ingested and not batch.cursor.stopped
+    if queued or not ingested:
+        # A batch canceled or expired while its file was read goes on reading where it stopped.
+        status = BatchStatus.RUNNING if ingested or batch.cursor.phase == "insert" else BatchStatus.VALIDATING
         conn.execute(
             sa.update(batches)
             .where(batches.c.id == batch.id)
             .values(
-                status=status.value, tally=None, finished_at=None, expires_at=None,
-                total=batch.total if batch.ingested else None,
+                status=status.value, tally=None, finished_at=None, expires_at=None, ingested=ingested,
+                cursor=dataclasses.asdict(dataclasses.replace(batch.cursor, stopped=False)),
+                cursor_version=batches.c.cursor_version + 1, total=batch.total if ingested else None,
             )
         )  # fmt: skip
     return queued
@@ -276,55 +302,6 @@ def open_batches(conn: sa.Connection) -> list[tuple[str, BatchStatus, bool]]:
     return [(row.id, BatchStatus(row.status), row.ingested) for row in conn.execute(query)]
 
 
-def rejected(conn: sa.Connection, batch_id: str, *, after_row: int, limit: int) -> list[dict[str, Any]]:
-    """Rows that were not taken, in the order of the file."""
-    query = (
-        sa.select(rejected_rows)
-        .where(rejected_rows.c.batch_id == batch_id, rejected_rows.c.row > after_row)
-        .order_by(rejected_rows.c.row)
-        .limit(limit)
-    )
-    return [dict(row._mapping) for row in conn.execute(query)]
-
-
-@dataclasses.dataclass(frozen=True)
-class RowOutcome:
-    """One row of a batch as an export joins it: what became of it, without what was sent."""
-
-    row: int
-    line: int
-    job_id: str
-    external_id: str | None
-    status: JobStatus
-    body: str | None
-    vector: bytes | None
-    model: dict[str, Any] | None
-    error_code: str | None
-    error_message: str | None
-
-
-def outcomes(
-    conn: sa.Connection, batch_id: str, *, after_row: int, limit: int, statuses: frozenset[JobStatus] | None = None
-) -> list[RowOutcome]:
-    """Rows of a batch after `after_row` in the order of its file, at most `limit`."""
-    query = (
-        sa.select(
-            jobs.c.row, jobs.c.line, jobs.c.id.label("job_id"), jobs.c.external_id, jobs.c.status, job_results.c.body,
-            job_results.c.vector, job_results.c.model, jobs.c.error_code, jobs.c.error_message,
-        )
-        .outerjoin(job_results, job_results.c.job_id == jobs.c.id)
-        .where(jobs.c.batch_id == batch_id, jobs.c.row > after_row)
-        .order_by(jobs.c.row)
-        .limit(limit)
-    )  # fmt: skip
-    if statuses is not None:
-        query = query.where(jobs.c.status.in_([status.value for status in statuses]))
-    return [RowOutcome(**{**row._mapping, "status": JobStatus(row.status)}) for row in conn.execute(query)]
-
-
 def invalid_row(row: int, line: int, code: ErrorCode, message: str) -> dict[str, Any]:
     """An entry of a batch's `errors`."""
     return {"row": row, "line": line, "code": code.value, "message": message}
-
-
-OPEN_STATUSES = frozenset(JOB_OPEN)

@@ -67,9 +67,9 @@ batches = sa.Table(
     sa.Column("filename", sa.String(255), nullable=False),
     sa.Column("file_id", ID, sa.ForeignKey("files.id"), nullable=False),
     sa.Column("format", sa.String(16), comment="Null until it is sniffed"),
-    sa.Column("layout", Json, comment="models.batches.Layout once the file is sniffed"),
+    sa.Column("layout", Json, comment="models.sheets.layout.Layout once the file is sniffed"),
     sa.Column("mapping", Json, nullable=False, comment="Input field to column, as asked for"),
-    sa.Column("id_column", sa.String(255)),
+    sa.Column("id_column", Json, comment="Name or place of the column with the caller's ids"),
     sa.Column("on_invalid_rows", sa.String(4), nullable=False),
     sa.Column("parameters", Json, nullable=False),
     sa.Column("metadata", Json),
@@ -164,6 +164,14 @@ rejected_rows = sa.Table(
     sa.Column("code", sa.String(32), nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("input", Json),
+)
+
+row_ids = sa.Table(
+    "row_ids",
+    metadata,
+    # The key is what finds a second row with an id, however many rows lie between. Only files with an id_column.
+    sa.Column("batch_id", ID, sa.ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("external_id", sa.String(255), primary_key=True),
 )
 
 idempotency_keys = sa.Table(

@@ -50,14 +50,18 @@ def request_id() -> str:
     return found
 
 
-def tagged(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def tagged(
+    body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None, *, volatile: tuple[str, ...] = ()
+) -> Response:
     """`body` with an ETag that begins with its status, or 304 when the caller has it.
 
-    The status stands in the tag so that a long poll knows which one its caller saw last.
+    The status stands in the tag so that a long poll knows which one its caller saw last. Fields named as `volatile`
+    change with the clock alone and are no news: the tag, a weak one then, leaves them out.
     """
-    text = dumps(body) + "\n"
-    response = Response(text, status, headers, mimetype="application/json")
-    response.set_etag(f"{body['status']}.{hashlib.sha256(text.encode()).hexdigest()[:24]}")
+    told = {name: value for name, value in body.items() if name not in volatile}
+    response = Response(dumps(body) + "\n", status, headers, mimetype="application/json")
+    digest = hashlib.sha256(dumps(told).encode()).hexdigest()[:24]
+    response.set_etag(f"{body['status']}.{digest}", weak=bool(volatile))
     response.headers["Cache-Control"] = "private, no-cache"
     if request.method == "GET":
         response.make_conditional(request)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from contract.errors import ErrorCode
-from contract.statuses import JobStatus, PipelineState, Priority
+from contract.statuses import BatchStatus, JobStatus, OnInvalidRows, PipelineState, Priority
 from contract.tasks import CATALOGUE, JsonSchema
+from web.batches import BATCH_REQUEST
 from web.intake import JOB_REQUEST
 from web.operations import ref
 
@@ -164,6 +165,75 @@ FILE = a_record(
     }
 )
 
+_ROW_ERROR = a_record(
+    {
+        "row": {"type": ["integer", "null"], "description": "From 0; null for the file as a whole."},
+        "line": {"type": ["integer", "null"], "description": "Line of the file where the row starts, from 1."},
+        "code": {"type": "string", "enum": [code.value for code in ErrorCode]},
+        "field": _TEXT,
+        "message": _TEXT,
+    },
+    optional=("field",),
+)
+
+BATCH = a_record(
+    {
+        "object": {"const": "batch"},
+        "id": ID,
+        "pipeline": _TEXT,
+        "task": {**_TEXT_OR_NULL, "description": "null when the pipeline is no longer offered."},
+        "status": {"type": "string", "enum": [status.value for status in BatchStatus]},
+        "filename": _TEXT,
+        "format": {**_TEXT_OR_NULL, "description": "As found in the file; until then as the request said."},
+        "parameters": _OBJECT,
+        "inputs": {**_OBJECT, "description": "Input field to column, guesses included."},
+        "id_column": {"type": ["string", "integer", "null"]},
+        "on_invalid_rows": {"type": "string", "enum": [word.value for word in OnInvalidRows]},
+        "file_id": ID,
+        "metadata": _OBJECT,
+        "counts": a_record(
+            {
+                "total": {"type": ["integer", "null"], "description": "null until the file is read to its end."},
+                **{status.value: _WHOLE for status in JobStatus},
+                "invalid": {**_WHOLE, "description": "Rows that were not taken."},
+            },
+            description="Once total is known, the others add up to it.",
+        ),
+        "progress": {"type": "number", "minimum": 0, "maximum": 1},
+        "rate": {**_SECONDS, "description": "Rows a second."},
+        "eta": {**_SECONDS, "description": "Seconds that are left."},
+        "created_at": TIME,
+        "started_at": TIME_OR_NULL,
+        "finished_at": TIME_OR_NULL,
+        "expires_at": TIME_OR_NULL,
+        "errors": {"type": "array", "items": _ROW_ERROR, "maxItems": 100},
+        "urls": a_record(dict.fromkeys(("self", "events", "results", "errors", "cancel", "retry", "jobs"), _TEXT)),
+    }
+)
+
+BATCH_REPORT = a_record(
+    {
+        "object": {"const": "batch_report"},
+        "pipeline": _TEXT,
+        "valid": {"type": "boolean", "description": "Whether it would run with no row left out."},
+        "format": _TEXT_OR_NULL,
+        "encoding": _TEXT_OR_NULL,
+        "delimiter": _TEXT_OR_NULL,
+        "columns": {"type": "array", "items": _TEXT},
+        "inputs": {**_OBJECT, "description": "Input field to column, guesses included."},
+        "id_column": _TEXT_OR_NULL,
+        "counts": a_record({"total": {"type": ["integer", "null"]}, "invalid": _WHOLE}),
+        "rows": {
+            "type": "array",
+            "items": _OBJECT,
+            "maxItems": 10,
+            "description": "The first, as they would be sent.",
+        },
+        "errors": {"type": "array", "items": _ROW_ERROR, "maxItems": 1000},
+        "error": {"anyOf": [_ROW_ERROR, {"type": "null"}], "description": "Why the file as a whole cannot be used."},
+    }
+)
+
 COMPONENTS: dict[str, JsonSchema] = {
     "Error": ERROR,
     "JobRequest": JOB_REQUEST,
@@ -176,6 +246,10 @@ COMPONENTS: dict[str, JsonSchema] = {
     "Worker": WORKER,
     "WorkerList": a_list("Worker"),
     "File": FILE,
+    "BatchRequest": BATCH_REQUEST,
+    "Batch": BATCH,
+    "BatchPage": a_page("Batch"),
+    "BatchReport": BATCH_REPORT,
     "Alive": a_record({"status": {"const": "alive"}}),
     "Ready": a_record({"status": {"const": "ready"}, "missing": {"type": "array", "items": _TEXT}}),
 }

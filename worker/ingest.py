@@ -1,7 +1,201 @@
-"""Reads files into the queue (being written)."""
+"""Reads a batch's file into the queue: one slice of time a call, and after a kill exactly where it stopped.
 
-from typing import Any, Literal
+    on_invalid_rows=fail   check every row of the file, then insert them all, or refuse the file
+    on_invalid_rows=skip   insert what is good as it is read, list the rest
+
+The file is read in pieces, each committed in one transaction with the cursor behind it (worker.pieces).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import sqlalchemy as sa
+
+from contract.errors import ErrorCode
+from contract.logs import get_logger
+from contract.pipelines import PipelineSpec
+from contract.statuses import BATCH_OVER, BatchStatus
+from models import batches
+from models.batches import Batch
+from models.database import reading, transaction
+from models.files import FileStorage
+from models.pipelines import find_pipeline
+from models.sheets import formats
+from models.sheets.layout import FileError, Layout, Place, Record
+from models.sheets.mapping import resolve
+from models.sheets.preview import file_error
+from models.sheets.rows import Row, Rows
+from worker.pieces import commit
+
+#: A piece is committed at this many bytes of file, however few rows they are.
+PIECE_BYTES = 8_000_000
+Outcome = Literal["again", "done"]
+T = TypeVar("T")
+log = get_logger(__name__)
 
 
-def ingest_slice(*args: Any, **kwargs: Any) -> Literal["again", "done"]:  # noqa: ARG001
+@dataclasses.dataclass(frozen=True)
+class _Hands:
+    """What reading a file works with."""
+
+    engine: sa.Engine
+    path: Path
+    rows_per_piece: int
+    now_fn: Callable[[], datetime]
+    wake: Callable[[str], object]
+
+
+def ingest_slice(
+    engine: sa.Engine,
+    storage: FileStorage,
+    batch_id: str,
+    *,
+    seconds: float,
+    rows_per_piece: int,
+    now_fn: Callable[[], datetime],
+    wake: Callable[[str], object],
+) -> Outcome:
+    """Read on for `seconds`; "again" when the file has more, or may have."""
+    with reading(engine) as conn:
+        batch = batches.find_batch(conn, batch_id)
+        stored = find_pipeline(conn, batch.pipeline) if batch else None
+    if batch is None or batch.ingested or batch.status in BATCH_OVER or batch.status is BatchStatus.CANCELING:
+        return "done"
+    work = _Ingest(_Hands(engine, storage.path(batch.file_id), rows_per_piece, now_fn, wake), batch)
+    try:
+        if stored is None:
+            raise FileError(ErrorCode.UNKNOWN_PIPELINE, f"The pipeline '{batch.pipeline}' is no longer offered.")
+        return work.run(stored.spec, until=time.monotonic() + seconds)
+    except FileError as error:
+        work.give_up(error)
+    except MemoryError:
+        # It would take the whole Celery node down, and then the next one that gets the message.
+        work.give_up(FileError(ErrorCode.UNREADABLE_FILE, "The file needs more memory than there is to be read."))
     return "done"
+
+
+class _Ingest:
+    """One reader's hold on a batch. It knows the batch as its own last commit left it, never as a rival's did:
+
+    a cursor read afresh could stand behind rows that this reader's open file would then give a second time.
+    """
+
+    def __init__(self, hands: _Hands, batch: Batch) -> None:
+        self._hands = hands
+        self._batch = batch
+
+    def run(self, spec: PipelineSpec, *, until: float) -> Outcome:
+        layout = self._layout(spec)
+        if layout is None:
+            return "done"
+        mapping = _reading(lambda: resolve(spec, layout, self._batch.mapping, self._batch.id_column))
+        rows = Rows(spec, layout, mapping, self._batch.parameters)
+        for piece, ended in self._pieces(layout, rows):
+            if self._stop_when_late() or not self._take(piece, ended=ended):
+                return "done"
+            if time.monotonic() >= until:
+                break
+        return "done" if self._batch.ingested else "again"
+
+    def _layout(self, spec: PipelineSpec) -> Layout | None:
+        """How the file is laid out: found once, and kept so that every reader agrees. None: a rival was first."""
+        batch, path = self._batch, self._hands.path
+        if batch.layout is not None:
+            return Layout.from_dict(batch.layout)
+        main_field = spec.catalogue.main_field
+        layout = _reading(
+            lambda: formats.sniff(path, main_field=main_field, filename=batch.filename, said=batch.format)
+        )
+        changes = {"layout": layout.as_dict(), "format": layout.format}
+        if not transaction(self._hands.engine, lambda conn: batches.advance(conn, batch, batch.cursor, **changes)):
+            return None
+        self._batch = dataclasses.replace(
+            batch, cursor_version=batch.cursor_version + 1, layout=layout.as_dict(), format=layout.format
+        )
+        return layout
+
+    def _pieces(self, layout: Layout, rows: Rows) -> Iterator[tuple[list[Row], bool]]:
+        """Rows in pieces, and whether the piece is the file's last (it may be empty)."""
+        path, cursor = self._hands.path, self._batch.cursor
+        place = Place(cursor.offset, cursor.line, cursor.row)
+        records = _reading(lambda: formats.records(path, layout, place))
+        while True:
+            piece = _reading(lambda: self._piece(records, rows))
+            ended = not self._is_full(piece)
+            yield piece, ended
+            if ended:
+                return
+
+    def _piece(self, records: Iterator[Record], rows: Rows) -> list[Row]:
+        piece: list[Row] = []
+        for record in records:
+            piece.append(rows.row(record))
+            if self._is_full(piece):
+                break
+        return piece
+
+    def _is_full(self, piece: list[Row]) -> bool:
+        return len(piece) >= self._hands.rows_per_piece or _bytes_of(piece) >= PIECE_BYTES
+
+    def _stop_when_late(self) -> bool:
+        """Rows must not come in behind the back of the sweep that expires them."""
+        batch, now = self._batch, self._hands.now_fn()
+        if batch.expires_at is None or batch.expires_at > now:
+            return False
+        transaction(self._hands.engine, lambda conn: batches.expire_batches(conn, now=now))
+        return True
+
+    def _take(self, piece: list[Row], *, ended: bool) -> bool:
+        """Commit one piece; False when somebody else moved the batch on, or ended it."""
+        before, now, engine = self._batch, self._hands.now_fn(), self._hands.engine
+        after = transaction(engine, lambda conn: commit(conn, before, piece, ended=ended, now=now))
+        if after is None:
+            return False
+        self._batch = after
+        if before.cursor.phase == "insert" and piece:
+            self._hands.wake(before.pipeline)
+        if after.ingested:
+            # The ovens may have been faster than the reading.
+            transaction(engine, lambda conn: batches.close_if_over(conn, after.id, now=now))
+        return True
+
+    def give_up(self, error: FileError) -> None:
+        """Nothing of the file runs; or, when rows of it run already, nothing more of it."""
+        entry, batch, now = file_error(error), self._batch, self._hands.now_fn()
+
+        def work(conn: sa.Connection) -> None:
+            found = batches.find_batch(conn, batch.id)
+            if found is None or found.cursor_version != batch.cursor_version:
+                return
+            if not batches.refuse_batch(conn, batch.id, [entry], now=now):
+                batches.stop_reading(conn, found, errors=[entry])
+                batches.close_if_over(conn, batch.id, now=now)
+
+        transaction(self._hands.engine, work)
+        log.warning("A file was given up.", action="file_refused", batch=batch.id, code=error.code.value)
+
+
+def _reading(read: Callable[[], T]) -> T:
+    """Run what only reads the file. Whatever it stumbles over is the file's fault, once, and not a loop."""
+    try:
+        return read()
+    except (FileError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        raise FileError(ErrorCode.UNREADABLE_FILE, "The stored file is gone.") from error
+    except OSError:
+        # The disk or the network share: the same message tries again.
+        raise
+    except Exception as error:
+        log.exception("A file could not be read in a way nobody thought of.", action="unreadable_file")
+        raise FileError(ErrorCode.UNREADABLE_FILE, "The file cannot be read. Tell the operator.") from error
+
+
+def _bytes_of(piece: list[Row]) -> int:
+    return piece[-1].record.end - piece[0].record.end if piece else 0

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import warnings
 from typing import Any
 
 import structlog
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 
 from contract import logs
 from contract.names import infer_queue
@@ -80,8 +82,10 @@ def _run_with_warden(app: Celery, settings: Settings) -> None:
 
 
 def _run_node(app: Celery, name: str, settings: Settings) -> None:
+    # Being root is a danger where messages may hold pickles; ours are JSON only.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     argv = [
-        "worker", "--hostname", f"{name}@%h", "--pool", "prefork", "--concurrency", "1",
+        "--quiet", "worker", "--hostname", f"{name}@%h", "--pool", "prefork", "--concurrency", "1",
         "--without-mingle", "--without-gossip", "--loglevel", settings.logs.level,
     ]  # fmt: skip
     app.worker_main(argv)

@@ -53,6 +53,7 @@ TEXT_CLASSIFICATION = Task(
         "text_pair": ("text_pair", "second", "hypothesis", "text2", "sentence2"),
     },
     columns=best_label,
+    result_columns=("label", "score"),
     view="labels",
 )
 
@@ -99,5 +100,6 @@ ZERO_SHOT_CLASSIFICATION = Task(
     main_field="text",
     synonyms={"text": TEXT_SYNONYMS},
     columns=best_label,
+    result_columns=("label", "score"),
     view="labels",
 )

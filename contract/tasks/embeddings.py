@@ -47,6 +47,7 @@ FEATURE_EXTRACTION = Task(
     main_field="text",
     synonyms={"text": TEXT_SYNONYMS},
     columns=_embedding,
+    result_columns=("embedding",),
     view="vector",
 )
 
@@ -85,5 +86,6 @@ SENTENCE_SIMILARITY = Task(
         "sentences": ("sentences", "candidates", "sentence2", "others"),
     },
     columns=_similarities,
+    result_columns=("similarities",),
     view="scores",
 )

@@ -127,6 +127,7 @@ TEXT_GENERATION = Task(
         "messages": ("messages", "conversation"),
     },
     columns=_written,
+    result_columns=("generated_text", "finish_reason"),
     view="text",
     deterministic=False,
 )

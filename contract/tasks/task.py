@@ -37,6 +37,8 @@ class Task:
     synonyms: Mapping[str, tuple[str, ...]]
     #: One result as flat columns of an export.
     columns: Columns
+    #: Every name `columns` may give, in the order of an export.
+    result_columns: tuple[str, ...]
     #: Which of the result partials the page draws it with.
     view: View
     #: Whether equal inputs give equal results with default parameters.

@@ -73,6 +73,7 @@ TOKEN_CLASSIFICATION = Task(
     main_field="text",
     synonyms={"text": TEXT_SYNONYMS},
     columns=_entities,
+    result_columns=("entities",),
     view="entities",
 )
 
@@ -125,5 +126,6 @@ FILL_MASK = Task(
     main_field="text",
     synonyms={"text": TEXT_SYNONYMS},
     columns=_best_filling,
+    result_columns=("token_str", "score", "sequence"),
     view="tokens",
 )

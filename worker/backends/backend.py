@@ -7,7 +7,7 @@
     close     give that back
 
 A backend is a leaf: the rest of the worker never imports torch or transformers. The fake one obeys the same
-contract test as the real ones (tests/unit/test_backend_contract.py).
+contract test as the real ones (tests/integration/test_backend_contract.py).
 """
 
 from __future__ import annotations

@@ -61,9 +61,9 @@ def upgrade() -> None:
     sa.Column('filename', sa.String(length=255), nullable=False),
     sa.Column('file_id', sa.String(length=32), nullable=False),
     sa.Column('format', sa.String(length=16), nullable=True, comment='Null until it is sniffed'),
-    sa.Column('layout', models.types.Json(), nullable=True, comment='models.batches.Layout once the file is sniffed'),
+    sa.Column('layout', models.types.Json(), nullable=True, comment='models.sheets.layout.Layout once the file is sniffed'),
     sa.Column('mapping', models.types.Json(), nullable=False, comment='Input field to column, as asked for'),
-    sa.Column('id_column', sa.String(length=255), nullable=True),
+    sa.Column('id_column', models.types.Json(), nullable=True, comment="Name or place of the column with the caller's ids"),
     sa.Column('on_invalid_rows', sa.String(length=4), nullable=False),
     sa.Column('parameters', models.types.Json(), nullable=False),
     sa.Column('metadata', models.types.Json(), nullable=True),
@@ -137,6 +137,12 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['batch_id'], ['batches.id'], name=op.f('fk_rejected_rows_batch_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('batch_id', 'row', name=op.f('pk_rejected_rows'))
     )
+    op.create_table('row_ids',
+    sa.Column('batch_id', sa.String(length=32), nullable=False),
+    sa.Column('external_id', sa.String(length=255), nullable=False),
+    sa.ForeignKeyConstraint(['batch_id'], ['batches.id'], name=op.f('fk_row_ids_batch_id'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('batch_id', 'external_id', name=op.f('pk_row_ids'))
+    )
     op.create_table('idempotency_keys',
     sa.Column('key', sa.String(length=255), nullable=False),
     sa.Column('digest', sa.String(length=64), nullable=False, comment='SHA-256 of the canonical request body'),
@@ -176,6 +182,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_idempotency_keys_job_id'))
 
     op.drop_table('idempotency_keys')
+    op.drop_table('row_ids')
     op.drop_table('rejected_rows')
     with op.batch_alter_table('jobs', schema=None) as batch_op:
         batch_op.drop_index('ix_jobs_worker', sqlite_where=sa.text("status = 'running'"), postgresql_where=sa.text("status = 'running'"))

@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from contract.ids import new_id, new_ids
-from contract.pipelines import PipelineSpec
 from contract.statuses import BatchStatus, OnInvalidRows, Priority
 from models import batches
 from models.batches import Batch, Cursor, NewBatch
 from models.claims import Claimed, claim
 from models.database import reading, transaction
 from models.files import add_file
-from models.pipelines import sync_pipelines
 from models.submit import NewJob, data_row, insert_jobs, job_row, submit
-from tests.databases import engine_for, postgres_database, postgres_server, sqlite_database
+from tests.integration.conftest import NOW
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
-
-
-@pytest.fixture(scope="session")
-def postgres_template() -> Iterator[str]:
-    with postgres_server() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
-    if request.param == "sqlite":
-        with sqlite_database(tmp_path) as url, engine_for(url) as found:
-            yield _with_pipelines(found)
-    else:
-        template = request.getfixturevalue("postgres_template")
-        with postgres_database(template) as url, engine_for(url) as found:
-            yield _with_pipelines(found)
-
-
-def _with_pipelines(engine: sa.Engine) -> sa.Engine:
-    specs = [PipelineSpec(name, "text-classification", backend="fake") for name in ("fake", "other")]
-    sync_pipelines(engine, specs, NOW)
-    return engine
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from models.database import reading
 from models.pipelines import sync_pipelines
 from models.tables import job_data, jobs
 from tests.databases import postgres_database, postgres_server
-from tests.integration.conftest import PIPELINES
+from tests.integration.api.conftest import PIPELINES
 
 pytestmark = pytest.mark.postgres
 URL = "/api/v1/jobs"

@@ -1,0 +1,151 @@
+"""`fournil batch`: a file of rows, each a job; uploaded, watched and fetched without ever holding it in memory."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli import options
+from cli.exits import EXIT_CODES, Exit, Unreachable
+from cli.outfile import format_of, open_out
+from cli.values import column, pairs, typed, warn_if_idle
+from contract.jsons import dumps
+from contract.statuses import BATCH_OVER, BatchStatus, OnInvalidRows
+
+if TYPE_CHECKING:
+    from cli.api import Api
+
+_POLL_SECONDS = 0.5
+#: How long a server that was answering may be away before watching gives up.
+_PATIENCE = 60.0
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("pipeline")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True))
+@click.option(
+    "--input", "-i", "inputs", multiple=True, metavar="FIELD=COLUMN", help="Column of an input field; repeatable."
+)
+@options.parameters
+@click.option("--id-column", help="Column with an id of each row.")
+@click.option("--format", "format_", help="csv, jsonl, ...  [sniffed]")
+@click.option(
+    "--on-invalid-rows", type=click.Choice([str(word) for word in OnInvalidRows]), help="[fail: nothing runs]"
+)
+@click.option("--watch", is_flag=True, help="Wait for the end with a progress bar.")
+@click.option("--out", "-o", type=click.Path(dir_okay=False), help="Then download the results here; implies --watch.")
+@options.as_json
+@options.url
+@click.pass_context
+def batch(
+    context: click.Context,
+    *,
+    pipeline: str,
+    file: str,
+    inputs: tuple[str, ...],
+    parameters: tuple[str, ...],
+    id_column: str | None,
+    format_: str | None,
+    on_invalid_rows: str | None,
+    watch: bool,
+    out: str | None,
+    as_json: bool,
+    url: str,
+) -> None:
+    """Hand in every row of FILE as a job of PIPELINE.
+
+    `--input text=review` takes the text from the column `review`; a column may be a number, from 0.
+    """
+    from cli.api import Api
+
+    given = pairs(parameters, option="--param")
+    mapping = {name: column(word) for name, word in pairs(inputs, option="--input").items()}
+    api = Api(url)
+    offer = api.get(f"/pipelines/{pipeline}")
+    warn_if_idle(offer)
+    request = {
+        "pipeline": pipeline,
+        "parameters": typed(given, offer["parameters_schema"]),
+        "inputs": mapping or None,
+        "id_column": id_column,
+        "format": format_,
+        "on_invalid_rows": on_invalid_rows,
+    }
+    accepted = upload(api, Path(file), {name: value for name, value in request.items() if value is not None})
+    if watch or out:
+        accepted = watch_to_the_end(api, accepted)
+    if out and accepted["status"] != BatchStatus.FAILED:
+        fetch(api, accepted, out)
+    show_batch(accepted, as_json=as_json)
+    context.exit(exit_code(accepted))
+
+
+def upload(api: Api, path: Path, request: dict[str, Any]) -> dict[str, Any]:
+    from typing import IO, cast
+
+    from rich.console import Console
+
+    from cli.progress import Reading, upload_bar
+
+    with path.open("rb") as file, upload_bar(Console(stderr=True)) as bar:
+        task = bar.add_task(f"upload {path.name}", total=path.stat().st_size)
+        reading = Reading(file, lambda at: bar.update(task, completed=at))
+        return api.upload("/batches", request=request, name=path.name, file=cast("IO[bytes]", reading))
+
+
+def watch_to_the_end(api: Api, accepted: dict[str, Any]) -> dict[str, Any]:
+    """Poll until it is over. Ctrl-C stops the watching, never the batch."""
+    from rich.console import Console
+
+    from cli.progress import BatchProgress
+
+    try:
+        with BatchProgress(Console(stderr=True)) as progress:
+            return _poll(api, accepted, progress.show)
+    except KeyboardInterrupt:
+        click.echo(f"\nThe batch goes on: fournil status {accepted['id']}", err=True)
+        raise
+
+
+def _poll(api: Api, batch: dict[str, Any], show: Any) -> dict[str, Any]:
+    answered = time.monotonic()
+    show(batch)
+    while batch["status"] not in BATCH_OVER:
+        time.sleep(_POLL_SECONDS)
+        try:
+            batch = api.get(f"/batches/{batch['id']}")
+        except Unreachable:
+            # A server that is being restarted is no reason to lose sight of a batch of hours.
+            if time.monotonic() - answered > _PATIENCE:
+                raise
+            continue
+        answered = time.monotonic()
+        show(batch)
+    show(batch, last=True)
+    return batch
+
+
+def fetch(api: Api, batch: dict[str, Any], out: str) -> None:
+    with open_out(out) as file:
+        api.download(f"/batches/{batch['id']}/results", file, format=format_of(out))
+    click.echo(f"Wrote {out} ({Path(out).stat().st_size:,} bytes).", err=True)
+
+
+def show_batch(batch: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(dumps(batch))
+        return
+    from cli import show
+
+    show.batch(batch)
+
+
+def exit_code(batch: dict[str, Any]) -> Exit:
+    status = BatchStatus(batch["status"])
+    if status not in BATCH_OVER:
+        return Exit.OK
+    all_good = batch["counts"]["succeeded"] == batch["counts"]["total"]
+    return Exit.OK if status is BatchStatus.COMPLETED and all_good else Exit.FAILED

@@ -1,0 +1,65 @@
+"""Options that several client commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from contract.settings import Client
+
+_Command = Callable[..., Any]
+
+
+def _checked_url(context: click.Context, parameter: click.Parameter, url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("write a URL that begins with http:// or https://.")
+    return url
+
+
+url = click.option(
+    "--url",
+    envvar="FOURNIL_URL",
+    default=Client.url,
+    show_default=True,
+    show_envvar=True,
+    callback=_checked_url,
+    help="Server to talk to.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON and nothing else.")
+parameters = click.option(
+    "--param", "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter of the task; repeatable."
+)
+
+
+class OptionalSeconds(click.Command):
+    """A command whose --wait may stand alone, before an argument: only a number after it is its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _explicit_wait(args))
+
+
+def _explicit_wait(args: list[str]) -> list[str]:
+    explicit = list(args)
+    end = explicit.index("--") if "--" in explicit else len(explicit)
+    for place in range(end):
+        if explicit[place] == "--wait" and not (place + 1 < end and _is_number(explicit[place + 1])):
+            explicit[place] = "--wait=inf"
+    return explicit
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+wait = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="[SECONDS]",
+    help="Wait for the end; without SECONDS, as long as it takes.",
+)

@@ -1,0 +1,147 @@
+"""Results and errors of a batch as files: its upload read again, row by row beside what became of each.
+
+Everything here is generators over pages: memory stays the same for any size, and no transaction is held open while
+a slow caller downloads.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from contract.jsons import dumps
+from contract.pipelines import PipelineSpec
+from contract.statuses import JOB_OVER, JobStatus
+from models.batches import Batch
+from models.database import reading
+from models.jobs import Job, list_batch_jobs
+from models.outcomes import RowOutcome, outcomes, rejected
+from models.sheets import formats
+from models.sheets.export import WRITERS, Joined, Table
+from models.sheets.layout import Layout, columns_of
+from models.vectors import unpack
+
+Item = TypeVar("Item")
+INVALID = "invalid"
+STATUSES = (*sorted(status.value for status in JOB_OVER), INVALID)
+_PAGE = 1_000
+_SMALL_PAGE = 200
+
+
+def results(
+    engine: sa.Engine,
+    path: Path,
+    batch: Batch,
+    spec: PipelineSpec,
+    *,
+    format: str,
+    columns: str | None = None,
+    statuses: frozenset[str] | None = None,
+) -> Iterator[bytes]:
+    """The rows that are over, in the order of the file. An unknown column raises RequestError before any byte."""
+    layout = Layout.from_dict(batch.layout) if batch.layout else None
+    table = Table(spec.catalogue, layout.columns if layout else [], flat=format == "csv")
+    chosen = table.choose(columns)
+    over = _over(engine, batch.id, statuses)
+    if layout is not None and table.needs_file(chosen):
+        over = _with_inputs(over, path, layout)
+    return WRITERS[format](chosen, over)
+
+
+def _over(engine: sa.Engine, batch_id: str, statuses: frozenset[str] | None) -> Iterator[Joined]:
+    wanted = frozenset(STATUSES) if statuses is None else statuses
+    jobs = frozenset(JobStatus(status) for status in wanted if status != INVALID)
+    sources = [_ended(engine, batch_id, jobs)] if jobs else []
+    if INVALID in wanted:
+        sources.append(_invalid(engine, batch_id))
+    return heapq.merge(*sources, key=lambda joined: joined.row)
+
+
+def _ended(engine: sa.Engine, batch_id: str, statuses: frozenset[JobStatus]) -> Iterator[Joined]:
+    def page(after: int) -> list[RowOutcome]:
+        with reading(engine) as conn:
+            return outcomes(conn, batch_id, after_row=after, limit=_PAGE, statuses=statuses)
+
+    return map(_joined, _pages(page, lambda outcome: outcome.row, _PAGE))
+
+
+def _joined(found: RowOutcome) -> Joined:
+    error = {"code": found.error_code, "message": found.error_message or ""} if found.error_code else None
+    vector = None if found.vector is None else unpack(None, found.vector)
+    succeeded = found.status is JobStatus.SUCCEEDED
+    body = found.body if succeeded else None
+    return Joined(found.row, found.external_id, {}, found.status.value, body, vector if succeeded else None, error)
+
+
+def _invalid(engine: sa.Engine, batch_id: str) -> Iterator[Joined]:
+    return (
+        Joined(bad["row"], bad["external_id"], {}, INVALID, None, None, {k: bad[k] for k in ("code", "message")})
+        for bad in _rejected(engine, batch_id)
+    )
+
+
+def _rejected(engine: sa.Engine, batch_id: str) -> Iterator[dict[str, Any]]:
+    def page(after: int) -> list[dict[str, Any]]:
+        with reading(engine) as conn:
+            return rejected(conn, batch_id, after_row=after, limit=_PAGE)
+
+    return _pages(page, lambda bad: int(bad["row"]), _PAGE)
+
+
+def _pages(page: Callable[[int], list[Item]], row_of: Callable[[Item], int], size: int) -> Iterator[Item]:
+    """Items of keyset pages: `page` answers up to `size` items after a row."""
+    after = -1
+    while True:
+        items = page(after)
+        yield from items
+        if len(items) < size:
+            return
+        after = row_of(items[-1])
+
+
+def _with_inputs(over: Iterator[Joined], path: Path, layout: Layout) -> Iterator[Joined]:
+    """Each row with its columns from the file; rows of the file that are not asked for are passed over."""
+    records = formats.records(path, layout)
+    for joined in over:
+        record = next((record for record in records if record.row >= joined.row), None)
+        inputs = {} if record is None else columns_of(record, layout.columns)
+        yield joined._replace(inputs=inputs)
+
+
+def errors(engine: sa.Engine, batch: Batch) -> Iterator[bytes]:
+    """JSONL of every row that is invalid or failed, in the order of the file; first what is wrong with the file."""
+    for entry in batch.errors:
+        if entry.get("row") is None:
+            yield _line(None, entry.get("line"), None, entry["code"], entry["message"], None)
+    failed = ((job.row or 0, _failed_line(job)) for job in _failed(engine, batch.id))
+    invalid = ((int(bad["row"]), _invalid_line(bad)) for bad in _rejected(engine, batch.id))
+    for _, line in heapq.merge(failed, invalid, key=lambda pair: pair[0]):
+        yield line
+
+
+def _failed(engine: sa.Engine, batch_id: str) -> Iterator[Job]:
+    def page(after: int) -> list[Job]:
+        with reading(engine) as conn:
+            found = list_batch_jobs(conn, batch_id, limit=_SMALL_PAGE, after_row=after, status=JobStatus.FAILED)
+            return found.items
+
+    return _pages(page, lambda job: job.row or 0, _SMALL_PAGE)
+
+
+def _failed_line(job: Job) -> bytes:
+    return _line(job.row, job.line, job.external_id, job.error_code, job.error_message, job.inputs)
+
+
+def _invalid_line(bad: dict[str, Any]) -> bytes:
+    return _line(bad["row"], bad["line"], bad["external_id"], bad["code"], bad["message"], bad["input"])
+
+
+def _line(
+    row: int | None, line: int | None, external_id: str | None, code: str | None, message: str | None, sent: Any
+) -> bytes:
+    entry = {"row": row, "line": line, "id": external_id, "code": code, "message": message, "input": sent}
+    return dumps(entry).encode() + b"\n"

@@ -1,0 +1,146 @@
+"""CSV and its dialects, read by the standard library's csv module one record at a time."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from contract.errors import ErrorCode
+from models.sheets.layout import MAX_CELL, MAX_COLUMNS, FileError, Layout, Place, Record, Sample
+from models.sheets.lines import Lines
+
+_DELIMITERS = ",;\t|"
+#: Stands for "no delimiter" where the csv module wants one: the unit separator, which no text holds.
+_NONE = "\x1f"
+_TELLING = 1 << 16
+_RECORDS = 200
+_EXCEL_HINT = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
+_MARKUP = ("<!doctype", "<html", "<?xml")
+
+
+def sniff(sample: Sample, *, hint: str | None) -> Layout:
+    """Find the delimiter and read the header row."""
+    if sample.text.lstrip()[:9].lower().startswith(_MARKUP):
+        raise FileError(ErrorCode.UNKNOWN_FORMAT, "This is a web page or XML. This version reads CSV and JSONL.")
+    bare = Layout("csv", sample.encoding, [], newline=sample.newline, start=sample.start)
+    said = _EXCEL_HINT.fullmatch(sample.text.splitlines(keepends=True)[0])
+    delimiter = said[1] if said else _delimiter(sample, hint)
+    layout = Layout(**{**bare.as_dict(), "delimiter": delimiter})
+    return _with_header(sample.path, layout, skip=1 if said else 0)
+
+
+def _delimiter(sample: Sample, hint: str | None) -> str | None:
+    """The one most rows agree with the header on; None where rows of one cell are more."""
+    if hint == "tsv":
+        return "\t"
+    text = sample.text[:_TELLING]
+    lines = text.splitlines(keepends=True)
+    if len(text) < len(sample.text) or not sample.whole:
+        lines = lines[:-1] or lines
+    best, best_score = None, (0.0, 0)
+    for delimiter in _DELIMITERS:
+        score = _agreement(lines, delimiter)
+        if score > best_score:
+            best, best_score = delimiter, score
+    return best
+
+
+def _agreement(lines: list[str], delimiter: str) -> tuple[float, int]:
+    """The share of rows with as many cells as the header, and how many those are; nothing for one cell."""
+    widths: list[int] = []
+    reader = csv.reader(iter(lines), delimiter=delimiter)
+    while len(widths) < _RECORDS:
+        try:
+            widths.append(len(next(reader)))
+        except StopIteration:
+            break
+        except csv.Error:
+            widths.append(-1)
+    widths = [width for width in widths if width]
+    header, rows = widths[:1], widths[1:]
+    if not header or header[0] < 2:
+        return 0.0, 0
+    agreeing = sum(width == header[0] for width in rows)
+    if rows and sum(width == 1 for width in rows) > agreeing:
+        return 0.0, 0
+    return (agreeing + 1) / (len(rows) + 1), header[0]
+
+
+def _with_header(path: Path, layout: Layout, *, skip: int) -> Layout:
+    with path.open("rb") as file:
+        lines = Lines(file, layout, Place())
+        for _ in range(skip):
+            next(lines, None)
+        reader = _reader(lines, layout)
+        try:
+            header = next((cells for cells in reader if cells or lines.flaw), None)
+        except csv.Error as error:
+            raise FileError(ErrorCode.UNREADABLE_FILE, _words(error, "The header row"), line=1) from error
+    if header is None:
+        raise FileError(ErrorCode.EMPTY_FILE, "The file is empty.")
+    if lines.flaw or lines.ended:
+        flaw = lines.flaw or "A quote that opens in the header row is never closed."
+        raise FileError(ErrorCode.UNREADABLE_FILE, flaw, line=1)
+    if len(header) > MAX_COLUMNS:
+        raise FileError(ErrorCode.UNREADABLE_FILE, f"The header names more than {MAX_COLUMNS:,} columns.", line=1)
+    return Layout(**{**layout.as_dict(), "columns": column_names(header), "start": lines.offset, "line": lines.line})
+
+
+def column_names(header: list[str]) -> list[str]:
+    """Unique names: an empty one is called by its place, a second `text` becomes `text_2`."""
+    names: list[str] = []
+    for place, cell in enumerate(header):
+        name = wanted = cell.strip().lstrip("\ufeff") or f"column_{place}"
+        again = 2
+        while name in names:
+            name, again = f"{wanted}_{again}", again + 1
+        names.append(name)
+    return names
+
+
+def _reader(lines: Lines, layout: Layout) -> Iterator[list[str]]:
+    csv.field_size_limit(MAX_CELL)
+    return csv.reader(lines, delimiter=layout.delimiter or _NONE)
+
+
+def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
+    """Data rows from `place` on. Blank lines are none; a row that cannot be taken says why in `flaw`."""
+    width, row = len(layout.columns), place.row
+    with path.open("rb") as file:
+        lines = Lines(file, layout, place)
+        reader = _reader(lines, layout)
+        while True:
+            line, lines.flaw = lines.line, None
+            cells: list[str] = []
+            try:
+                cells = next(reader)
+                flaw = lines.flaw
+            except StopIteration:
+                return
+            except csv.Error as error:
+                flaw = _words(error, "The row")
+            if flaw is None and len(cells) != width:
+                if not cells:
+                    continue
+                flaw = _ragged(cells, width)
+            if lines.ended:
+                # The reader asks for another line only inside a quoted cell.
+                flaw = f"A quote that opens in the row of line {line:,} is never closed."
+            yield Record(row, line, cells, flaw, lines.offset, lines.line)
+            row += 1
+
+
+def _ragged(cells: list[str], width: int) -> str | None:
+    """Empty cells past the last column are what spreadsheets write; anything else is a row out of step."""
+    if len(cells) > width and not any(cells[width:]):
+        del cells[width:]
+        return None
+    return f"The row has {len(cells)} cell{'s' if len(cells) > 1 else ''}, the header has {width}."
+
+
+def _words(error: csv.Error, what: str) -> str:
+    if "field limit" in str(error):
+        return f"{what} has a cell of more than {MAX_CELL:,} characters; is a quote not closed?"
+    return f"{what} has a line break outside of quotes, or quotes in a wrong place."

@@ -1,0 +1,214 @@
+"""Results to take home: every input column beside what came of its row, as CSV, JSONL or JSON, in flat memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import orjson
+
+from contract.errors import ErrorCode, RequestError
+from contract.tasks.task import Task
+
+#: Formats results can be had in, and their media types. A further one is a line here and a writer in WRITERS.
+MEDIA = {
+    "csv": "text/csv; charset=utf-8",
+    "jsonl": "application/x-ndjson; charset=utf-8",
+    "json": "application/json",
+}
+_PIECE = 1 << 16
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Joined(NamedTuple):
+    """A row of the file and what became of it."""
+
+    row: int
+    external_id: str | None
+    #: Input columns; empty when no input column is asked for.
+    inputs: dict[str, Any]
+    #: A job's status, or "invalid" for a row that was never one.
+    status: str
+    #: The result as it is stored: JSON text, or the numbers of a vector.
+    body: str | None
+    vector: list[float] | None
+    error: dict[str, str] | None
+
+    @property
+    def result(self) -> Any:
+        if self.vector is not None:
+            return self.vector
+        return None if self.body is None else orjson.loads(self.body)
+
+
+class Column(NamedTuple):
+    name: str
+    get: Callable[[Joined], Any]
+
+
+class Table:
+    """The columns of an export by name; a result column that an input column's name is taken by gets a prefix."""
+
+    def __init__(self, task: Task, inputs: list[str], *, flat: bool) -> None:
+        self._task = task
+        self.inputs = [Column(name, _input(name)) for name in inputs]
+        taken = set(inputs)
+        own = [Column(_free(name, taken), self._flat(name)) for name in task.result_columns]
+        places = [Column(_free(name, taken), get) for name, get in (("row", _row), ("id", _id))]
+        result = Column(_free("result", taken), _text_result if flat else _nested)
+        ends = [
+            Column(_free("status", taken), lambda joined: joined.status),
+            Column(_free("error", taken), _text_error if flat else _error),
+        ]
+        self.results = [*own, *ends] if flat else [*places, result, *ends]
+        self._known = {column.name: column for column in [*self.inputs, *own, result, *ends, *places]}
+
+    def choose(self, wanted: str | None) -> list[Column]:
+        """All, `inputs`, `results`, or a comma list of names (in quotes where a name holds a comma)."""
+        if wanted is None:
+            return [*self.inputs, *self.results]
+        if wanted in ("inputs", "results"):
+            return self.inputs if wanted == "inputs" else self.results
+        return [self._named(name.strip()) for name in next(csv.reader([wanted]), [])]
+
+    def _named(self, name: str) -> Column:
+        if name not in self._known:
+            known = ", ".join([*list(self._known)[:50], "inputs", "results"])
+            message = f"columns: there is no column '{name[:60]}'. Known: {known}."
+            raise RequestError(ErrorCode.UNKNOWN_COLUMN, message, field="columns")
+        return self._known[name]
+
+    def needs_file(self, chosen: list[Column]) -> bool:
+        """Whether the uploaded file must be read again for these."""
+        return any(column in self.inputs for column in chosen)
+
+    def _flat(self, name: str) -> Callable[[Joined], Any]:
+        columns = self._task.columns
+
+        def get(joined: Joined) -> Any:
+            result = joined.result
+            return None if result is None else columns(result).get(name)
+
+        return get
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name = f"result_{name}"
+    taken.add(name)
+    return name
+
+
+def _input(name: str) -> Callable[[Joined], Any]:
+    return lambda joined: joined.inputs.get(name)
+
+
+def _row(joined: Joined) -> int:
+    return joined.row
+
+
+def _id(joined: Joined) -> str | None:
+    return joined.external_id
+
+
+def _nested(joined: Joined) -> Any:
+    """The stored JSON goes out as it is."""
+    return joined.vector if joined.body is None else orjson.Fragment(joined.body)
+
+
+def _text_result(joined: Joined) -> str | None:
+    return joined.body if joined.vector is None else orjson.dumps(joined.vector).decode()
+
+
+def _error(joined: Joined) -> dict[str, str] | None:
+    return joined.error
+
+
+def _text_error(joined: Joined) -> str | None:
+    return None if joined.error is None else f"{joined.error['code']}: {joined.error['message']}"
+
+
+def write_csv(columns: list[Column], rows: Iterable[Joined]) -> Iterator[bytes]:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow([_cell(column.name) for column in columns])
+    for joined in rows:
+        writer.writerow([_cell(column.get(joined)) for column in columns])
+        if out.tell() >= _PIECE:
+            yield _taken(out)
+    yield _taken(out)
+
+
+def _taken(out: io.StringIO) -> bytes:
+    text = out.getvalue()
+    out.seek(0)
+    out.truncate()
+    return text.encode()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return _defused(value)
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    return _dumps(value).decode()
+
+
+def _defused(text: str) -> str:
+    """A spreadsheet would run a text that begins like a formula; with a quote before it is a text again."""
+    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    # float() takes "-inf", "+1_000" and blanks around; a spreadsheet need not.
+    return text[1:].replace(".", "").replace("e", "").replace("E", "").replace("-", "").replace("+", "").isdigit()
+
+
+def write_jsonl(columns: list[Column], rows: Iterable[Joined]) -> Iterator[bytes]:
+    return _in_pieces(_dumps({column.name: column.get(joined) for column in columns}) + b"\n" for joined in rows)
+
+
+def write_json(columns: list[Column], rows: Iterable[Joined]) -> Iterator[bytes]:
+    def parts() -> Iterator[bytes]:
+        yield b"["
+        for place, joined in enumerate(rows):
+            yield (b",\n" if place else b"\n") + _dumps({column.name: column.get(joined) for column in columns})
+        yield b"\n]\n"
+
+    return _in_pieces(parts())
+
+
+def _in_pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    held = bytearray()
+    for part in parts:
+        held += part
+        if len(held) >= _PIECE:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held)
+
+
+def _dumps(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # More lists in one another than orjson writes; the line it came from was read all the same.
+        return json.dumps(value, ensure_ascii=False, default=_from_fragment).encode()
+
+
+def _from_fragment(value: Any) -> Any:
+    return orjson.loads(orjson.dumps(value))
+
+
+WRITERS: dict[str, Callable[[list[Column], Iterable[Joined]], Iterator[bytes]]] = {
+    "csv": write_csv,
+    "jsonl": write_jsonl,
+    "json": write_json,
+}

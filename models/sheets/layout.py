@@ -1,0 +1,91 @@
+"""What the reader of every format agrees on: how a file is laid out, its records, and why it is unusable."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from contract.errors import ErrorCode, RequestError
+
+#: Longest cell, in characters, and longest record, in bytes. A file of one endless line is never read whole.
+MAX_CELL = 10_000_000
+MAX_RECORD = 32_000_000
+MAX_COLUMNS = 2_000
+
+
+class FileError(RequestError):
+    """The file as a whole is unusable: nothing of it runs."""
+
+    def __init__(self, code: ErrorCode, message: str, *, line: int | None = None, field: str = "file") -> None:
+        super().__init__(code, message, field=field)
+        self.line = line
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a file is read. Kept with the batch, so that every later reader sees the same rows."""
+
+    format: str
+    #: A codec without byte order mark; `start` is behind the mark.
+    encoding: str
+    #: Unique names, in order. JSONL: those met so far.
+    columns: list[str]
+    #: CSV alone; None: a single column.
+    delimiter: str | None = None
+    newline: str = "\n"
+    #: Byte where the first data row may start, and the number of its line.
+    start: int = 0
+    line: int = 1
+    #: JSONL alone: the column that a line holding only a text stands for.
+    bare: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Layout:
+        return cls(**values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where reading goes on: the byte after the last record, the next line's number, the next row's number."""
+
+    offset: int = 0
+    line: int = 1
+    row: int = 0
+
+
+class Record(NamedTuple):
+    """One data row as it stands in the file. `values` may be incomplete where `flaw` says what is wrong."""
+
+    row: int
+    line: int
+    #: By column: a list in the order of the columns (CSV), or the object of a line (JSONL).
+    values: list[Any] | dict[str, Any]
+    flaw: str | None
+    #: Where the next record is read from.
+    end: int
+    next_line: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """The beginning of a file, decoded: what the formats are told apart by."""
+
+    path: Path
+    text: str
+    encoding: str
+    newline: str
+    #: Byte behind a byte order mark.
+    start: int
+    #: Whether `text` is the whole file.
+    whole: bool
+
+
+def columns_of(record: Record, columns: list[str]) -> dict[str, Any]:
+    """A record as column to value, in the order of the columns."""
+    if isinstance(record.values, dict):
+        return record.values
+    return dict(zip(columns, record.values, strict=False))

@@ -1,0 +1,141 @@
+"""What one record of a file sends to its pipeline, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from contract.errors import ErrorCode
+from contract.pipelines import PipelineSpec
+from contract.schemas import Problem, checker, from_text
+from contract.tasks.task import JsonSchema
+from models.sheets.layout import Layout, Record, columns_of
+from models.sheets.mapping import Mapping
+
+MAX_ID = 255
+_SHOWN = 3
+_KEPT = 1_000
+
+
+class Row(NamedTuple):
+    """A record as it would be sent. With problems it is not sent, and inputs may be anything."""
+
+    record: Record
+    inputs: dict[str, Any]
+    parameters: dict[str, Any]
+    external_id: str | None
+    problems: list[Problem]
+
+    @property
+    def message(self) -> str:
+        return " ".join(problem.message for problem in self.problems[:_SHOWN])
+
+
+class Rows:
+    """Reads records as rows of one pipeline. Everything that is the same for all of them is prepared once."""
+
+    def __init__(
+        self, spec: PipelineSpec, layout: Layout, mapping: Mapping, parameters: dict[str, Any] | None = None
+    ) -> None:
+        self._mapping = mapping
+        self._parameters = parameters or {}
+        self._inputs_checker = checker(spec.catalogue.inputs)
+        self._parameters_checker = checker(spec.parameters_schema())
+        inputs, rules = spec.catalogue.inputs["properties"], spec.catalogue.parameters["properties"]
+        required = spec.catalogue.inputs["required"]
+        self._fields = [
+            (name, _getter(layout, column), _reader(layout, inputs[name]), name in required)
+            for name, column in mapping.inputs.items()
+        ]
+        self._own = [
+            (name, _getter(layout, column), _reader(layout, rules[name]))
+            for name, column in mapping.parameters.items()
+        ]
+        self._id = _getter(layout, mapping.id_column) if mapping.id_column is not None else None
+
+    def row(self, record: Record) -> Row:
+        if record.flaw is not None:
+            return Row(record, {}, self._parameters, self._shown_id(record), [_flaw(record.flaw)])
+        inputs = self._inputs(record)
+        problems = self._inputs_checker.problems(inputs, at="inputs")
+        parameters = self._parameters
+        if self._own:
+            parameters = {**parameters, **self._own_parameters(record)}
+            problems = problems + self._parameters_checker.problems(parameters, at="parameters")
+        external_id, wrong_id = self._external_id(record)
+        if wrong_id is not None:
+            problems = [*problems, wrong_id]
+        return Row(record, inputs, parameters, external_id, [self._located(problem) for problem in problems])
+
+    def _inputs(self, record: Record) -> dict[str, Any]:
+        inputs: dict[str, Any] = {}
+        for name, get, read, required in self._fields:
+            value = get(record.values)
+            # An empty cell is "not given"; of a field that must be there it is the empty text that is wrong.
+            if value is None or (value == "" and not required):
+                continue
+            inputs[name] = value if read is None or value == "" else read(value)
+        return inputs
+
+    def _own_parameters(self, record: Record) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, get, read in self._own:
+            value = get(record.values)
+            if value is not None and value != "":
+                found[name] = value if read is None else read(value)
+        return found
+
+    def _external_id(self, record: Record) -> tuple[str | None, Problem | None]:
+        if self._id is None:
+            return None, None
+        value = self._id(record.values)
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str) or not value:
+            return None, Problem("id_column", ErrorCode.MISSING_FIELD, "The row has no id.")
+        if len(value) > MAX_ID or "\0" in value:
+            message = f"The id must have at most {MAX_ID} characters, none of them NUL."
+            return value[:MAX_ID].replace("\0", ""), Problem("id_column", ErrorCode.INVALID_VALUE, message)
+        return value, None
+
+    def _shown_id(self, record: Record) -> str | None:
+        """The id of a row that is not taken, where it can be read; only to show."""
+        try:
+            return self._external_id(record)[0]
+        except IndexError:
+            return None
+
+    def _located(self, problem: Problem) -> Problem:
+        """Names the column a field came from, where the caller knows it by another name."""
+        field = problem.field.partition(".")[2]
+        column = self._mapping.as_dict().get(field) or self._mapping.parameters.get(field)
+        if column is None or column == field:
+            return problem
+        return Problem(problem.field, problem.code, f"{problem.message.removesuffix('.')} (column '{column[:60]}').")
+
+
+def _flaw(message: str) -> Problem:
+    return Problem("file", ErrorCode.INVALID_ROW, message)
+
+
+def _getter(layout: Layout, column: str) -> Callable[[Any], Any]:
+    if layout.format == "jsonl":
+        return lambda values: values.get(column)
+    place = layout.columns.index(column)
+    return lambda values: values[place]
+
+
+def _reader(layout: Layout, schema: JsonSchema) -> Callable[[Any], Any] | None:
+    """How a cell becomes what the schema asks for; None where it is that already."""
+    if layout.format == "jsonl" or schema.get("type") == "string":
+        return None
+    return lambda text: from_text(schema, text)
+
+
+def shown(record: Record, columns: list[str]) -> dict[str, Any]:
+    """A record for people to look at, cut where it is very long."""
+    return {name: _cut(value) for name, value in columns_of(record, columns).items()}
+
+
+def _cut(value: Any) -> Any:
+    return value[: _KEPT - 1] + "…" if isinstance(value, str) and len(value) > _KEPT else value

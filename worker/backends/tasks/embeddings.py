@@ -1,0 +1,80 @@
+"""Texts as vectors, and how alike they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn.functional import normalize
+
+from contract.errors import InputError
+from worker.backends import refusals
+from worker.backends.backend import Context, Inputs, Parameters, Prepared
+from worker.backends.encoder import Encoder, Encoding
+from worker.backends.tasks.task import Answer, TaskModel, many_sequences, one_sequence, spans
+from worker.backends.weights import Loaded
+
+# A pooler head takes no part in the hidden states, so a checkpoint without one is whole.
+_OPTIONAL = ("pooler.",)
+
+
+class FeatureExtraction(TaskModel):
+    auto_class = "AutoModel"
+    optional = _OPTIONAL
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._encoder = Encoder(loaded)
+
+    def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
+        texts = [row["text"] for row in rows]
+        return one_sequence(self._encoder.encode(texts, truncation=parameters["truncation"]))
+
+    def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
+        sequences = [row.payload for row in rows]
+        if parameters["pooling"] == "none":
+            vectors = self._encoder.per_token(sequences)
+        else:
+            vectors = list(_pooled(self._encoder, sequences, parameters["pooling"]))
+        if parameters["normalize"]:
+            vectors = [normalize(vector, dim=-1) for vector in vectors]
+        return [_finite(vector) for vector in vectors]
+
+
+class SentenceSimilarity(TaskModel):
+    auto_class = "AutoModel"
+    optional = _OPTIONAL
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._encoder = Encoder(loaded)
+
+    def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
+        texts = [text for row in rows for text in (row["source_sentence"], *row["sentences"])]
+        encodings = self._encoder.encode(texts, truncation=parameters["truncation"])
+        return [many_sequences(encodings[span]) for span in spans(1 + len(row["sentences"]) for row in rows)]
+
+    def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
+        sequences = [sequence for row in rows for sequence in row.payload]
+        vectors = normalize(_pooled(self._encoder, sequences, "mean"), dim=-1)
+        parts = [vectors[span] for span in spans(row.sequences for row in rows)]
+        return [_finite(part[1:] @ part[0]) for part in parts]
+
+
+def _pooled(encoder: Encoder, sequences: Sequence[Encoding], pooling: str) -> torch.Tensor:
+    """One vector a sequence: the mean of its tokens, or its first token."""
+    pooled: list[torch.Tensor] = [torch.empty(0)] * len(sequences)
+    for positions, output, mask in encoder.run(sequences):
+        hidden = output[0].float()
+        if pooling == "mean":
+            weights = mask.unsqueeze(-1).to(hidden.dtype)
+            vectors = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+        else:
+            # Not simply 0: some tokenizers pad on the left.
+            first = mask.argmax(dim=1)
+            vectors = hidden[torch.arange(len(positions), device=hidden.device), first]
+        for position, vector in zip(positions, vectors.cpu(), strict=True):
+            pooled[position] = vector
+    return torch.stack(pooled)
+
+
+def _finite(values: torch.Tensor) -> Answer:
+    return values.tolist() if values.isfinite().all() else refusals.not_finite()

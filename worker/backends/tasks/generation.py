@@ -1,0 +1,227 @@
+"""Text that a causal language model writes, for all rows of a bake at once where nothing is left to chance."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import jinja2
+import torch
+import transformers
+
+from contract.errors import ErrorCode, InputError
+from worker.backends import refusals
+from worker.backends.backend import Context, Inputs, Parameters, Prepared
+from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
+from worker.backends.weights import Loaded, corrupt
+from worker.backends.writing import FiniteRows, Row, Watch
+
+_SAMPLING = ("temperature", "top_k", "top_p", "typical_p")
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    tokens: list[int]
+    #: As the caller wrote it; None for messages.
+    text: str | None
+
+
+class TextGeneration(TaskModel):
+    auto_class = "AutoModelForCausalLM"
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._model = loaded.model
+        self._tokenizer = loaded.tokenizer
+        self._limit = loaded.limit
+        self._positions = loaded.positions
+        if any(name.endswith("ForMaskedLM") for name in loaded.model.config.architectures or ()):
+            raise corrupt(
+                "This checkpoint fills masks; it was not trained to write text. "
+                "Choose a causal language model, or the task fill-mask."
+            )
+        self._tokenizer.padding_side = "left"
+        self._end_tokens = _end_tokens(loaded)
+        # generate() takes whatever our own configuration leaves open from here, sampling included.
+        self._model.generation_config = transformers.GenerationConfig(
+            bos_token_id=loaded.model.generation_config.bos_token_id,
+            eos_token_id=sorted(self._end_tokens) or None,
+            pad_token_id=loaded.tokenizer.pad_token_id,
+        )
+
+    def example(self, inputs: Inputs, parameters: Parameters) -> Example:
+        short = {**parameters, "max_new_tokens": 4, "min_new_tokens": 0}
+        if self._tokenizer.chat_template:
+            return inputs, short
+        return {"text": inputs["messages"][-1]["content"]}, short
+
+    def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
+        if refusal := self._refusal(parameters):
+            return refuse_all(rows, refusal)
+        return [self._prepare(row, parameters) for row in rows]
+
+    def _refusal(self, parameters: Parameters) -> InputError | None:
+        most = parameters["max_new_tokens"]
+        if parameters.get("min_new_tokens", 0) > most:
+            return refusals.rejected(
+                f"min_new_tokens is above max_new_tokens, which is {most}.", "parameters.min_new_tokens"
+            )
+        if most >= self._positions:
+            return refusals.rejected(
+                f"max_new_tokens must be below {self._positions}, what this model takes for prompt and answer.",
+                "parameters.max_new_tokens",
+            )
+        return None
+
+    def _prepare(self, row: Inputs, parameters: Parameters) -> Prepared | InputError:
+        tokens = self._tokens(row)
+        if isinstance(tokens, InputError):
+            return tokens
+        most = parameters["max_new_tokens"]
+        room = min(self._limit, self._positions - most)
+        if len(tokens) > room and not parameters["truncation"]:
+            return self._too_long(len(tokens), most)
+        prompt = Prompt(self._end_of(tokens, room, row), row.get("text"))
+        # What it may grow to, since that is what its keys and values take in memory.
+        return Prepared(prompt, len(prompt.tokens) + most)
+
+    def _tokens(self, row: Inputs) -> list[int] | InputError:
+        if not all(refusals.is_unicode(text) for text in _texts(row)):
+            return refusals.half_a_character()
+        rendered = self._rendered(row)
+        if isinstance(rendered, InputError):
+            return rendered
+        # A chat template writes the special tokens itself.
+        add_special_tokens = "text" in row
+        encoding = self._tokenizer(rendered, add_special_tokens=add_special_tokens, verbose=False)
+        return list(encoding["input_ids"]) or refusals.nothing_left()
+
+    def _rendered(self, row: Inputs) -> str | InputError:
+        if "text" in row:
+            return str(row["text"])
+        if not self._tokenizer.chat_template:
+            return refusals.rejected(
+                "This model has no chat template. Send inputs.text in place of inputs.messages.", "inputs.messages"
+            )
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(row["messages"], tokenize=False, add_generation_prompt=True)
+            )
+        except jinja2.TemplateError:
+            return refusals.rejected(
+                "This model's chat template does not take these roles in this order. Most want one system message "
+                "at most, then user and assistant by turns.",
+                "inputs.messages",
+            )
+
+    def _too_long(self, tokens: int, most: int) -> InputError:
+        if tokens > self._limit:
+            return refusals.too_long(tokens, self._limit, "This prompt")
+        return InputError(
+            ErrorCode.INPUT_TOO_LONG,
+            f"This prompt has {tokens} tokens and max_new_tokens is {most}; the model takes {self._positions} for "
+            "both. Shorten it, ask for fewer new tokens, or send truncation: true.",
+            details={"tokens": tokens, "limit": self._positions - most},
+        )
+
+    def _end_of(self, tokens: list[int], room: int, row: Inputs) -> list[int]:
+        """The last `room` tokens, after the token every text of this model begins with, if it has one."""
+        if len(tokens) <= room:
+            return tokens
+        begins = "text" in row and tokens[0] == self._tokenizer.bos_token_id and room > 1
+        return [*tokens[:1], *tokens[1 - room :]] if begins else tokens[-room:]
+
+    def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
+        job_ids = context.job_ids or [""] * len(rows)
+        config = _generation_config(parameters)
+        if not config.do_sample:
+            return self._write(rows, job_ids, parameters, config, context)
+        answers = []
+        for row, job_id in zip(rows, job_ids, strict=True):
+            # One row at a time: rows that share a random generator would depend on their neighbours.
+            torch.manual_seed(parameters.get("seed", _seed_of(job_id)))
+            answers += self._write([row], [job_id], parameters, config, context)
+        return answers
+
+    def _write(
+        self,
+        prepared: Sequence[Prepared],
+        job_ids: Sequence[str],
+        parameters: Parameters,
+        config: Any,
+        context: Context,
+    ) -> list[Answer]:
+        rows = [Row(self._decode, parameters.get("stop", ())) for _ in prepared]
+        watch = Watch(rows, job_ids, context, self._end_tokens)
+        prompts = [row.payload.tokens for row in prepared]
+        batch = self._tokenizer.pad({"input_ids": prompts}, padding=True, return_tensors="pt")
+        self._model.generate(
+            input_ids=batch["input_ids"].to(self._model.device),
+            attention_mask=batch["attention_mask"].to(self._model.device),
+            generation_config=config,
+            stopping_criteria=transformers.StoppingCriteriaList([watch]),
+            logits_processor=transformers.LogitsProcessorList([FiniteRows(rows)]),
+        )
+        watch.publish_rest()
+        return [_answer(p.payload, row, parameters) for p, row in zip(prepared, rows, strict=True)]
+
+    def _decode(self, tokens: list[int]) -> str:
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+
+
+def _texts(row: Inputs) -> list[str]:
+    return [row["text"]] if "text" in row else [message["content"] for message in row["messages"]]
+
+
+def _end_tokens(loaded: Loaded) -> frozenset[int]:
+    """What ends an answer: the model's own end tokens, and its tokenizer's, which chat models often have alone."""
+    own = loaded.model.generation_config.eos_token_id
+    own = own if isinstance(own, list) else [own]
+    return frozenset(token for token in [*own, loaded.tokenizer.eos_token_id] if token is not None)
+
+
+def _generation_config(parameters: Parameters) -> Any:
+    """Everything said outright; only the special tokens come from the model."""
+    common = {
+        "max_new_tokens": parameters["max_new_tokens"],
+        "min_new_tokens": parameters.get("min_new_tokens") or None,
+        "repetition_penalty": parameters.get("repetition_penalty", 1.0),
+        "num_beams": 1,
+        "use_cache": True,
+    }
+    if not _samples(parameters):
+        return transformers.GenerationConfig(do_sample=False, **common)
+    return transformers.GenerationConfig(
+        do_sample=True,
+        temperature=float(parameters.get("temperature", 1.0)),
+        top_k=parameters.get("top_k", 0),
+        top_p=float(parameters.get("top_p", 1.0)),
+        typical_p=float(parameters.get("typical_p", 1.0)),
+        **common,
+    )
+
+
+def _samples(parameters: Parameters) -> bool:
+    if parameters.get("temperature") == 0:
+        return False
+    asked = parameters.get("do_sample")
+    return bool(asked) if asked is not None else any(name in parameters for name in _SAMPLING)
+
+
+def _seed_of(job_id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(job_id.encode(), digest_size=4).digest())
+
+
+def _answer(prompt: Prompt, row: Row, parameters: Parameters) -> Answer:
+    if not row.finite:
+        return refusals.not_finite()
+    text = row.text()
+    if prompt.text is not None:
+        return {"generated_text": prompt.text + text if parameters["return_full_text"] else text}
+    written, asked = len(row.tokens), len(prompt.tokens)
+    return {
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": row.finish_reason,
+        "usage": {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written},
+    }

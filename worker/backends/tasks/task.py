@@ -1,0 +1,69 @@
+"""What a task adds to the transformers backend: one class that knows how its rows are computed.
+
+A class is one instance a loaded pipeline. Its constructor raises CheckpointError where the checkpoint cannot do
+the task; `prepare` and `bake` are those of LoadedPipeline, without the device's errors.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from contract.errors import InputError
+from worker.backends.backend import Context, Inputs, Parameters, Prepared
+from worker.backends.encoder import Encoding
+from worker.backends.weights import Loaded
+
+Example = tuple[Inputs, Parameters]
+Answer = Any | InputError
+
+
+class TaskModel(ABC):
+    #: The class of transformers that loads the checkpoint.
+    auto_class: ClassVar[str]
+    #: Parts of weight names that may be missing from the checkpoint.
+    optional: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def __init__(self, loaded: Loaded) -> None: ...
+
+    def example(self, inputs: Inputs, parameters: Parameters) -> Example:
+        """The catalogue's example as this checkpoint can run it."""
+        return inputs, parameters
+
+    @abstractmethod
+    def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]: ...
+
+    @abstractmethod
+    def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]: ...
+
+
+def one_sequence(encodings: Sequence[Encoding | InputError]) -> list[Prepared | InputError]:
+    """Rows of one sequence each, whose payload is its encoding."""
+    return [
+        encoding if isinstance(encoding, InputError) else Prepared(encoding, len(encoding["input_ids"]))
+        for encoding in encodings
+    ]
+
+
+def many_sequences(encodings: Sequence[Encoding | InputError]) -> Prepared | InputError:
+    """One row of several sequences; refused for the first of them that is."""
+    good: list[Encoding] = []
+    for encoding in encodings:
+        if isinstance(encoding, InputError):
+            return encoding
+        good.append(encoding)
+    return Prepared(good, max(len(encoding["input_ids"]) for encoding in good), len(good))
+
+
+def spans(counts: Iterable[int]) -> list[slice]:
+    """Where each row's sequences lie among all of them."""
+    ends = list(itertools.accumulate(counts, initial=0))
+    return [slice(start, end) for start, end in itertools.pairwise(ends)]
+
+
+def refuse_all(rows: Sequence[Inputs], refusal: InputError) -> list[Prepared | InputError]:
+    """For a parameter that this model cannot do: equal for all rows of a lane."""
+    return [refusal for _ in rows]

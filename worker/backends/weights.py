@@ -1,0 +1,148 @@
+"""A checkpoint's files as a model and a tokenizer on the device, or a sentence for the operator.
+
+safetensors only, no remote code, nothing from the network, and no weight that the checkpoint does not hold:
+transformers would make up a missing classification head at random and only warn of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from contract.errors import CheckpointError, ErrorCode
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_NO_LIMIT = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """What a task computes with."""
+
+    task: str
+    model: Any
+    tokenizer: Any
+    #: Most tokens of one input.
+    limit: int
+    #: Most tokens the model takes at all; what it writes counts too.
+    positions: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """How a task wants its checkpoint loaded."""
+
+    task: str
+    #: A class of transformers, such as AutoModelForMaskedLM.
+    auto_class: str
+    #: Parts of weight names whose absence does not change the task's result.
+    optional: tuple[str, ...] = ()
+
+
+def load(path: Path, wanted: Wanted, *, dtype: str, device: str, max_tokens: int | None) -> Loaded:
+    """Read model and tokenizer from a directory; raise CheckpointError that says how to mend it."""
+    config = _config(path)
+    tokenizer = _tokenizer(path)
+    model = _model(path, wanted, _dtype(dtype, device), config)
+    _give_padding(tokenizer, model)
+    model.to(device).eval()
+    positions = _positions(model, tokenizer)
+    limit = min(positions, max_tokens or positions)
+    return Loaded(wanted.task, model, tokenizer, limit, positions)
+
+
+def _config(path: Path) -> Any:
+    try:
+        return transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise corrupt(
+            "The config.json of this checkpoint names no architecture that this version of transformers knows. "
+            "Mend it, or choose another checkpoint."
+        ) from error
+
+
+def _tokenizer(path: Path) -> Any:
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise corrupt("The tokenizer of this checkpoint cannot be read. Is its tokenizer.json there?") from error
+    # bake() pads what prepare() tokenized long before; the library would rather have both in one call.
+    tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
+    return tokenizer
+
+
+def _model(path: Path, wanted: Wanted, dtype: torch.dtype | str, config: Any) -> Any:
+    auto_class = getattr(transformers, wanted.auto_class)
+    try:
+        model, report = auto_class.from_pretrained(
+            path,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if "Unrecognized configuration class" in str(error):
+            raise corrupt(
+                f"A checkpoint of type {config.model_type} cannot do {wanted.task}. Choose one that was trained "
+                "for this task, or name the task that it was trained for."
+            ) from error
+        raise corrupt("The weights of this checkpoint cannot be read. Copy or download it again.") from error
+    _check_complete(report["missing_keys"], wanted)
+    return model
+
+
+def _check_complete(missing_keys: Any, wanted: Wanted) -> None:
+    missing = sorted(key for key in missing_keys if not any(part in key for part in wanted.optional))
+    if missing:
+        raise corrupt(
+            f"This checkpoint was not trained for {wanted.task}: it has no {missing[0]} "
+            f"({len(missing)} missing in all). Choose one that was, or an adapter that adds them."
+        )
+
+
+def _dtype(name: str, device: str) -> torch.dtype | str:
+    """float32 for auto on a CPU: bfloat16 takes six to nine times as long where the CPU has no arithmetic for it."""
+    if name != "auto":
+        return _DTYPES[name]
+    return torch.float32 if device.startswith("cpu") else "auto"
+
+
+def _give_padding(tokenizer: Any, model: Any) -> None:
+    """Rows of different lengths need a padding token; decoders often name none and take their end token."""
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token is None:
+            raise corrupt(
+                "The tokenizer of this checkpoint has neither a padding nor an end token. "
+                "Add pad_token to its tokenizer_config.json."
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _positions(model: Any, tokenizer: Any) -> int:
+    """The lesser of what the model has positions for and what its tokenizer says, which may be absurd."""
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or _NO_LIMIT
+    said = min(tokenizer.model_max_length, _NO_LIMIT)
+    return int(min(positions - _positions_before_the_first(model), said))
+
+
+def _positions_before_the_first(model: Any) -> int:
+    """RoBERTa and its kin number positions from padding_idx + 1 on and have that many fewer."""
+    embeddings = getattr(model.base_model, "embeddings", None)
+    table = getattr(embeddings, "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return 0 if padding is None else int(padding) + 1
+
+
+def corrupt(sentence: str) -> CheckpointError:
+    return CheckpointError(ErrorCode.CHECKPOINT_CORRUPT, sentence)

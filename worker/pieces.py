@@ -1,0 +1,172 @@
+"""One piece of a batch's file: the cursor moves on, and the rows behind it go in, in one transaction or not at all.
+
+Whoever moves the cursor first has the piece; a doubled message, a second host or a reader whose batch was canceled
+finds that it moved, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from contract.errors import ErrorCode
+from contract.ids import new_ids
+from contract.jsons import dumps
+from contract.statuses import BatchStatus, OnInvalidRows, Priority
+from models import batches
+from models.batches import ERRORS_SHOWN, Batch, Cursor
+from models.sheets.layout import MAX_COLUMNS, FileError, Layout
+from models.sheets.preview import NO_ROWS, duplicate, file_error, row_error
+from models.sheets.rows import Row, shown
+from models.submit import NewJob, data_row, insert_jobs, job_row
+
+#: Bad rows of a refused file that are kept to be read; the batch counts them all.
+REFUSED_KEPT = 10_000
+
+
+def commit(conn: sa.Connection, batch: Batch, piece: list[Row], *, ended: bool, now: datetime) -> Batch | None:
+    """Write one piece; the batch as it is then, or None when this reader has lost it."""
+    checked = _without_doubles(conn, batch, piece)
+    bad = [row for row in checked if row.problems]
+    good = [row for row in checked if not row.problems]
+    cursor = _behind(batch.cursor, piece, invalid=len(bad))
+    if ended and not cursor.row:
+        return _refuse(conn, batch, cursor, [file_error(FileError(ErrorCode.NO_ROWS, NO_ROWS))], now=now)
+    changes: dict[str, Any] = {"layout": _widened(batch, piece), "errors": _errors(batch, bad)}
+    if batch.cursor.phase == "check":
+        return _commit_checked(conn, batch, cursor, changes, bad, good, ended=ended, now=now)
+    if batch.status is BatchStatus.VALIDATING:
+        changes |= {"status": BatchStatus.RUNNING, "started_at": batch.started_at or now}
+    if ended:
+        changes |= {"ingested": True, "total": cursor.row}
+    after = _advance(conn, batch, cursor, changes)
+    if after is not None:
+        _insert(conn, batch, good, now)
+        _note(conn, batch, bad, good)
+    return after
+
+
+def _commit_checked(
+    conn: sa.Connection, batch: Batch, cursor: Cursor, changes: dict[str, Any], bad: list[Row], good: list[Row],
+    *, ended: bool, now: datetime,
+) -> Batch | None:  # fmt: skip
+    """A piece of the first pass. At its end the file is refused, or read again from its beginning."""
+    if ended and cursor.invalid:
+        after = _refuse(conn, batch, cursor, changes.pop("errors"), now=now, **changes)
+    else:
+        after = _advance(conn, batch, Cursor(phase="insert") if ended else cursor, changes)
+    if after is not None:
+        _note(conn, batch, bad[: max(0, REFUSED_KEPT - batch.cursor.invalid)], good)
+    return after
+
+
+def _advance(conn: sa.Connection, batch: Batch, cursor: Cursor, changes: dict[str, Any]) -> Batch | None:
+    written = {name: value.value if isinstance(value, BatchStatus) else value for name, value in changes.items()}
+    if not batches.advance(conn, batch, cursor, **written):
+        return None
+    version = batch.cursor_version + 1
+    return dataclasses.replace(batch, cursor=cursor, cursor_version=version, invalid=cursor.invalid, **changes)
+
+
+def _refuse(
+    conn: sa.Connection, batch: Batch, cursor: Cursor, errors: list[dict[str, Any]], *, now: datetime, **changes: Any
+) -> Batch | None:
+    after = _advance(conn, batch, cursor, changes)
+    if after is None or not batches.refuse_batch(conn, batch.id, errors, now=now):
+        return None
+    return dataclasses.replace(after, status=BatchStatus.FAILED, ingested=True, errors=errors)
+
+
+def _errors(batch: Batch, bad: list[Row]) -> list[dict[str, Any]]:
+    return (batch.errors + [row_error(row) for row in bad[:ERRORS_SHOWN]])[:ERRORS_SHOWN]
+
+
+def _without_doubles(conn: sa.Connection, batch: Batch, piece: list[Row]) -> list[Row]:
+    """The piece, with a problem for each row whose id came before.
+
+    Read before the cursor moves: were a rival to add ids in between, the cursor would have moved too.
+    """
+    if not _looks_at_ids(batch):
+        return piece
+    seen = batches.known_ids(conn, batch.id, [row.external_id for row in piece if row.external_id])
+    checked: list[Row] = []
+    for row in piece:
+        if row.problems or row.external_id is None:
+            checked.append(row)
+            continue
+        checked.append(duplicate(row) if row.external_id in seen else row)
+        seen.add(row.external_id)
+    return checked
+
+
+def _looks_at_ids(batch: Batch) -> bool:
+    """Once a file: in the pass that finds bad rows."""
+    first_pass = batch.cursor.phase == "check" or batch.on_invalid_rows is OnInvalidRows.SKIP
+    return batch.id_column is not None and first_pass
+
+
+def _insert(conn: sa.Connection, batch: Batch, good: list[Row], now: datetime) -> None:
+    ids = new_ids(len(good))
+    jobs = [NewJob(batch.pipeline, r.inputs, r.parameters, Priority.BULK, None, batch.expires_at) for r in good]
+    rows = [
+        job_row(
+            job, job_id, now,
+            # One turn for the whole file: its rows stay together, behind files that came before.
+            available_at=batch.created_at,
+            batch_id=batch.id, row=row.record.row, line=row.record.line, external_id=row.external_id,
+        )
+        for job, job_id, row in zip(jobs, ids, good, strict=True)
+    ]  # fmt: skip
+    insert_jobs(conn, rows, [data_row(job, job_id) for job, job_id in zip(jobs, ids, strict=True)])
+
+
+def _note(conn: sa.Connection, batch: Batch, bad: list[Row], good: list[Row]) -> None:
+    columns = batch.layout["columns"] if batch.layout else []
+    batches.reject_rows(conn, [_rejected(batch.id, row, columns) for row in bad])
+    if _looks_at_ids(batch):
+        batches.keep_ids(conn, batch.id, [row.external_id for row in good if row.external_id is not None])
+
+
+def _behind(cursor: Cursor, piece: list[Row], *, invalid: int) -> Cursor:
+    if not piece:
+        return cursor
+    last = piece[-1].record
+    return Cursor(cursor.phase, last.end, last.next_line, last.row + 1, cursor.invalid + invalid)
+
+
+def _widened(batch: Batch, piece: list[Row]) -> dict[str, Any] | None:
+    """The layout with columns that only later JSONL lines have: an export must know them before its first row."""
+    if batch.layout is None:
+        return None
+    known = Layout.from_dict(batch.layout)
+    columns = dict.fromkeys(known.columns)
+    for row in piece:
+        values = row.record.values
+        if isinstance(values, dict) and not values.keys() <= columns.keys():
+            columns.update(dict.fromkeys(values))
+    return dataclasses.replace(known, columns=list(columns)[:MAX_COLUMNS]).as_dict()
+
+
+def _rejected(batch_id: str, row: Row, columns: list[str]) -> dict[str, Any]:
+    return {
+        "batch_id": batch_id,
+        "row": row.record.row,
+        "line": row.record.line,
+        "external_id": row.external_id,
+        "code": row.problems[0].code.value,
+        # PostgreSQL's text takes no NUL, and a message may quote what the caller wrote.
+        "message": row.message.replace("\0", "\ufffd"),
+        "input": _storable(shown(row.record, columns)),
+    }
+
+
+def _storable(values: dict[str, Any]) -> dict[str, Any] | None:
+    """None for what no JSON writer takes, such as a thousand lists in one another."""
+    try:
+        dumps(values)
+    except TypeError:
+        return None
+    return values
