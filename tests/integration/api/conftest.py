@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import httpx
 import pytest
 import redis
 import sqlalchemy as sa
@@ -229,7 +230,7 @@ def serve(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., str]]:
         ]  # fmt: skip
         process = subprocess.Popen(words, env=_environment(settings, env), stdout=log, stderr=log)
         started.append(process)
-        eventually(lambda: _listens(port), seconds=30, what="gunicorn", show=(tmp_path / "gunicorn.log").read_text)
+        eventually(lambda: _lives(port), seconds=60, what="gunicorn", show=(tmp_path / "gunicorn.log").read_text)
         return f"http://127.0.0.1:{port}"
 
     yield start
@@ -250,6 +251,9 @@ def _environment(settings: Settings, more: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _lives(port: int) -> bool:
+    """The master listens long before a worker has loaded the application."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/livez", timeout=30).status_code == 200
+    except httpx.TransportError:
+        return False
