@@ -233,7 +233,9 @@ def rounded(pairs: Sequence[tuple[Sentence, int]]) -> float:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train the sentiment adapter of Fournil's demo.")
-    parser.add_argument("--data", type=Path, default=HERE / ".data", help="where the downloaded data is kept")
+    parser.add_argument(
+        "--data", type=Path, default=HERE.parent / "build" / "sentiment", help="where the downloaded data is kept"
+    )
     parser.add_argument("--out", type=Path, default=HERE / "sentiment", help="where the adapter is written")
     for field in fields(Recipe):
         option = f"--{field.name.replace('_', '-')}"
