@@ -265,7 +265,7 @@ def main() -> None:
 
 
 def report(held_out: dict[str, dict[str, float]]) -> None:
-    print(f"{'held out':10} {'all':>6} {'accuracy':>9} {'clear':>6} {'accuracy':>9} {'always POSITIVE':>16}")
+    print(f"{'held out':10} {'all':>6} {'accuracy':>9} {'clear':>6} {'accuracy':>9} {'larger class':>16}")
     for source, found in held_out.items():
         print(
             f"{source:10} {found['sentences']:6} {found['accuracy']:9.3f} {found['clear_sentences']:6} "
