@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.integration.conftest import eventually
+from tests.integration.api.conftest import eventually
 
 URL = "/api/v1/jobs"
 
