@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from contract.schemas import from_text
+from contract.statuses import PipelineState
 from contract.tasks import CATALOGUE
 from contract.tasks.task import JsonSchema
 
@@ -28,6 +29,13 @@ def typed(words: dict[str, str], schema: JsonSchema) -> dict[str, Any]:
     """Values read as their schema says. A name that the schema lacks stays a text: the server refuses it by name."""
     rules = schema.get("properties", {})
     return {name: from_text(rules.get(name, {}), value) for name, value in words.items()}
+
+
+def warn_if_idle(pipeline: dict[str, Any]) -> None:
+    """A job of a pipeline that runs nothing waits; whoever waits with it should know."""
+    if pipeline["state"] != PipelineState.ACTIVE:
+        reason = pipeline.get("reason") or ""
+        click.echo(f"{pipeline['name']} is {pipeline['state']}: its jobs wait. {reason}".rstrip(), err=True)
 
 
 def main_field(pipeline: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ import sys
 
 import structlog
 
+_CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "alembic.runtime.migration")
+
 
 def set_up_logs(*, level: str, fmt: str) -> None:
     """Send structlog and the standard library through one formatter to stderr."""
@@ -41,8 +43,9 @@ def set_up_logs(*, level: str, fmt: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # A line for every message received says nothing that the rows do not.
-    logging.getLogger("celery.worker.strategy").setLevel(max(root.level, logging.WARNING))
+    # Lines for every message, every sweep and every look at the migrations say nothing that the rows do not.
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -195,6 +196,14 @@ def run_fournil(*words: str, cwd: Path, seconds: float = 60, **env: str) -> subp
         timeout=seconds,
         check=False,
     )
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, for a server that cannot be handed a socket."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:

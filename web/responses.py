@@ -73,6 +73,12 @@ def seen_statuses() -> set[str]:
     return {tag.partition(".")[0] for tag in request.if_none_match.as_set(include_weak=True)}
 
 
+def time_left(seconds: float) -> float:
+    """Of `seconds` that the caller gave this request, how many are left: storing the job took some."""
+    began: float = g.began
+    return seconds - (time.perf_counter() - began)
+
+
 def register(app: Flask) -> None:
     app.before_request(_begin)
     app.after_request(_finish)

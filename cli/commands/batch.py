@@ -11,7 +11,7 @@ import click
 from cli import options
 from cli.exits import EXIT_CODES, Exit, Unreachable
 from cli.outfile import format_of, open_out
-from cli.values import column, pairs, typed
+from cli.values import column, pairs, typed, warn_if_idle
 from contract.jsons import dumps
 from contract.statuses import BATCH_OVER, BatchStatus, OnInvalidRows
 
@@ -64,9 +64,11 @@ def batch(
     given = pairs(parameters, option="--param")
     mapping = {name: column(word) for name, word in pairs(inputs, option="--input").items()}
     api = Api(url)
+    offer = api.get(f"/pipelines/{pipeline}")
+    warn_if_idle(offer)
     request = {
         "pipeline": pipeline,
-        "parameters": typed(given, api.get(f"/pipelines/{pipeline}")["parameters_schema"]),
+        "parameters": typed(given, offer["parameters_schema"]),
         "inputs": mapping or None,
         "id_column": id_column,
         "format": format_,

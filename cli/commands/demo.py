@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import os
+import shlex
+import sys
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.commands.batch import fetch, upload, watch_to_the_end
-from contract.statuses import JOB_OVER, BatchStatus, JobStatus
+from contract.statuses import JOB_OVER, BatchStatus, JobStatus, PipelineState
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,26 +56,36 @@ def _run(console: Console, data_dir: Path, pipelines: Path, reviews: Path, env: 
             console.print(f"   ready at {url} after {time.monotonic() - begun:.1f} s")
             status.stop()
             api = Api(url)
+            _refuse_idle(api.get("/pipelines/sentiment"))
             batch = _bake(console, api, reviews, data_dir / "reviews-results.csv")
             _one_job(console, api)
             _show(console, data_dir / "reviews-results.csv")
+            status.update("Stopping ...")
             status.start()
     _say_what_next(console, data_dir, batch)
+
+
+def _refuse_idle(pipeline: dict[str, Any]) -> None:
+    if pipeline["state"] != PipelineState.ACTIVE:
+        raise click.ClickException(f"The pipeline sentiment is {pipeline['state']}: {pipeline['reason']}")
 
 
 def _bake(console: Console, api: Api, reviews: Path, out: Path) -> dict[str, Any]:
     """The file through `sentiment`, with a progress bar; its results beside the data."""
     console.print(f"\n2. [bold]fournil batch sentiment {reviews.name} --input text=review --watch[/bold]")
     request = {"pipeline": "sentiment", "inputs": {"text": "review"}, "id_column": "id"}
-    begun = time.monotonic()
     batch = watch_to_the_end(api, upload(api, reviews, request))
-    seconds = time.monotonic() - begun
     if batch["status"] != BatchStatus.COMPLETED:
         raise click.ClickException(f"The batch is {batch['status']}: {batch['errors'][:3]}")
     fetch(api, batch, str(out))
-    done = batch["counts"]["succeeded"]
+    done, seconds = batch["counts"]["succeeded"], _seconds(batch)
     console.print(f"   {done} reviews in {seconds:.1f} s from upload to the last row: {done / seconds:.0f} rows/s")
     return batch
+
+
+def _seconds(batch: Mapping[str, Any]) -> float:
+    begun, ended = (datetime.fromisoformat(batch[name]) for name in ("created_at", "finished_at"))
+    return max(0.001, (ended - begun).total_seconds())
 
 
 def _one_job(console: Console, api: Api) -> None:
@@ -102,7 +115,7 @@ def _show(console: Console, results: Path) -> None:
     from cli.show import shortened
 
     with results.open(encoding="utf-8-sig", newline="") as file:
-        rows = [_row(row) for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
     table = Table("product", "stars", "review", "label", "score", title="\nReviews and what the model says of them")
     for row in rows[:: max(1, len(rows) // _SHOWN)][:_SHOWN]:
         style = {True: "green", False: "red", None: ""}[agrees(row)]
@@ -114,12 +127,6 @@ def _show(console: Console, results: Path) -> None:
     console.print(f"({sum(judged) / len(judged):.0%}; {len(rows) - len(judged)} with three stars left out).")
 
 
-def _row(row: dict[str, str]) -> dict[str, str]:
-    """An exported row, its result columns by their last word."""
-    named = {name.rpartition(".")[2]: value for name, value in row.items()}
-    return {name: named[name] for name in ("product", "stars", "review", "label", "score")}
-
-
 def agrees(row: Mapping[str, str]) -> bool | None:
     """Whether label and stars say the same; None for three stars, which say neither."""
     stars = int(row["stars"])
@@ -127,7 +134,14 @@ def agrees(row: Mapping[str, str]) -> bool | None:
 
 
 def _say_what_next(console: Console, data_dir: Path, batch: dict[str, Any]) -> None:
-    command = f"fournil up --data-dir {data_dir} --pipelines {_EXAMPLES / 'pipelines.toml'}"
+    pipelines = os.path.relpath(_EXAMPLES / "pipelines.toml")
+    command = shlex.join([_command(), "up", "--data-dir", str(data_dir), "--pipelines", pipelines])
     console.print(f"\nEverything is stopped, and kept in {data_dir}. To see it in a browser:")
     console.print(f"   {command}", soft_wrap=True, style="bold")
     console.print(f"   http://127.0.0.1:8000/batches/{batch['id']}", soft_wrap=True)
+
+
+def _command() -> str:
+    """`fournil` as it was typed: it may not be on the PATH."""
+    typed = sys.argv[0]
+    return typed if Path(typed).name == "fournil" else "fournil"

@@ -10,7 +10,7 @@ import click
 
 from cli import options
 from cli.exits import EXIT_CODES, Exit
-from cli.values import main_field, pairs, typed
+from cli.values import main_field, pairs, typed, warn_if_idle
 from contract.jsons import dumps
 from contract.statuses import JOB_OVER, JobStatus
 
@@ -45,7 +45,9 @@ def submit(
     if text is None and not named:
         raise click.UsageError("Give the TEXT, or --input NAME=VALUE.")
     api = Api(url)
-    body = _body(api.get(f"/pipelines/{pipeline}"), _read(text), named, given)
+    offer = api.get(f"/pipelines/{pipeline}")
+    warn_if_idle(offer)
+    body = _body(offer, _read(text), named, given)
     end = time.monotonic() + (wait or 0)
     job = api.wait_until_over(api.post("/jobs", body, wait=wait or 0), JOB_OVER, end=end)
     _show(job, as_json=as_json)

@@ -118,6 +118,8 @@ class Stack:
                 reported = time.monotonic()
                 log.info("not ready yet", missing=ready.missing)
             self._supervisor.step(0.1)
+        for sentence in ready.idle:
+            log.warning("a pipeline runs nothing", pipeline=sentence)
         return True
 
     def _refuse_hopeless(self) -> None:

@@ -61,7 +61,7 @@ def test_up_prints_one_ready_line_and_stops_with_all_it_started(stack):
     assert alive(family) == []
     assert stack.out == [f"Fournil is ready: {stack.url} (pipelines: fake)\n"]
     logs = {path.name for path in (stack.data_dir / "logs").iterdir()}
-    assert {"web.log", "oven-cpu0.log", "upkeep.log", "scheduler.log", "valkey.log", "supervisor.log"} <= logs
+    assert {"web.log", "oven-cpu0.log", "valkey.log", "migrate.log", "supervisor.log"} <= logs
 
 
 def test_ctrl_c_stops_everything_with_a_job_in_the_oven(stack):

@@ -236,7 +236,7 @@ def test_latency_of_the_web_part(http, oven, record_property):
     worker = threading.Thread(target=bake)
     worker.start()
     try:
-        for _ in range(50):
+        for _ in range(20):
             began = time.perf_counter()
             assert post(http, headers={"Prefer": "wait=10"}).status_code == 200
             took.append(time.perf_counter() - began)
@@ -244,4 +244,4 @@ def test_latency_of_the_web_part(http, oven, record_property):
         stop.set()
         worker.join()
 
-    record_property("p50_seconds", sorted(took)[25])
+    record_property("p50_seconds", sorted(took)[10])

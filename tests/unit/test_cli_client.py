@@ -200,6 +200,16 @@ def test_a_url_without_a_scheme_is_a_usage_error():
     assert "begins with http" in done.stderr
 
 
+def test_a_pipeline_that_runs_nothing_is_said_before_the_wait(run, server):
+    server.on("GET /api/v1/pipelines/fake", PIPELINE | {"state": "broken", "reason": "Its adapter is gone."})
+    server.on("POST /api/v1/jobs", JOB, status=202)
+
+    done = run("submit", "fake", "text")
+
+    assert done.exit_code == 0
+    assert "fake is broken: its jobs wait. Its adapter is gone." in done.stderr
+
+
 @pytest.mark.parametrize(
     "words", [["submit", "fake"], ["submit", "fake", "t", "--param", "x"], ["submit", "fake", "t", "--wait", "-1"]]
 )

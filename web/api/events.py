@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import select
+import socket
+import ssl
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -37,8 +40,8 @@ LAST_EVENT_ID = Header("Last-Event-ID", {"type": "string"}, "The `id` of the las
 class Known:
     """What the reader has been told."""
 
-    status: str = ""
-    attempts: int = -1
+    status: str = "nothing"
+    attempts: int = 0
     token: str = "0-0"
 
     @classmethod
@@ -72,7 +75,23 @@ def follow(job_id: str) -> Response:
     if not here.changes.take_place():
         raise overloaded("Too many callers wait at once. Poll, or come back in a moment.")
     known = Known.from_id(request.headers.get("Last-Event-ID", ""))
-    return event_stream(_events(here, job_id, known), here)
+    return event_stream(_events(here, job_id, known, request.environ), here)
+
+
+def reader_is_gone(environ: dict[str, Any]) -> bool:
+    """Whether the other end has closed: a stream writes too seldom to find out by itself, and holds a thread.
+
+    Only gunicorn shows its socket; elsewhere the next comment line finds out.
+    """
+    connection: socket.socket | None = environ.get("gunicorn.socket")
+    if connection is None:
+        return False
+    watcher = select.poll()
+    watcher.register(connection, select.POLLIN | select.POLLHUP)
+    if not watcher.poll(0):
+        return False
+    # Readable with nothing to read is the end; with something, it is the next request, which is not ours to take.
+    return not isinstance(connection, ssl.SSLSocket) and connection.recv(1, socket.MSG_PEEK) == b""
 
 
 def event_stream(events: Iterator[str], here: Services) -> Response:
@@ -88,7 +107,7 @@ def event(kind: str, event_id: str, data: Any) -> str:
     return f"id: {event_id}\nevent: {kind}\ndata: {dumps(data)}\n\n"
 
 
-def _events(here: Services, job_id: str, known: Known) -> Iterator[str]:
+def _events(here: Services, job_id: str, known: Known, environ: dict[str, Any]) -> Iterator[str]:
     yield "retry: 2000\n\n"
     with here.changes.watching([job_id]) as watch:
         end = time.monotonic() + LONGEST_SECONDS
@@ -106,6 +125,8 @@ def _events(here: Services, job_id: str, known: Known) -> Iterator[str]:
                 beat = time.monotonic() + BEAT_SECONDS
             # The worker says `changed` for each piece of text too.
             watch.wait(beat - time.monotonic())
+            if reader_is_gone(environ):
+                return
 
 
 def _news(here: Services, job: dict[str, Any], known: Known) -> Iterator[str]:

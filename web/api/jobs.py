@@ -26,7 +26,7 @@ from web.requests import (
     object_from,
     wait_seconds,
 )
-from web.responses import json_response, no_content, seen_statuses, tagged
+from web.responses import json_response, no_content, seen_statuses, tagged, time_left
 from web.serializers import is_over, page_json, show_job, show_jobs
 from web.services import services
 
@@ -174,7 +174,7 @@ def load(job_id: str) -> dict[str, Any]:
 def wait_until_over(job_id: str, seconds: float) -> dict[str, Any]:
     """The job when it is over, or as it is after `seconds`."""
     if seconds:
-        services().changes.until([job_id], lambda: _status(job_id) in JOB_OVER or None, seconds)
+        services().changes.until([job_id], lambda: _status(job_id) in JOB_OVER or None, time_left(seconds))
     return load(job_id)
 
 
@@ -184,7 +184,7 @@ def _wait_for_news(job_id: str, seconds: float) -> None:
     known = seen_statuses() or {str(first)}
     if first in JOB_OVER or first not in known:
         return
-    services().changes.until([job_id], lambda: _status(job_id) != first or None, seconds)
+    services().changes.until([job_id], lambda: _status(job_id) != first or None, time_left(seconds))
 
 
 def _status(job_id: str) -> JobStatus | None:
