@@ -2,6 +2,9 @@
 
 A SQLite transaction that reads first and writes later fails at once when another writer came between, whatever
 busy_timeout says; so writing transactions begin IMMEDIATE, and only `reading` ones do not.
+
+A commit waits for the disk, unless what it holds may be forgotten when the power goes: a claim or a heartbeat. Those
+ask for `lasting=False`; they are lost together with nothing else, and a lost claim is a queued row.
 """
 
 from __future__ import annotations
@@ -35,7 +38,18 @@ def make_engine(url: str) -> sa.Engine:
     """An engine for a `sqlite:///` or `postgresql+psycopg://` URL; connects when it is first used."""
     if url.startswith("sqlite"):
         return _sqlite_engine(url)
-    return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=40)
+    return _postgres_engine(url)
+
+
+def _postgres_engine(url: str) -> sa.Engine:
+    engine = sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=40)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        if not connection.get_execution_options().get("lasting", True):
+            connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
+
+    return engine
 
 
 def _sqlite_engine(url: str) -> sa.Engine:
@@ -53,8 +67,13 @@ def _sqlite_engine(url: str) -> sa.Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        reading_only = connection.get_execution_options().get("reading", False)
-        connection.exec_driver_sql("BEGIN" if reading_only else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        if options.get("reading", False):
+            connection.exec_driver_sql("BEGIN")
+            return
+        # Only possible between transactions; the setting stays with the pooled connection.
+        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options.get('lasting', True) else 'NORMAL'}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
@@ -66,8 +85,13 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
-def transaction(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
-    """Run `work` in one committed transaction; run it again when the database chose it as a deadlock's victim."""
+def transaction(engine: sa.Engine, work: Callable[[sa.Connection], T], *, lasting: bool = True) -> T:
+    """Run `work` in one committed transaction; run it again when the database chose it as a deadlock's victim.
+
+    With `lasting=False` the commit does not wait for the disk.
+    """
+    if not lasting:
+        engine = engine.execution_options(lasting=False)
     for tried in range(1, _TRIES + 1):
         try:
             with engine.begin() as connection:

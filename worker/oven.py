@@ -20,7 +20,7 @@ from contract.jsons import canonical
 from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
 from contract.settings import Inference
-from contract.statuses import PipelineState, Priority
+from contract.statuses import PRIORITY_RANK, PipelineState, Priority
 from contract.times import utc_now
 from models import claims, sweeps
 from models.claims import Claimed
@@ -39,7 +39,8 @@ from worker.signals import Signals
 log = get_logger(__name__)
 
 _PEOPLE = Priority.INTERACTIVE
-_BULK_RANK = 1
+_BULK_RANK = PRIORITY_RANK[Priority.BULK]
+_FRESH_SECONDS = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,24 +84,27 @@ class Oven:
         self._signals.awake(pipeline)
         ends = time.monotonic() + self._settings.slice_seconds
         while not self._hand.should_stop():
-            rows = self._claim(pipeline, only=None)
-            if not rows:
+            spec = self._active(pipeline)
+            rows = self._claim(pipeline, only=None) if spec else []
+            if spec is None or not rows:
                 break
             if len(rows) == self._pace.rows(pipeline):
                 # A full claim: there may be more than we can bake, and another oven may be idle.
                 self._signals.wake(pipeline)
-            if not self._bake(pipeline, rows, ends=ends) or time.monotonic() >= ends:
+            if not self._bake(spec, rows, ends=ends) or time.monotonic() >= ends:
                 self._signals.wake(pipeline)
                 break
         self._hand.put_down(self._pid)
 
+    def _active(self, pipeline: str) -> PipelineSpec | None:
+        """The pipeline as it is defined now; None when it is paused, broken or gone."""
+        with reading(self._engine) as conn:
+            stored = find_pipeline(conn, pipeline)
+        return stored.spec if stored is not None and stored.state is PipelineState.ACTIVE else None
+
     def _claim(self, pipeline: str, *, only: Priority | None) -> list[Claimed]:
         now = utc_now()
         lease = timedelta(seconds=self._settings.lease_seconds)
-        with reading(self._engine) as conn:
-            stored = find_pipeline(conn, pipeline)
-        if stored is None or stored.state is not PipelineState.ACTIVE:
-            return []
 
         def work(conn: sa.Connection) -> list[Claimed]:
             sweeps.expire(conn, now=now)
@@ -108,24 +112,26 @@ class Oven:
                 conn, pipeline, limit=self._pace.rows(pipeline), worker=self.name, lease=lease, now=now, only=only
             )
 
-        return transaction(self._engine, work)
+        return transaction(self._engine, work, lasting=False)
 
-    def _bake(self, pipeline: str, rows: list[Claimed], *, ends: float | None) -> bool:
+    def _bake(self, spec: PipelineSpec, rows: list[Claimed], *, ends: float | None) -> bool:
         """Bake claimed rows; False when some were put back. `ends` is None for rows that people wait for."""
-        with reading(self._engine) as conn:
-            stored = find_pipeline(conn, pipeline)
-        loaded = self._load(stored.spec) if stored is not None else None
-        if stored is None or loaded is None:
+        claimed = time.monotonic()
+        loaded = self._load(spec)
+        if loaded is None:
             self._put_back(rows)
             return True
         model, load_seconds = loaded
-        trays = self._trays(stored.spec, model, rows)
-        # What was loaded for the first of them was waited for by all.
-        for done, tray in enumerate(trays):
-            if ends is not None and not self._may_go_on(tray, ends=ends, first=done == 0):
+        trays = self._trays(spec, model, rows)
+        for done, planned in enumerate(trays):
+            if ends is not None and not self._may_go_on(planned, ends=ends, first=done == 0):
                 self._put_back([row for left in trays[done:] for row in left.rows])
                 return False
-            self._bake_tray(stored.spec, model, tray, load_seconds)
+            # A look at the table before each microbatch but one that was claimed a moment ago.
+            fresh = time.monotonic() - claimed < _FRESH_SECONDS
+            tray = planned if fresh else self._still_wanted(planned)
+            if tray.rows:
+                self._bake_tray(spec, model, tray, load_seconds)
         self._recorder.close_batches({row.batch_id for row in rows if row.batch_id})
         return True
 
@@ -141,8 +147,9 @@ class Oven:
         with reading(self._engine) as conn:
             waiting = sweeps.pipelines_with_work(conn, now=utc_now(), only=_PEOPLE)
         for pipeline in waiting:
-            if rows := self._claim(pipeline, only=_PEOPLE):
-                self._bake(pipeline, rows, ends=None)
+            spec = self._active(pipeline)
+            if spec and (rows := self._claim(pipeline, only=_PEOPLE)):
+                self._bake(spec, rows, ends=None)
 
     def _load(self, spec: PipelineSpec) -> tuple[LoadedPipeline, float] | None:
         """The warm pipeline and its load time; None when it cannot be loaded, which its operator is told."""
@@ -197,9 +204,6 @@ class Oven:
         return [Tray([ready[i][0] for i in tray], [ready[i][1] for i in tray], parameters) for tray in planned]
 
     def _bake_tray(self, spec: PipelineSpec, model: LoadedPipeline, tray: Tray, load_seconds: float) -> None:
-        tray = self._still_wanted(tray)
-        if not tray.rows:
-            return
         baker = Baker(
             pipeline=model,
             parameters=tray.parameters,
@@ -231,7 +235,7 @@ class Oven:
         return wanted
 
     def _put_back(self, rows: Sequence[Claimed]) -> None:
-        transaction(self._engine, lambda conn: claims.release(conn, rows))
+        transaction(self._engine, lambda conn: claims.release(conn, rows), lasting=False)
 
     def _budget(self, pipeline: str) -> int:
         return self._budgets.get(pipeline, self._settings.token_budget)

@@ -128,7 +128,7 @@ class Warden:
             if note is not None:
                 claims.renew(conn, f"{self._name}#{note.pid}", until=until)
 
-        transaction(self._engine, work)
+        transaction(self._engine, work, lasting=False)
         self._next_beat = time.monotonic() + self._beat_seconds
 
     def _reap(self, note: Note) -> None:
