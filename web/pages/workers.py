@@ -1,0 +1,34 @@
+"""Workers: which ovens there are, what each holds warm, and what is in them now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import render_template
+
+from contract.times import utc_now
+from models.database import reading
+from models.workers import Worker, list_workers
+from web.pages.offers import silent_for
+from web.pages.site import blueprint
+from web.services import services
+
+
+@blueprint.get("/workers")
+def workers() -> str:
+    with reading(services().engine) as conn:
+        found = list_workers(conn)
+    return render_template("workers.html", workers=[_shown(worker) for worker in found])
+
+
+def _shown(worker: Worker) -> dict[str, Any]:
+    silence = utc_now() - worker.heartbeat_at
+    silent = worker.state != "stopped" and silence > silent_for()
+    held = sum(worker.warm.values())
+    return {
+        "worker": worker,
+        "state": "silent" if silent else worker.state,
+        "warm": sorted(worker.warm.items()),
+        "held": held,
+        "share": min(100.0, 100 * held / worker.memory_bytes) if worker.memory_bytes else None,
+    }
