@@ -111,3 +111,10 @@ def example(task: Task, way: str | None) -> dict[str, Any]:
     if way == "text" and "messages" in inputs:
         inputs = {"text": inputs["messages"][-1]["content"]}
     return {"inputs": inputs, "parameters": task.example.get("parameters", {})}
+
+
+def parameters_form(spec: PipelineSpec, *, posted: MultiDict[str, str] | None) -> PipelineForm:
+    """The parameters alone, for all rows of a file."""
+    parameters = controls(spec.parameters_schema(), at="parameters")
+    kind = type("Form", (FlaskForm,), {control.name: control.field() for control in parameters})
+    return PipelineForm(spec, None, [], parameters, kind(formdata=posted))

@@ -58,7 +58,7 @@ def _page(stored: StoredPipeline, form: PipelineForm, *, pristine: bool) -> str:
     task = stored.spec.catalogue
     body = {"pipeline": stored.spec.name, **example(task, form.way)} if pristine else form.body()
     with reading(services().engine) as conn:
-        offer = offer_of(conn, stored)
+        offer = offer_of(conn, stored.spec.name)
     return render_template(
         "pipeline.html", offer=offer, task=task, asked=form, ways=ways(task), snippets=as_programs(body)
     )

@@ -9,7 +9,7 @@ from flask import render_template
 from contract.times import utc_now
 from models.database import reading
 from models.workers import Worker, list_workers
-from web.pages.offers import silent_for
+from web.api.pipelines import SILENT
 from web.pages.site import blueprint
 from web.services import services
 
@@ -22,8 +22,7 @@ def workers() -> str:
 
 
 def _shown(worker: Worker) -> dict[str, Any]:
-    silence = utc_now() - worker.heartbeat_at
-    silent = worker.state != "stopped" and silence > silent_for()
+    silent = worker.state != "stopped" and utc_now() - worker.heartbeat_at > SILENT
     held = sum(worker.warm.values())
     return {
         "worker": worker,
