@@ -36,7 +36,8 @@ def _set_up(state: BlueprintSetupState) -> None:
     app.config["WTF_CSRF_TIME_LIMIT"] = None
     Bootstrap5().init_app(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals["advice"] = advice
+    # Globals, not a context processor: macros of an imported template see only these.
+    app.jinja_env.globals.update(advice=advice, csrf_token=generate_csrf)
     app.extensions[ERROR_PAGE] = error_page
 
 
@@ -70,4 +71,4 @@ def error_page(error: FournilError, status: int) -> str:
 
 @blueprint.app_context_processor
 def _shared() -> dict[str, Any]:
-    return {"csrf_token": generate_csrf, "here": request.path}
+    return {"here": request.path}

@@ -33,8 +33,15 @@ def picture(numbers: list[float]) -> Grid:
     """One vector, read like a page: from left to right, then down."""
     each = max(1, math.ceil(len(numbers) / MOST_CELLS))
     means = _means(numbers, each)
-    columns = max(1, math.ceil(math.sqrt(len(means) * 3)))
+    columns = _columns(len(means))
     return _grid([means[i : i + columns] for i in range(0, len(means), columns)], each)
+
+
+def _columns(count: int) -> int:
+    """About three times as wide as high, and with a full last line where the count allows it."""
+    best = max(1, round(math.sqrt(count * 3)))
+    even = [columns for columns in range(best // 2 + 1, best * 2) if count % columns == 0]
+    return min(even, key=lambda columns: abs(columns - best), default=best)
 
 
 def rows_picture(rows: list[list[float]]) -> Grid:

@@ -18,7 +18,10 @@ from web.services import services
 def workers() -> str:
     with reading(services().engine) as conn:
         found = list_workers(conn)
-    return render_template("workers.html", workers=[_shown(worker) for worker in found])
+    shown = [_shown(worker) for worker in found]
+    # Those that are there first, each part in the order of names.
+    shown.sort(key=lambda one: one["state"] in ("silent", "stopped"))
+    return render_template("workers.html", workers=shown)
 
 
 def _shown(worker: Worker) -> dict[str, Any]:
