@@ -16,7 +16,7 @@ from web.services import services
 @blueprint.get("/")
 def home() -> str:
     with reading(services().engine) as conn:
-        recent = list_jobs(conn, limit=7)
+        recent = list_jobs(conn, limit=7, single=True)
         batches, _ = list_batches(conn, limit=5)
         return render_template(
             "home.html",

@@ -35,9 +35,10 @@ def jobs() -> str:
     wanted = request.args.get("status", "")
     status = JobStatus(wanted) if wanted in list(JobStatus) else None
     pipeline = request.args.get("pipeline") or None
+    single = request.args.get("rows") != "all"
     after = decode_cursor(KIND, request.args.get("cursor") or None)
     with reading(services().engine) as conn:
-        found = list_jobs(conn, limit=PAGE_ROWS, after=after, pipeline=pipeline, status=status)
+        found = list_jobs(conn, limit=PAGE_ROWS, after=after, pipeline=pipeline, status=status, single=single)
         names = [stored.spec.name for stored in list_pipelines(conn)]
         rows = summaries(conn, found.items)
     following = None if found.next_cursor is None else encode_cursor(KIND, found.next_cursor)
@@ -46,7 +47,11 @@ def jobs() -> str:
         jobs=rows,
         names=names,
         statuses=[status.value for status in JobStatus],
-        chosen={"pipeline": pipeline, "status": status.value if status else None},
+        chosen={
+            "pipeline": pipeline,
+            "status": status.value if status else None,
+            "rows": None if single else "all",
+        },
         following=following,
         first_page=after is None,
     )
