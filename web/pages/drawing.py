@@ -6,10 +6,12 @@ A result of another shape (an older version made it) is drawn as JSON; a page ne
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from contract.schemas import checker
 from contract.tasks import Task
+from contract.tasks.task import View
 from web.pages import vectors
 
 
@@ -122,7 +124,7 @@ def turns(inputs: Any) -> list[Turn]:
     return [Turn(message["role"], message["content"]) for message in inputs.get("messages", [])]
 
 
-_VIEWS = {
+_VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "labels": _labels,
     "entities": _entities,
     "tokens": _tokens,

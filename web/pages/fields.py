@@ -139,7 +139,7 @@ def _lines(rule: JsonSchema, text: str) -> Any:
     return listed if isinstance(listed, list) else [line.strip() for line in text.splitlines() if line.strip()]
 
 
-class ConversationField(Field):
+class ConversationField(Field):  # type: ignore[misc]
     """Turns of a conversation, each as a role and a text under the field's name; empty turns fall out."""
 
     def process(self, formdata: Any, data: Any = unset_value, extra_filters: Any = None) -> None:
@@ -147,7 +147,8 @@ class ConversationField(Field):
         if formdata is None:
             return
         roles, texts = formdata.getlist(f"{self.name}.role"), formdata.getlist(f"{self.name}.content")
-        said = [{"role": role, "content": text.replace("\r\n", "\n")} for role, text in zip(roles, texts, strict=False)]
+        pairs = zip(roles, texts, strict=False)
+        said = [{"role": role, "content": text.replace("\r\n", "\n")} for role, text in pairs]
         self.data = [turn for turn in said if turn["content"].strip()]
 
     def rows(self) -> list[dict[str, str]]:

@@ -74,13 +74,21 @@ def in_place(control: Control, problem: dict[str, Any]) -> str:
 
 
 def pipeline_form(
-    spec: PipelineSpec, *, way: str | None, posted: MultiDict[str, str] | None = None, request: dict[str, Any] | None = None
+    spec: PipelineSpec,
+    *,
+    way: str | None,
+    posted: MultiDict[str, str] | None = None,
+    request: dict[str, Any] | None = None,
 ) -> PipelineForm:
     """An empty form, one with what was `posted`, or one filled from an earlier `request`."""
     inputs = controls(spec.catalogue.inputs, at="inputs", only=way)
     parameters = controls(spec.parameters_schema(), at="parameters")
-    kind = type("Form", (FlaskForm,), {control.name: control.field() for control in [*inputs, *parameters]})
-    return PipelineForm(spec, way, inputs, parameters, kind(formdata=posted, data=_filled(inputs + parameters, request)))
+    form = _form(inputs + parameters)(formdata=posted, data=_filled(inputs + parameters, request))
+    return PipelineForm(spec, way, inputs, parameters, form)
+
+
+def _form(asked: list[Control]) -> type[FlaskForm]:
+    return type("Form", (FlaskForm,), {control.name: control.field() for control in asked})
 
 
 def _filled(asked: list[Control], request: dict[str, Any] | None) -> dict[str, Any]:
@@ -116,5 +124,4 @@ def example(task: Task, way: str | None) -> dict[str, Any]:
 def parameters_form(spec: PipelineSpec, *, posted: MultiDict[str, str] | None) -> PipelineForm:
     """The parameters alone, for all rows of a file."""
     parameters = controls(spec.parameters_schema(), at="parameters")
-    kind = type("Form", (FlaskForm,), {control.name: control.field() for control in parameters})
-    return PipelineForm(spec, None, [], parameters, kind(formdata=posted))
+    return PipelineForm(spec, None, [], parameters, _form(parameters)(formdata=posted))

@@ -118,9 +118,7 @@ def _shown(job_id: str) -> dict[str, Any]:
 def input_fields(task: Any, inputs: Any) -> list[tuple[str, Any]]:
     """`(title, value)` of what was sent, conversations aside."""
     rules = task.inputs["properties"] if task else {}
-    return [
-        (rules.get(name, {}).get("title", name), value) for name, value in inputs.items() if name != "messages"
-    ]
+    return [(rules.get(name, {}).get("title", name), value) for name, value in inputs.items() if name != "messages"]
 
 
 def summaries(conn: sa.Connection, found: list[Job]) -> list[dict[str, Any]]:

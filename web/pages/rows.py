@@ -56,7 +56,8 @@ def _labels(result: Any) -> str:
 
 
 def _entities(result: Any) -> str:
-    return ", ".join(f"{entry['word']} ({entry.get('entity_group') or entry['entity']})" for entry in result) or "none"
+    named = ((entry["word"], entry.get("entity_group") or entry["entity"]) for entry in result)
+    return ", ".join(f"{word} ({kind})" for word, kind in named) or "none"
 
 
 def _tokens(result: Any) -> str:

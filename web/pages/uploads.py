@@ -1,4 +1,4 @@
-"""Bulk upload in two steps: the file is sent once and kept; then a preview says what would run, until it is started."""
+"""Bulk upload in two steps: the file is sent once and kept; then a preview says what would run."""
 
 from __future__ import annotations
 
