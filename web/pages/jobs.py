@@ -5,25 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from flask import make_response, redirect, render_template, request, url_for
+from flask import redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from contract.ids import is_id
-from contract.statuses import JOB_OVER, JobStatus
+from contract.statuses import JobStatus
 from contract.tasks import CATALOGUE
 from contract.times import utc_now
 from models.database import reading, transaction
-from models.jobs import Job, find_job, find_status, list_jobs
+from models.jobs import Job, list_jobs
 from models.pipelines import list_pipelines
 from models.sweeps import cancel
-from web.errors import not_found
+from web.api.jobs import load
 from web.pages import drawing
+from web.pages.fragments import fragment, is_news
 from web.pages.pipelines import as_programs
 from web.pages.rows import summary
 from web.pages.site import blueprint, check_token
 from web.requests import decode_cursor, encode_cursor, wait_seconds
-from web.responses import seen_statuses
-from web.serializers import show_job
+from web.serializers import is_over
 from web.services import services
 
 KIND = "jobs"
@@ -64,11 +64,12 @@ def job(job_id: str) -> str:
 
 @blueprint.get("/jobs/<job_id>/fragment")
 def job_fragment(job_id: str) -> Response:
-    """The changing part of the page; with Prefer: wait it waits until the status is another than the one seen."""
-    if (wait := wait_seconds()) and is_id(job_id):
-        services().changes.until([job_id], lambda: _news(job_id, seen_statuses()), wait)
+    """The changing part of the page; with Prefer: wait it waits until the job is another than the one seen."""
+    load(job_id)
+    if wait := wait_seconds():
+        services().changes.until([job_id], lambda: is_news(load(job_id)), wait)
     shown = _shown(job_id)
-    return fragment(render_template("_job.html", **shown), status=shown["job"]["status"])
+    return fragment("_job.html", shown, shown["job"])
 
 
 @blueprint.post("/jobs/<job_id>/cancel")
@@ -80,38 +81,19 @@ def cancel_job(job_id: str) -> Response:
     return redirect(url_for("pages.job", job_id=job_id), 303)
 
 
-def fragment(html: str, *, status: str) -> Response:
-    """A part of a page with an ETag that names the status, as the API's are."""
-    response = make_response(html)
-    response.add_etag()
-    tag, _ = response.get_etag()
-    response.set_etag(f"{status}.{tag}")
-    return response.make_conditional(request)
-
-
-def _news(job_id: str, seen: set[str]) -> bool | None:
-    with reading(services().engine) as conn:
-        status = find_status(conn, job_id)
-    return None if status in seen and status not in JOB_OVER else True
-
-
 def _shown(job_id: str) -> dict[str, Any]:
     """Everything the page and its fragment are drawn from."""
-    with reading(services().engine) as conn:
-        found = find_job(conn, job_id) if is_id(job_id) else None
-        if found is None:
-            raise not_found("job")
-        shown = show_job(conn, found)
-    task = CATALOGUE.get(shown["task"] or "")
-    body = {"pipeline": found.pipeline, "inputs": found.inputs}
+    shown = load(job_id)
+    inputs, task = shown["inputs"], CATALOGUE.get(shown["task"] or "")
+    body = {name: shown[name] for name in ("pipeline", "inputs", "parameters") if shown[name]}
     return {
         "job": shown,
         "task": task,
-        "over": found.status in JOB_OVER,
-        "drawing": drawing.draw(task, found.inputs, shown["result"]),
-        "turns": drawing.turns(found.inputs),
-        "fields": input_fields(task, found.inputs),
-        "snippets": as_programs(body | ({"parameters": found.parameters} if found.parameters else {})),
+        "over": is_over(shown),
+        "drawing": drawing.draw(task, inputs, shown["result"]),
+        "turns": drawing.turns(inputs),
+        "fields": input_fields(task, inputs),
+        "snippets": as_programs(body),
     }
 
 

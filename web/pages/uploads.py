@@ -17,11 +17,11 @@ from models.pipelines import StoredPipeline, list_pipelines
 from models.sheets.mapping import PARAMETER, Column
 from models.sheets.preview import Preview, preview
 from web.api.files import keep
+from web.batches import read_request, stored_file, take_batch
 from web.errors import not_found
 from web.pages.forms import PipelineForm, parameters_form
 from web.pages.pipelines import named
 from web.pages.site import blueprint, check_token
-from web.pages.starting import start_batch
 from web.services import services
 from web.uploads import AROUND_FILE, Received, receive_body, receive_form
 
@@ -103,11 +103,18 @@ def start(file_id: str) -> Response | str | tuple[str, int]:
     if request.form.get("do") != "start":
         return _page(stored, pipeline, asked, form)
     try:
-        batch_id = start_batch(services(), pipeline.spec, stored, asked.as_request(form.body()))
+        batch_id = _take(stored, asked.as_request(form.body()))
     except RequestError as error:
         form.refuse(error)
         return _page(stored, pipeline, asked, form), 422
     return redirect(url_for("pages.batch", batch_id=batch_id), 303)
+
+
+def _take(stored: StoredFile, body: dict[str, Any]) -> str:
+    here = services()
+    with reading(here.engine) as conn:
+        request_for_batch, file = read_request(conn, body), stored_file(conn, stored.id)
+    return take_batch(here, request_for_batch, file, is_known=True)
 
 
 @blueprint.post("/batches/new/<file_id>/discard")
@@ -172,9 +179,12 @@ def _page(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: Pipe
 
 
 def _look(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: PipelineForm) -> Preview:
+    """A dry run. A parameter that is needed and not yet written is no fault of the rows: an example stands for it."""
+    spec = pipeline.spec
+    stands_in = {**spec.catalogue.example.get("parameters", {}), **spec.defaults}
     return preview(
         services().storage.path(stored.id),
-        spec=pipeline.spec,
+        spec=dataclasses.replace(spec, defaults=stands_in),
         mapping=asked.mapping,
         id_column=asked.id_column,
         filename=stored.name,

@@ -17,7 +17,7 @@ export function keepAlive(root, drawn) {
     }
     try {
       const headers = { Accept: "text/html", Prefer: `wait=${WAIT_SECONDS}` };
-      headers["If-None-Match"] = tag || `"${root.querySelector("[data-live-state]")?.dataset.liveState}."`;
+      if (tag) headers["If-None-Match"] = tag;
       const response = await fetch(root.dataset.live, { headers, cache: "no-store" });
       if (response.status !== 304) {
         if (!response.ok) throw new Error(String(response.status));
