@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from wtforms import BooleanField, Field, SelectField, StringField, TextAreaField
+from wtforms import BooleanField, Field, SelectChoice, SelectField, StringField, TextAreaField
 from wtforms.form import BaseForm
 from wtforms.utils import unset_value
 
@@ -72,11 +72,12 @@ class Control:
         made = kinds.get(self.kind, StringField if self.kind == "line" else TextAreaField)
         return made(self.title, default=self.rule.get("default") if self.kind == "check" else None)
 
-    def _choices(self) -> list[tuple[str, str]]:
+    def _choices(self) -> list[SelectChoice]:
         words = self.rule.get("enum") or ["true", "false"]
         default = self.rule.get("default")
         first = "Automatic" if default is None else f"Default: {default}"
-        return [("", first), *((str(word), _WORDS.get(str(word), str(word))) for word in words)]
+        named = [(str(word), _WORDS.get(str(word), str(word))) for word in words]
+        return [SelectChoice(value, label) for value, label in [("", first), *named]]
 
     def read(self, data: Any) -> Any:
         """The value of a request, or LEFT_OUT."""
