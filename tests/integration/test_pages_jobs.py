@@ -1,4 +1,4 @@
-"""Job pages: every task's result drawn, what a caller wrote never read as HTML, and a fragment that says what is new."""
+"""Job pages: every task's result drawn, what a caller wrote never read as HTML, and a fragment with the news."""
 
 from __future__ import annotations
 

