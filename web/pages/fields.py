@@ -47,8 +47,11 @@ class Control:
 
     @property
     def help(self) -> str:
-        hints = [str(self.rule.get("description", "")), self._bounds(), self._how_to_write()]
-        return " ".join(hint for hint in hints if hint)
+        said = str(self.rule.get("description", ""))
+        # The catalogue speaks to callers of the API; here a box is ticked and a choice is made.
+        for value, words in _IN_A_FORM.get(self.kind, {}).items():
+            said = said.replace(value, words)
+        return " ".join(hint for hint in (said, self._bounds(), self._how_to_write()) if hint)
 
     def _bounds(self) -> str:
         low, high = self.rule.get("minimum"), self.rule.get("maximum")
@@ -96,6 +99,10 @@ class Control:
 
 
 _WORDS = {"true": "Yes", "false": "No"}
+_IN_A_FORM = {
+    "check": {"true:": "Ticked:", "false:": "Unticked:"},
+    "select": {"true:": "Yes:", "false:": "No:", "Empty:": "Automatic:"},
+}
 
 
 def controls(schema: JsonSchema, *, at: str, only: str | None = None) -> list[Control]:
