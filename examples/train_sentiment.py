@@ -267,9 +267,10 @@ def main() -> None:
 def report(held_out: dict[str, dict[str, float]]) -> None:
     print(f"{'held out':10} {'all':>6} {'accuracy':>9} {'clear':>6} {'accuracy':>9} {'larger class':>16}")
     for source, found in held_out.items():
+        larger = max(found["share_positive"], 1 - found["share_positive"])
         print(
             f"{source:10} {found['sentences']:6} {found['accuracy']:9.3f} {found['clear_sentences']:6} "
-            f"{found['clear_accuracy']:9.3f} {found['share_positive']:16.3f}"
+            f"{found['clear_accuracy']:9.3f} {larger:16.3f}"
         )
 
 
