@@ -15,6 +15,7 @@ from models import batches, records, sweeps
 from models.batches import Batch, Cursor
 from models.database import reading, transaction
 from models.jobs import delete_job, list_batch_jobs
+from models.outcomes import outcomes
 from models.records import Failure, Success, Timing
 from models.submit import NewJob, data_row, insert_jobs, job_row
 from tests.integration.stores.conftest import NOW, found_batch
@@ -153,8 +154,8 @@ def test_outcomes_come_in_the_order_of_the_file(engine, batch_factory, claim_row
     batch = batch_factory(4)
     bake(engine, claim_rows, 2)
     with reading(engine) as conn:
-        found = batches.outcomes(conn, batch.id, after_row=0, limit=10)
-        done = batches.outcomes(conn, batch.id, after_row=-1, limit=10, statuses=frozenset({JobStatus.SUCCEEDED}))
+        found = outcomes(conn, batch.id, after_row=0, limit=10)
+        done = outcomes(conn, batch.id, after_row=-1, limit=10, statuses=frozenset({JobStatus.SUCCEEDED}))
     assert [row.row for row in found] == [1, 2, 3]
     assert [row.row for row in done] == [0, 1]
     assert dataclasses.is_dataclass(found[0])

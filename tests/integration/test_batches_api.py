@@ -1,0 +1,457 @@
+"""Batches through the API, from upload to download; a baker stands for the worker."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask.testing import FlaskClient
+
+from contract.errors import ErrorCode
+from contract.schemas import checker
+from contract.settings import Settings, Storage, Web
+from contract.times import utc_now
+from models import batches, claims, records
+from models.database import transaction
+from models.records import Failure, Success, Timing
+from models.tables import metadata
+from tests.integration.conftest import NOW
+from web.app import create_app
+from web.schemas import BATCH, BATCH_REPORT
+from worker.ingest import ingest_slice
+
+ROWS = [("r0", "plain"), ("r1", 'with "quotes", and commas'), ("r2", "two\nlines"), ("r3", "raise"), ("r4", "été ☕"),
+        ("r5", "=1+1")]  # fmt: skip
+LABELS = [{"label": "good", "score": 0.75}, {"label": "bad", "score": 0.25}]
+
+
+def sheet(delimiter: str = ",", rows: list[tuple[str, str]] = ROWS) -> bytes:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=delimiter)
+    writer.writerows([["ref", "review", "note"], *([ref, text, "n"] for ref, text in rows)])
+    return out.getvalue().encode()
+
+
+class Caller:
+    """A client of the API, and the worker behind it."""
+
+    def __init__(self, app: Flask, engine: sa.Engine, files: Path) -> None:
+        self.app, self.engine, self.files = app, engine, files
+        self.http: FlaskClient = app.test_client()
+
+    def upload(
+        self, data: bytes, request: Any = None, *, name: str = "reviews.csv", path: str = "", **more: Any
+    ) -> Any:
+        parts = {
+            "request": json.dumps({"pipeline": "fake"} if request is None else request),
+            "file": (io.BytesIO(data), name),
+        }
+        if more.pop("file_first", False):
+            parts = dict(reversed(parts.items()))
+        return self.http.post(f"/api/v1/batches{path}", data=parts, content_type="multipart/form-data")
+
+    def batch(self, data: bytes, request: Any = None, **more: Any) -> str:
+        """The path of a batch that was taken."""
+        answer = self.upload(data, request, **more)
+        assert answer.status_code == 202, answer.text
+        return str(answer.headers["Location"])
+
+    def get(self, path: str, **more: Any) -> Any:
+        answer = self.http.get(path, **more)
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    def read(self, path: str) -> dict[str, Any]:
+        """Let the file be read to its end."""
+        storage = self.app.extensions["fournil"].storage
+        for _ in range(100):
+            batch_id = path.rpartition("/")[2]
+            if ingest_slice(
+                self.engine, storage, batch_id, seconds=9, rows_per_piece=2, now_fn=utc_now, wake=lambda _: None
+            ) == "done":  # fmt: skip
+                return self.shown(path)
+        raise AssertionError("reading does not come to an end")
+
+    def bake(self, path: str, limit: int = 1_000) -> dict[str, Any]:
+        """Do what a worker does with rows that wait; one whose text is `raise` fails."""
+        now = utc_now()
+        lease = timedelta(seconds=60)
+        rows = transaction(
+            self.engine,
+            lambda conn: claims.claim(conn, "fake", limit=limit, worker="w", lease=lease, now=now),
+        )
+        bad = [
+            Failure(r.id, r.fence, ErrorCode.INFERENCE_FAILED, "It raised.")
+            for r in rows
+            if r.inputs["text"] == "raise"
+        ]
+        good = [Success(r.id, r.fence, LABELS) for r in rows if r.inputs["text"] != "raise"]
+        timing = Timing(load=0.0, inference=0.01)
+
+        def record(conn: sa.Connection) -> None:
+            records.finish(conn, good, model={"id": "fake"}, timing=timing, now=now)
+            records.fail(conn, bad, timing=timing, now=now)
+            batches.close_if_over(conn, path.rpartition("/")[2], now=now)
+
+        transaction(self.engine, record)
+        return self.shown(path)
+
+    def shown(self, path: str) -> dict[str, Any]:
+        batch: dict[str, Any] = self.get(path).json
+        assert not checker(BATCH).problems(batch, at="batch")
+        counts = dict(batch["counts"])
+        total = counts.pop("total")
+        assert total is None or sum(counts.values()) == total
+        return batch
+
+    def done(self, data: bytes, request: Any = None, **more: Any) -> str:
+        path = self.batch(data, request, **more)
+        self.read(path)
+        self.bake(path)
+        return path
+
+    def stored(self) -> list[str]:
+        return [path.name for path in self.files.rglob("*") if path.is_file()]
+
+    def everything(self) -> dict[str, int]:
+        """Rows by table: what "nothing is left" means."""
+        with self.engine.connect() as conn:
+            return {name: conn.scalar(sa.text(f"SELECT count(*) FROM {name}")) or 0 for name in metadata.tables}
+
+
+@pytest.fixture
+def caller(engine: sa.Engine, database_url: str, tmp_path: Path) -> Iterator[Caller]:
+    data = tmp_path / "data"
+    storage = Storage(data_dir=data, database_url=database_url)
+    app = create_app(Settings(storage=storage, web=Web(max_upload_bytes=50_000)))
+    yield Caller(app, engine, storage.files_dir)
+    app.extensions["fournil"].engine.dispose()
+
+
+MAPPED = {"pipeline": "fake", "inputs": {"text": "review"}, "id_column": "ref"}
+
+
+def test_a_csv_goes_through_joined_and_in_order(caller):
+    answer = caller.upload(sheet(), MAPPED | {"metadata": {"a": "b"}, "parameters": {"top_k": 2}})
+    path = answer.headers["Location"]
+    assert (answer.status_code, path) == (202, f"/api/v1/batches/{answer.json['id']}")
+    assert (answer.json["status"], answer.json["counts"]["total"], answer.json["progress"]) == ("validating", None, 0)
+    assert (answer.json["metadata"], answer.json["filename"]) == ({"a": "b"}, "reviews.csv")
+    caller.read(path)
+    batch = caller.bake(path)
+    assert (batch["status"], batch["progress"], batch["eta"], batch["format"]) == ("completed", 1, None, "csv")
+    assert {k: v for k, v in batch["counts"].items() if v} == {"total": 6, "succeeded": 5, "failed": 1}
+    answer = caller.get(f"{path}/results?format=csv")
+    assert answer.headers["Content-Disposition"] == "attachment; filename=reviews-results.csv"
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert list(rows[0]) == ["ref", "review", "note", "label", "score", "status", "error"]
+    assert [(row["ref"], row["review"].lstrip("'")) for row in rows] == ROWS
+    assert [row["label"] for row in rows] == ["good", "good", "good", "", "good", "good"]
+    assert (rows[3]["status"], rows[3]["error"]) == ("failed", "inference_failed: It raised.")
+    assert rows[5]["review"] == "'=1+1"
+
+
+def test_results_as_jsonl_and_json_are_nested(caller):
+    path = caller.done(sheet(), MAPPED)
+    lines = [json.loads(line) for line in caller.get(f"{path}/results?format=jsonl").text.splitlines()]
+    assert lines == caller.get(f"{path}/results?format=json").json
+    assert [(line["row"], line["id"], line["review"]) for line in lines] == [
+        (n, ref, text) for n, (ref, text) in enumerate(ROWS)
+    ]
+    assert lines[0]["result"] == LABELS
+    assert lines[3]["error"] == {"code": "inference_failed", "message": "It raised."}
+
+
+def test_errors_name_row_line_id_and_input(caller):
+    path = caller.done(sheet(), MAPPED)
+    assert [json.loads(line) for line in caller.get(f"{path}/errors").text.splitlines()] == [
+        {"row": 3, "line": 6, "id": "r3", "code": "inference_failed", "message": "It raised.",
+         "input": {"text": "raise"}},
+    ]  # fmt: skip
+
+
+def test_results_can_be_narrowed(caller):
+    path = caller.done(sheet(), MAPPED)
+    assert caller.get(f"{path}/results?columns=results&status=succeeded").text.splitlines()[:2] == [
+        "label,score,status,error", "good,0.75,succeeded,",
+    ]  # fmt: skip
+    assert caller.get(f"{path}/results?columns=ref,score&status=failed").text.split() == ["ref,score", "r3,"]
+    for query, field in (("columns=nope", "columns"), ("status=odd", "status"), ("format=parquet", "format")):
+        answer = caller.http.get(f"{path}/results?{query}")
+        assert (answer.status_code, answer.json["error"]["field"]) == (422, field)
+
+
+def test_results_while_it_runs_are_the_rows_that_are_over(caller):
+    path = caller.batch(sheet(), MAPPED)
+    assert caller.get(f"{path}/results").text == "label,score,status,error\r\n"
+    caller.read(path)
+    batch = caller.bake(path, limit=2)
+    assert (batch["status"], batch["counts"]["succeeded"]) == ("running", 2)
+    assert 0.3 < batch["progress"] < 0.4
+    assert [row["ref"] for row in csv.DictReader(caller.get(f"{path}/results").text.splitlines())] == ["r0", "r1"]
+
+
+def test_bad_rows_are_skipped_listed_and_exported(caller):
+    data = b"text,n\na,1\n,2\nraise,3\n"
+    path = caller.done(data, {"pipeline": "fake", "on_invalid_rows": "skip"})
+    batch = caller.shown(path)
+    assert {k: v for k, v in batch["counts"].items() if v} == {"total": 3, "succeeded": 1, "failed": 1, "invalid": 1}
+    assert [(error["row"], error["line"]) for error in batch["errors"]] == [(1, 3)]
+    rows = list(csv.DictReader(caller.get(f"{path}/results").text.splitlines()))
+    assert [(row["n"], row["status"]) for row in rows] == [("1", "succeeded"), ("2", "invalid"), ("3", "failed")]
+    found = [json.loads(line) for line in caller.get(f"{path}/errors").text.splitlines()]
+    assert [(error["row"], error["code"]) for error in found] == [(1, "invalid_value"), (2, "inference_failed")]
+    assert found[0]["input"] == {"text": "", "n": "2"}
+    assert caller.get(f"{path}/results?status=invalid").text.count("\r\n") == 2
+
+
+def test_one_bad_row_refuses_the_file(caller):
+    path = caller.batch(b'{"text": "x"}\n{nope\n', name="j.jsonl")
+    batch = caller.read(path)
+    assert (batch["status"], batch["progress"], batch["counts"]["invalid"]) == ("failed", 0, 1)
+    assert (batch["errors"][0]["line"], batch["errors"][0]["code"]) == (2, "invalid_row")
+    assert json.loads(caller.get(f"{path}/errors").text)["row"] == 1
+    assert caller.http.get(f"{path}/results").status_code == 409
+    assert caller.http.post(f"{path}/retry").status_code == 409
+
+
+def test_the_file_part_may_come_first_and_jsonl_works(caller):
+    data = b"".join(json.dumps({"text": text, "k": n}).encode() + b"\n" for n, (_, text) in enumerate(ROWS))
+    path = caller.done(data, name="rows.jsonl", file_first=True)
+    batch = caller.shown(path)
+    assert (batch["status"], batch["counts"]["total"], batch["format"]) == ("completed", 6, "jsonl")
+    first = json.loads(caller.get(f"{path}/results").text.splitlines()[0])
+    assert (first["k"], first["text"]) == (0, "plain")
+
+
+@pytest.mark.parametrize(
+    ("data", "request_", "code"),
+    [
+        (b"", {}, "empty_file"),
+        (b"text\n", {}, "no_rows"),
+        (b"a,b\n1,2\n", {"inputs": {"text": "missing"}}, "unknown_column"),
+        (bytes(range(256)) * 16, {}, "unreadable_file"),
+    ],
+)
+def test_useless_files_are_refused_at_once_and_leave_nothing(caller, data, request_, code):
+    before = caller.everything()
+    answer = caller.upload(data, {"pipeline": "fake", **request_})
+    assert (answer.status_code, answer.json["error"]["code"]) == (422, code)
+    assert (caller.everything(), caller.stored()) == (before, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ({}, "missing_field", "pipeline"),
+        ({"pipeline": "fak"}, "unknown_pipeline", "pipeline"),
+        ({"pipeline": "fake", "colour": 1}, "unknown_field", "colour"),
+        ({"pipeline": "fake", "inputs": {"txt": "a"}}, "unknown_field", "inputs.txt"),
+        ({"pipeline": "fake", "inputs": {"text": 1.5}}, "invalid_value", "inputs.text"),
+        ({"pipeline": "fake", "parameters": {"top_k": -1}}, "invalid_value", "parameters.top_k"),
+        ({"pipeline": "fake", "on_invalid_rows": "maybe"}, "invalid_value", "on_invalid_rows"),
+        ({"pipeline": "fake", "format": "xls"}, "invalid_value", "format"),
+        ({"pipeline": "fake", "dataset": {"name": "x"}}, "invalid_value", "dataset"),
+        ({"pipeline": "fake", "webhook": {"url": "x"}}, "invalid_value", "webhook"),
+        ({"pipeline": "fake", "id_column": "nope"}, "unknown_column", "id_column"),
+        ({"pipeline": "fake", "expires_in": 0}, "invalid_value", "expires_in"),
+        ({"pipeline": "fake", "file_id": "x"}, "invalid_value", "file_id"),
+    ],
+)
+def test_a_bad_request_is_named_and_leaves_nothing(caller, body, code, field):
+    for path in ("", "/validate"):
+        if path and field == "id_column":
+            continue
+        answer = caller.upload(b"text\na\n", body, path=path)
+        assert (answer.status_code, answer.json["error"]["code"], answer.json["error"]["field"]) == (422, code, field)
+    assert caller.stored() == []
+
+
+def test_a_near_name_of_a_pipeline_is_offered(caller):
+    answer = caller.upload(b"text\na\n", {"pipeline": "fakee"})
+    assert "Did you mean 'fake'?" in answer.json["error"]["message"]
+
+
+def test_a_broken_form_is_refused(caller):
+    def post(**parts: Any) -> Any:
+        return caller.http.post("/api/v1/batches", data=parts, content_type="multipart/form-data")
+
+    file = lambda: (io.BytesIO(b"text\na\n"), "a.csv")  # noqa: E731
+    cases = [
+        (post(request="{nope", file=file()), 400, "request"),
+        (post(request="[]", file=file()), 400, "request"),
+        (post(file=file()), 422, "request"),
+        (post(request='{"pipeline": "fake"}'), 422, "file"),
+        (post(request='{"pipeline": "fake"}', file=file(), extra="x"), 422, "extra"),
+        (caller.http.post("/api/v1/batches", json={"pipeline": "fake"}), 422, "file"),
+    ]
+    assert [(answer.status_code, answer.json["error"]["field"]) for answer, _, _ in cases] == [c[1:] for c in cases]
+    assert caller.http.post("/api/v1/batches", data=b"text\na\n", content_type="text/csv").status_code == 415
+    assert caller.stored() == []
+
+
+def test_a_file_beyond_the_limit_is_refused_and_not_kept(caller):
+    answer = caller.upload(b"text\n" + b"a\n" * 30_000)
+    assert (answer.status_code, answer.json["error"]["code"], caller.stored()) == (413, "too_large", [])
+
+
+def test_a_file_that_was_uploaded_before_is_named_by_its_id(caller):
+    file_id = caller.http.post("/api/v1/files?filename=a.csv", data=b"text\na\n", content_type="text/csv").json["id"]
+    body = {"pipeline": "fake", "file_id": file_id}
+    assert caller.http.post("/api/v1/batches/validate", json=body).json["counts"] == {"total": 1, "invalid": 0}
+    first = caller.http.post("/api/v1/batches", json=body)
+    second = caller.http.post("/api/v1/batches", json=body)
+    assert (first.status_code, second.status_code, first.json["filename"]) == (202, 202, "a.csv")
+    for answer in (first, second):
+        assert caller.stored() == [file_id]
+        caller.read(answer.headers["Location"])
+        caller.bake(answer.headers["Location"])
+        assert caller.http.delete(answer.headers["Location"]).status_code == 204
+    assert caller.stored() == []
+    unknown = caller.http.post("/api/v1/batches", json={"pipeline": "fake", "file_id": "nope"})
+    assert (unknown.status_code, unknown.json["error"]["field"]) == (422, "file_id")
+
+
+def test_a_dry_run_says_what_would_be_sent_and_creates_nothing(caller):
+    before = caller.everything()
+    answer = caller.upload(sheet(";").decode().replace("☕", "").encode("cp1252"), MAPPED, path="/validate")
+    report = answer.json
+    assert answer.status_code == 200
+    assert not checker(BATCH_REPORT).problems(report, at="report")
+    assert (report["format"], report["encoding"], report["delimiter"], report["valid"]) == (
+        "csv",
+        "cp1252",
+        ";",
+        True,
+    )
+    assert (report["columns"], report["inputs"]) == (["ref", "review", "note"], {"text": "review"})
+    assert report["counts"] == {"total": 6, "invalid": 0}
+    assert report["rows"][1] == {
+        "row": 1, "line": 3, "id": "r1", "inputs": {"text": 'with "quotes", and commas'}, "parameters": {},
+    }  # fmt: skip
+    assert (caller.everything(), caller.stored()) == (before, [])
+
+
+def test_a_dry_run_of_a_useless_file_is_an_answer_and_no_error(caller):
+    report = caller.upload(b"a,b\n1,2\n", path="/validate")
+    assert (report.status_code, report.json["valid"], report.json["error"]["code"]) == (200, False, "unknown_column")
+    assert caller.stored() == []
+
+
+def test_polling_is_cheap(caller):
+    path = caller.batch(sheet(), MAPPED)
+    answer = caller.get(path)
+    assert answer.headers["Retry-After"]
+    again = caller.http.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304
+    caller.read(path)
+    caller.bake(path)
+    answer = caller.get(path)
+    assert "Retry-After" not in answer.headers
+    assert caller.http.get(path, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
+    assert caller.get(path, headers={"Prefer": "wait=30"}).json["status"] == "completed"
+
+
+def test_rows_page_in_the_order_of_the_file(caller):
+    path = caller.done(sheet(), MAPPED)
+    seen, cursor = [], ""
+    while True:
+        page = caller.get(f"{path}/jobs?limit=4{cursor}").json
+        seen += [job["row"] for job in page["data"]]
+        if not page["has_more"]:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert seen == list(range(6))
+    assert [job["row"] for job in caller.get(f"{path}/jobs?status=failed").json["data"]] == [3]
+    assert caller.http.get(f"{path}/jobs?cursor=x").json["error"]["field"] == "cursor"
+
+
+def test_batches_page_newest_first(caller):
+    made = [caller.batch(sheet(), MAPPED).rpartition("/")[2] for _ in range(3)]
+    first = caller.get("/api/v1/batches?limit=2").json
+    rest = caller.get(f"/api/v1/batches?limit=2&cursor={first['next_cursor']}").json
+    assert [batch["id"] for batch in first["data"] + rest["data"]] == made[::-1]
+    assert (first["has_more"], rest["has_more"], rest["next_cursor"]) == (True, False, None)
+
+
+def test_cancel_keeps_what_is_done_and_is_idempotent(caller):
+    path = caller.batch(sheet(), MAPPED)
+    caller.read(path)
+    caller.bake(path, limit=2)
+    assert caller.http.delete(path).status_code == 409
+    for _ in range(2):
+        answer = caller.http.post(f"{path}/cancel")
+        assert (answer.status_code, answer.json["status"]) == (200, "canceled")
+        assert {k: v for k, v in answer.json["counts"].items() if v} == {"total": 6, "succeeded": 2, "canceled": 4}
+
+
+def test_a_large_batch_is_left_to_a_worker_to_cancel(caller, monkeypatch):
+    monkeypatch.setattr("web.batches.CANCELED_AT_ONCE", 3)
+    path = caller.batch(sheet(), MAPPED)
+    caller.read(path)
+    answer = caller.http.post(f"{path}/cancel")
+    assert (answer.status_code, answer.json["status"]) == (202, "canceling")
+
+
+def test_cancel_before_a_row_is_read(caller):
+    path = caller.batch(sheet(), MAPPED)
+    answer = caller.http.post(f"{path}/cancel")
+    assert (answer.status_code, answer.json["status"], answer.json["counts"]["total"]) == (200, "canceled", 0)
+
+
+def test_retry_runs_only_what_did_not_succeed(caller):
+    path = caller.done(sheet(), MAPPED)
+    counts = caller.shown(path)["counts"]
+    answer = caller.http.post(f"{path}/retry")
+    assert (answer.status_code, answer.json["status"], answer.json["counts"]["queued"]) == (202, "running", 1)
+    assert caller.http.post(f"{path}/retry").status_code == 409
+    assert caller.bake(path)["counts"] == counts
+    attempts = [job["attempts"] for job in caller.get(f"{path}/jobs").json["data"]]
+    assert attempts == [1, 1, 1, 2, 1, 1]
+
+
+def test_a_retry_with_nothing_to_run_changes_nothing(caller):
+    path = caller.done(b"text\nfine\n")
+    answer = caller.http.post(f"{path}/retry")
+    assert (answer.status_code, answer.json["status"]) == (200, "completed")
+
+
+def test_delete_takes_rows_and_file_along(caller):
+    before = caller.everything()
+    path = caller.done(sheet(), MAPPED)
+    assert caller.http.delete(path).status_code == 204
+    assert caller.http.get(path).status_code == 404
+    assert (caller.everything(), caller.stored()) == (before, [])
+
+
+@pytest.mark.parametrize("part", ["", "/jobs", "/results", "/errors", "/events"])
+def test_what_is_not_there_is_404(caller, part):
+    for batch_id in ("0" * 32, "no-such-batch"):
+        assert caller.http.get(f"/api/v1/batches/{batch_id}{part}").status_code == 404
+
+
+def test_events_are_snapshots_and_end_with_done(caller):
+    path = caller.done(sheet(), MAPPED)
+    answer = caller.get(f"{path}/events")
+    assert answer.mimetype == "text/event-stream"
+    events = [part.split("\n") for part in answer.text.strip().split("\n\n")[1:]]
+    assert [lines[1] for lines in events] == ["event: batch", "event: done"]
+    assert all(lines[0].startswith("id: ") for lines in events)
+    assert json.loads(events[0][2].removeprefix("data: "))["counts"]["total"] == 6
+
+
+def test_a_batch_that_expires_says_so(caller):
+    path = caller.batch(sheet(), MAPPED | {"expires_in": 60})
+    assert caller.shown(path)["expires_at"] > caller.shown(path)["created_at"]
+    with caller.engine.begin() as conn:
+        conn.execute(sa.text("UPDATE batches SET expires_at = :then"), {"then": NOW.replace(tzinfo=None)})
+    caller.read(path)
+    assert caller.bake(path)["status"] == "expired"
