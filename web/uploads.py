@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
@@ -15,6 +16,7 @@ from models.files import PIECE, FileStorage, pieces_of
 
 #: Room for boundaries, headers and the small fields around a file.
 AROUND_FILE = 1 << 20
+_MEDIA_TYPE = re.compile(r"^[\w.+-]{1,100}/[\w.+-]{1,100}(\s*;[\x20-\x7e]{0,50})?$", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +41,7 @@ def receive_body(storage: FileStorage, *, max_bytes: int, filename: str) -> Rece
     """Store the raw body."""
     request.max_content_length = max_bytes
     file_id, size = storage.save(pieces_of(_stream()), max_bytes=max_bytes)
-    content_type = request.mimetype or "application/octet-stream"
-    return Received(file_id, filename or "upload", content_type, size)
+    return Received(file_id, clean_name(filename), _media_type(request.mimetype), size)
 
 
 def receive_form(storage: FileStorage, *, max_bytes: int, max_field_bytes: int) -> Form:
@@ -101,9 +102,9 @@ class _Reader:
             raise RequestError(ErrorCode.INVALID_VALUE, f"The part {name[:64]} came twice.", field=name[:64])
         if name == "file":
             filename = (head.filename or "") if isinstance(head, File) else ""
-            content_type = head.headers.get("Content-Type", "application/octet-stream")
+            content_type = _media_type(head.headers.get("Content-Type", ""))
             file_id, size = storage.save(self._pieces(), max_bytes=max_bytes)
-            form.file = Received(file_id, _base_name(filename), content_type, size)
+            form.file = Received(file_id, clean_name(filename), content_type, size)
         else:
             form.fields[name] = self._text(name)
 
@@ -125,6 +126,11 @@ def _stream() -> BinaryIO:
     return cast(BinaryIO, request.stream)
 
 
-def _base_name(filename: str) -> str:
+def clean_name(filename: str) -> str:
     """The last part of what a browser or a script called the file: a name to show, never a path to open."""
-    return filename.replace("\\", "/").rpartition("/")[2] or "upload"
+    last = filename.replace("\\", "/").rpartition("/")[2]
+    return "".join(c for c in last if c.isprintable()).strip() or "upload"
+
+
+def _media_type(text: str) -> str:
+    return text if _MEDIA_TYPE.match(text) else "application/octet-stream"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -19,4 +20,6 @@ def application() -> Flask:
     except SettingsError as error:
         sys.exit(str(error))
     set_up_logs(level=settings.logs.level, fmt=settings.logs.format)
+    # It announces each of its plugins when readiness loads it.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     return create_app(settings)

@@ -12,7 +12,6 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app, send_file
 from werkzeug.routing import Rule
 
-from contract.errors import HTTP_STATUS, ErrorCode
 from contract.tasks import CATALOGUE
 from models.database import reading
 from models.pipelines import StoredPipeline, list_pipelines
@@ -153,13 +152,6 @@ def _response(answer: Answer) -> dict[str, Any]:
     if answer.schema is not None:
         made["content"] = {answer.media: {"schema": answer.schema}}
     return made
-
-
-def errors_table() -> str:
-    """The table of docs/errors.md."""
-    lines = ["| code | status |", "| --- | --- |"]
-    lines += [f"| `{code.value}` | {HTTP_STATUS.get(code, '')} |" for code in ErrorCode]
-    return "\n".join(lines) + "\n"
 
 
 _PAGE = """<!doctype html>

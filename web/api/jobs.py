@@ -32,7 +32,13 @@ from web.services import services
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1")
 
-_NAME = {"type": "string", "minLength": 1, "maxLength": 64}
+_NAME = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 64,
+    "pattern": r"^[A-Za-z0-9._~-]+$",
+    "x-pattern-words": "be letters, digits, '.', '_', '~' and '-'",
+}
 FILTERS = (
     Param("pipeline", _NAME, "Only jobs of this pipeline."),
     Param("status", {"type": "string", "enum": [status.value for status in JobStatus]}, "Only jobs in this status."),

@@ -16,7 +16,7 @@ from models.database import reading, transaction
 from models.jobs import find_job
 from models.pipelines import set_state, sync_pipelines
 from models.tables import jobs
-from tests.integration.conftest import PIPELINES
+from tests.integration.api.conftest import PIPELINES
 from web.schemas import COMPONENTS
 
 URL = "/api/v1/jobs"

@@ -1,0 +1,1 @@
+"""The web application against a real SQLite or PostgreSQL and a real Valkey."""
