@@ -7,7 +7,13 @@ import sys
 
 import structlog
 
-_CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat", "alembic.runtime.migration")
+_CHATTY = (
+    "celery.worker.strategy",
+    "celery.app.trace",
+    "celery.beat",
+    "alembic.runtime.migration",
+    "alembic.runtime.plugins",
+)
 
 
 def set_up_logs(*, level: str, fmt: str) -> None:

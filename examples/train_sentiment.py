@@ -233,7 +233,9 @@ def rounded(pairs: Sequence[tuple[Sentence, int]]) -> float:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train the sentiment adapter of Fournil's demo.")
-    parser.add_argument("--data", type=Path, default=HERE / ".data", help="where the downloaded data is kept")
+    parser.add_argument(
+        "--data", type=Path, default=HERE.parent / "build" / "sentiment", help="where the downloaded data is kept"
+    )
     parser.add_argument("--out", type=Path, default=HERE / "sentiment", help="where the adapter is written")
     for field in fields(Recipe):
         option = f"--{field.name.replace('_', '-')}"
@@ -263,11 +265,12 @@ def main() -> None:
 
 
 def report(held_out: dict[str, dict[str, float]]) -> None:
-    print(f"{'held out':10} {'all':>6} {'accuracy':>9} {'clear':>6} {'accuracy':>9} {'always POSITIVE':>16}")
+    print(f"{'held out':10} {'all':>6} {'accuracy':>9} {'clear':>6} {'accuracy':>9} {'larger class':>16}")
     for source, found in held_out.items():
+        larger = max(found["share_positive"], 1 - found["share_positive"])
         print(
             f"{source:10} {found['sentences']:6} {found['accuracy']:9.3f} {found['clear_sentences']:6} "
-            f"{found['clear_accuracy']:9.3f} {found['share_positive']:16.3f}"
+            f"{found['clear_accuracy']:9.3f} {larger:16.3f}"
         )
 
 

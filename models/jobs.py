@@ -99,8 +99,9 @@ def list_jobs(
     pipeline: str | None = None,
     status: JobStatus | None = None,
     batch_id: str | None = None,
+    single: bool = False,
 ) -> Page:
-    """Newest first; `after` is the id of the last job of the page before."""
+    """Newest first; `after` is the id of the last job of the page before. `single`: no rows of batches."""
     query = _SELECT.order_by(jobs.c.id.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(jobs.c.id < after)
@@ -110,6 +111,8 @@ def list_jobs(
         query = query.where(jobs.c.status == status.value)
     if batch_id is not None:
         query = query.where(jobs.c.batch_id == batch_id)
+    if single:
+        query = query.where(jobs.c.batch_id.is_(None))
     found = [_job(row) for row in conn.execute(query)]
     more = len(found) > limit
     return Page(found[:limit], found[limit - 1].id if more else None)

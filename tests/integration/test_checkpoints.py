@@ -211,6 +211,13 @@ def test_weights_cut_short_are_found_before_loading(model_folder: Folder, cache:
     assert "model.safetensors" in error.message
 
 
+def test_a_missing_shard_is_named(model_folder: Folder, cache: Path) -> None:
+    index = {"weight_map": {TENSOR: "model-00001-of-00002.safetensors"}}
+    error = refused(model_folder(**{"model.safetensors.index": index}), cache)
+    assert error.code is ErrorCode.CHECKPOINT_CORRUPT
+    assert "model-00001-of-00002.safetensors" in error.message
+
+
 def test_an_unreadable_gguf_is_corrupt_and_leaves_nothing_behind(tmp_path: Path, cache: Path) -> None:
     folder = tmp_path / "chatty"
     folder.mkdir()

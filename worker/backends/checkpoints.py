@@ -22,6 +22,7 @@ from contract.errors import CheckpointError, ErrorCode
 from worker.backends import conversions
 
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+MODEL_FILES = {".json", ".safetensors", ".gguf", *PICKLED}
 #: What is fetched from the Hub: weights and text. Pickles, scripts and other runtimes' weights stay there.
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 HUB_IGNORED = ["onnx/*", "openvino/*", "*.fp16.safetensors", "original/*"]
@@ -97,7 +98,7 @@ def _from_directory(folder: Path, *, cache: Path) -> Checkpoint:
 
 def _only_model(files: Iterable[Path], model: str) -> Source:
     """The one model among files: a config.json beside safetensors wins over a GGUF file."""
-    present = list(files)
+    present = [file for file in files if file.suffix in MODEL_FILES and file.is_file()]
     folders = {file.parent for file in present if file.suffix == ".safetensors"}
     models = [Source(file.parent) for file in present if file.name == "config.json" and file.parent in folders]
     models = models or [Source(file.parent, file) for file in present if file.suffix == ".gguf"]
@@ -134,7 +135,9 @@ def _loadable(source: Source, model: str, commit: str, *, cache: Path) -> Path:
 def check(folder: Path, model: str) -> None:
     """Refuse code and damaged files now, by name, rather than in a library's words at load time."""
     _refuse_code(folder, model)
-    for weights in folder.glob("*.safetensors"):
+    index = conversions.read_json(folder / "model.safetensors.index.json", model=model)
+    shards = {folder / name for name in index.get("weight_map", {}).values()}
+    for weights in sorted({*folder.glob("*.safetensors"), *shards}):
         conversions.check_weights(weights, model=model)
 
 
@@ -200,7 +203,8 @@ def _adapter_digest(adapter: Path) -> str:
 def _refuse_other_base(base: Checkpoint, adapter: Path) -> None:
     """An update learned on other weights would merge without a sound and answer nonsense."""
     said: dict[str, Any] = conversions.read_json(adapter / "adapter.json", model=adapter.name)
-    wanted = "{package}=={version}".format_map({"package": "", "version": "", **said.get("base", {})})
+    learned_on = said.get("base", {})
+    wanted = f"{learned_on.get('package')}=={learned_on.get('version')}"
     if base.kind == "package" and wanted != base.commit:
         raise CheckpointError(
             ErrorCode.CHECKPOINT_CORRUPT,

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError, safe_open
+
 from contract.errors import CheckpointError, ErrorCode
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def build_once(cache: Path, name: str, build: Callable[[Path], None], *, model: 
         with _locked(cache / f".{name}.lock"):
             if not target.is_dir():
                 _build_beside(target, build)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # the second is how a full disk shows while weights are written
         raise CheckpointError(
             ErrorCode.CHECKPOINT_MISSING,
             f"'{model}' could not be prepared in the data directory; make sure that it is writable and has room.",
@@ -111,13 +113,11 @@ def read_json(path: Path, *, model: str) -> dict[str, Any]:
 
 def check_weights(path: Path, *, model: str) -> None:
     """Reads the header and compares it with the file's length: a broken download is found without its gigabytes."""
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="numpy"):
             pass
     except (SafetensorError, OSError) as error:
-        raise _corrupt(model, f"its {path.name} is cut short or no safetensors file") from error
+        raise _corrupt(model, f"its {path.name} is missing, cut short or no safetensors file") from error
 
 
 def _corrupt(model: str, reason: str) -> CheckpointError:
@@ -137,7 +137,7 @@ def convert_gguf(gguf: Path, *, model: str, commit: str, cache: Path) -> Path:
                 ErrorCode.CHECKPOINT_MISSING,
                 f"'{model}' is a GGUF file, which needs the packages gguf and accelerate; install fournil[worker].",
             ) from error
-        except (ValueError, KeyError, IndexError, RuntimeError, NotImplementedError) as error:
+        except (ValueError, LookupError, RuntimeError, EOFError) as error:
             raise _corrupt(model, "transformers cannot read its GGUF file") from error
 
     return build_once(cache, _cache_name("gguf", commit), build, model=model)
@@ -180,7 +180,7 @@ def merge_adapter(base: Path, adapter: Path, *, model: str, commit: str, cache: 
         said = read_json(adapter / "adapter.json", model=adapter.name)
         try:
             _merge(base, adapter, said, target)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             raise CheckpointError(
                 ErrorCode.CHECKPOINT_CORRUPT,
                 f"The adapter '{adapter.name}' does not fit '{model}'; train it again on this model.",

@@ -124,6 +124,7 @@ def upgrade() -> None:
         batch_op.create_index('ix_jobs_claim', ['pipeline', 'priority', 'available_at', 'id'], unique=False, sqlite_where=sa.text("status = 'queued'"), postgresql_where=sa.text("status = 'queued'"))
         batch_op.create_index('ix_jobs_expiry', ['expires_at'], unique=False, sqlite_where=sa.text("expires_at IS NOT NULL AND status IN ('queued', 'running')"), postgresql_where=sa.text("expires_at IS NOT NULL AND status IN ('queued', 'running')"))
         batch_op.create_index('ix_jobs_lease', ['lease_until'], unique=False, sqlite_where=sa.text("status = 'running'"), postgresql_where=sa.text("status = 'running'"))
+        batch_op.create_index('ix_jobs_single', ['batch_id', 'id'], unique=False, sqlite_where=sa.text('batch_id IS NULL'), postgresql_where=sa.text('batch_id IS NULL'))
         batch_op.create_index('ix_jobs_worker', ['worker'], unique=False, sqlite_where=sa.text("status = 'running'"), postgresql_where=sa.text("status = 'running'"))
 
     op.create_table('rejected_rows',
@@ -186,6 +187,7 @@ def downgrade() -> None:
     op.drop_table('rejected_rows')
     with op.batch_alter_table('jobs', schema=None) as batch_op:
         batch_op.drop_index('ix_jobs_worker', sqlite_where=sa.text("status = 'running'"), postgresql_where=sa.text("status = 'running'"))
+        batch_op.drop_index('ix_jobs_single', sqlite_where=sa.text('batch_id IS NULL'), postgresql_where=sa.text('batch_id IS NULL'))
         batch_op.drop_index('ix_jobs_lease', sqlite_where=sa.text("status = 'running'"), postgresql_where=sa.text("status = 'running'"))
         batch_op.drop_index('ix_jobs_expiry', sqlite_where=sa.text("expires_at IS NOT NULL AND status IN ('queued', 'running')"), postgresql_where=sa.text("expires_at IS NOT NULL AND status IN ('queued', 'running')"))
         batch_op.drop_index('ix_jobs_claim', sqlite_where=sa.text("status = 'queued'"), postgresql_where=sa.text("status = 'queued'"))

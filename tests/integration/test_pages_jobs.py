@@ -1,0 +1,281 @@
+"""Job pages: every task's result drawn, what a caller wrote never read as HTML, and a fragment with the news."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from contract.errors import HTTP_STATUS, ErrorCode
+from contract.pipelines import PipelineSpec
+from contract.tasks import CATALOGUE
+from contract.times import utc_now
+from models import records
+from models.database import transaction
+from models.pipelines import sync_pipelines
+from tests.integration.conftest import PIPELINES
+from tests.integration.pages import Page, get, post
+from web.pages.advice import advice
+
+SCRIPT = "<script>alert('x')</script>"
+MESSAGE = {"role": "user", "content": f"Hi {SCRIPT}"}
+ANSWER = {
+    "message": {"role": "assistant", "content": f"Hello {SCRIPT}"},
+    "finish_reason": "length",
+    "usage": {"prompt_tokens": 7, "completion_tokens": 1234, "total_tokens": 1241},
+}
+ENTITY = {"entity_group": SCRIPT, "score": 0.9, "word": "Lyon", "start": 3, "end": 7}
+#: task, inputs, result, and what a reader must find on the page.
+RESULTS = [
+    ("text-classification", {"text": SCRIPT}, [{"label": SCRIPT, "score": 0.9874}], [SCRIPT, "98.7 %"]),
+    ("text-classification", {"text": "a"}, [], ["No label."]),
+    ("zero-shot-classification", {"text": "a"}, [{"label": "price", "score": 0.0001}], ["price", "< 0.1 %"]),
+    ("token-classification", {"text": "In Lyon " + SCRIPT}, [ENTITY], ["In Lyon", "90.0 %", "1 found"]),
+    ("token-classification", {"text": "In Lyon"}, [ENTITY | {"start": None, "end": None}], ["In Lyon", "1 found"]),
+    ("token-classification", {"text": "nobody"}, [], ["Nothing was found"]),
+    (
+        "fill-mask",
+        {"text": "a [MASK]"},
+        [{"score": 0.5, "token": 1, "token_str": SCRIPT, "sequence": f"a {SCRIPT}"}],
+        [f"a {SCRIPT}", "50.0 %"],
+    ),
+    (
+        "fill-mask",
+        {"text": "[MASK] [MASK]"},
+        [[{"score": 0.5, "token": 1, "token_str": "x", "sequence": "x"}], []],
+        ["Gap 1", "Gap 2", "No word."],
+    ),
+    ("feature-extraction", {"text": "a"}, [0.25, -0.5, 0.0] * 500, ["1,500", "0.25000", "mean of 2"]),
+    ("feature-extraction", {"text": "a"}, [[0.5, -0.25]] * 60, ["60", "12 more rows"]),
+    (
+        "sentence-similarity",
+        {"source_sentence": SCRIPT, "sentences": ["far", SCRIPT + "2"]},
+        [-0.2, 0.75],
+        [SCRIPT, "0.750", "-0.200"],
+    ),
+    ("text-generation", {"text": "Once"}, {"generated_text": f" upon {SCRIPT}"}, [f"Once upon {SCRIPT}"]),
+    (
+        "text-generation",
+        {"messages": [MESSAGE]},
+        ANSWER,
+        ["Hi <script>", "Hello <script>", "1,234", "Longest answer"],
+    ),
+    ("text-classification", {"text": "a"}, {"an older": "shape"}, ["no picture of its own", "an older"]),
+]
+
+
+@pytest.fixture
+def client(app: Flask, engine) -> FlaskClient:
+    sync_pipelines(engine, [*PIPELINES, *(PipelineSpec(f"t-{n}", n, model="tiny") for n in CATALOGUE)], utc_now())
+    return app.test_client()
+
+
+@pytest.fixture
+def baked(client, oven):
+    """The page of a job of `task` that came out with `result`."""
+
+    def make(task: str, inputs: dict, result: object) -> Page:
+        parameters = CATALOGUE[task].example["parameters"]
+        body = {"pipeline": f"t-{task}", "inputs": inputs, "parameters": parameters}
+        job = client.post("/api/v1/jobs", json=body).get_json()
+        oven.finish(oven.take(f"t-{task}"), result)
+        return get(client, f"/jobs/{job['id']}")
+
+    return make
+
+
+@pytest.mark.parametrize(("task", "inputs", "result", "shown"), RESULTS)
+def test_a_result_is_drawn_by_its_task_and_never_read_as_html(baked, task, inputs, result, shown):
+    page = baked(task, inputs, result)
+
+    assert not [words for words in shown if words not in page.text]
+    assert not [script for script in page.all("script") if "src" not in script.attrs]
+    assert page.has("details", id="raw")
+
+
+def test_every_task_has_a_result_in_these_tests():
+    assert {task for task, *_ in RESULTS} == set(CATALOGUE)
+
+
+def test_the_similar_sentence_comes_first(baked):
+    page = baked("sentence-similarity", {"source_sentence": "a", "sentences": ["far", "near"]}, [0.1, 0.9])
+
+    assert [name.text for name in page.all("span", class_="name")] == ["near", "far"]
+
+
+def test_overlapping_entities_keep_the_text_whole(baked):
+    text = "Bank of Lyon"
+    entities = [
+        {"entity_group": "ORG", "score": 0.9, "word": "Bank of Lyon", "start": 0, "end": 12},
+        {"entity_group": "LOC", "score": 0.8, "word": "Lyon", "start": 8, "end": 99},
+    ]
+    page = baked("token-classification", {"text": text}, entities)
+
+    assert page.one("p", class_="marked").text == "Bank of LyonORG"
+    assert "2 found" in page.text
+
+
+def test_a_waiting_job_says_its_place_and_reloads_itself_without_scripts(client, submit):
+    submit("first")
+    page = get(client, f"/jobs/{submit('second')['id']}")
+
+    assert "1 before it" in page.text
+    assert page.one("meta", http_equiv="refresh").attrs["content"] == "2"
+    assert page.one("p", role="status").attrs["aria-live"] == "polite"
+
+
+def test_a_job_that_is_over_does_not_reload(client, submit, oven):
+    job = submit()
+    oven.bake()
+    page = get(client, f"/jobs/{job['id']}")
+
+    assert not page.has("meta", http_equiv="refresh")
+    assert page.has("div", data_live_over="yes")
+    assert "transformers" not in page.text
+    assert "fake" in page.text
+
+
+def test_a_failed_job_says_why_and_what_to_do(client, submit, oven):
+    job = submit()
+    oven.fail(oven.take(), f"It {SCRIPT} broke.")
+    page = get(client, f"/jobs/{job['id']}")
+
+    assert f"It {SCRIPT} broke." in page.text
+    assert "inference_failed" in page.text
+    assert advice("inference_failed") in page.text
+
+
+def test_whatever_a_job_or_a_file_may_fail_with_has_advice():
+    of_the_request = {code for code in ErrorCode if HTTP_STATUS[code] in (400, 403, 404, 405, 409, 413, 415, 429)}
+    others = {"unknown_field", "missing_field", "invalid_value", "unknown_pipeline", "internal", "unavailable"}
+    checkpoint = {code for code in ErrorCode if code.value.startswith("checkpoint")}
+
+    silent = {code for code in ErrorCode if not advice(code)}
+    assert silent <= of_the_request | others | checkpoint
+    assert advice("never heard of") == advice(None) == ""
+
+
+def test_cancel_ends_the_job_and_comes_back_to_its_page(client, submit):
+    job = submit()
+    answer = post(client, f"/jobs/{job['id']}/cancel", form=f"/jobs/{job['id']}")
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/jobs/{job['id']}")
+    page = get(client, f"/jobs/{job['id']}")
+    assert "canceled" in page.text
+    assert not page.has("button", class_="btn btn-danger-quiet")
+
+
+def test_a_cancel_from_another_site_is_refused(client, submit):
+    job = submit()
+
+    assert client.post(f"/jobs/{job['id']}/cancel", headers={"Accept": "text/html"}).status_code == 403
+    assert client.get(f"/api/v1/jobs/{job['id']}").get_json()["status"] == "queued"
+
+
+def test_an_unknown_job_is_a_page_of_its_own(client):
+    for path in ("/jobs/none", f"/jobs/{'0' * 32}", f"/jobs/{'0' * 32}/fragment"):
+        answer = client.get(path, headers={"Accept": "text/html"})
+        assert answer.status_code == 404
+        assert "There is no such job." in Page(answer.text).text
+
+
+def test_the_fragment_is_not_sent_twice(client, submit, oven):
+    path = f"/jobs/{submit()['id']}/fragment"
+    first = client.get(path)
+    again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+    oven.bake()
+    after = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+
+    assert (first.status_code, again.status_code, after.status_code) == (200, 304, 200)
+    assert first.headers["ETag"].startswith('W/"queued.')
+    assert again.data == b""
+    assert "<html" not in after.text
+    assert "Result" in after.text
+
+
+def test_a_waiting_fragment_comes_as_soon_as_the_job_is_over(client, submit, oven):
+    path = f"/jobs/{submit()['id']}/fragment"
+    known = client.get(path).headers["ETag"]
+    rows = oven.take()
+    running = client.get(path, headers={"If-None-Match": known}).headers["ETag"]
+    timer = threading.Timer(0.3, oven.finish, (rows, [{"label": "even", "score": 1.0}]))
+    timer.start()
+
+    began = time.monotonic()
+    answer = client.get(path, headers={"If-None-Match": running, "Prefer": "wait=10"})
+    timer.join()
+
+    assert answer.status_code == 200
+    assert "succeeded" in answer.text
+    assert time.monotonic() - began < 3
+
+
+def test_a_running_generation_says_where_its_text_comes_from(client, oven):
+    job = client.post("/api/v1/jobs", json={"pipeline": "chat", "inputs": {"text": "a"}}).get_json()
+    oven.take("chat")
+
+    assert get(client, f"/jobs/{job['id']}").has("div", data_tokens=job["urls"]["events"])
+
+
+def test_a_job_of_a_pipeline_that_is_gone_is_still_shown(client, submit, oven, engine):
+    job = submit("still here")
+    oven.bake()
+    sync_pipelines(engine, PIPELINES[1:], utc_now())
+    page = get(client, f"/jobs/{job['id']}")
+
+    assert "still here" in page.text
+    assert "even" in page.text
+    assert "still here" in get(client, "/jobs").text
+
+
+def test_the_list_is_filtered_by_pipeline_and_status(client, submit, oven):
+    submit("text one")
+    oven.bake()
+    submit("text two")
+    submit("text three", pipeline="labels", parameters={"candidate_labels": ["a"]})
+
+    assert "text three" in get(client, "/jobs").text
+    queued = get(client, "/jobs?pipeline=fake&status=queued").text
+    assert "text two" in queued
+    assert "text one" not in queued
+    assert "text three" not in queued
+    assert "None fits these filters" in get(client, "/jobs?status=failed").text
+
+
+def test_the_list_goes_on_page_by_page_and_keeps_its_filter(client, submit):
+    for number in range(32):
+        submit(f"number {number}.")
+    first = get(client, "/jobs?status=queued")
+    older = get(client, first.one("a", rel="next").attrs["href"])
+
+    assert "number 31." in first.text
+    assert "number 1." not in first.text
+    assert "number 1." in older.text
+    assert "number 31." not in older.text
+    assert not older.has("a", rel="next")
+    assert older.one("option", selected="").text == "queued"
+
+
+@pytest.mark.parametrize(("task", "inputs", "result", "_shown"), RESULTS)
+def test_every_result_also_reads_in_one_line_of_the_list(client, oven, task, inputs, result, _shown):
+    body = {"pipeline": f"t-{task}", "inputs": inputs, "parameters": CATALOGUE[task].example["parameters"]}
+    client.post("/api/v1/jobs", json=body)
+    oven.finish(oven.take(f"t-{task}"), result)
+    page = get(client, "/jobs")
+
+    assert not [script for script in page.all("script") if "src" not in script.attrs]
+    assert page.all("td")[3].text.strip()
+
+
+def test_a_worker_lost_twice_shows_its_attempts(client, submit, oven, engine):
+    job = submit()
+    for _ in range(2):
+        rows = oven.take()
+        pairs = [(row.id, row.fence) for row in rows]
+        transaction(engine, lambda conn, pairs=pairs: records.requeue(conn, pairs, at=utc_now()))
+    oven.bake()
+
+    assert "Attempts3" in get(client, f"/jobs/{job['id']}").text

@@ -1,0 +1,134 @@
+"""Results as a page draws them: from the shape a task promises to what a template only has to write down.
+
+A result of another shape (an older version made it) is drawn as JSON; a page never breaks on one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from contract.schemas import checker
+from contract.tasks import Task
+from contract.tasks.task import View
+from web.pages import vectors
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """A name with a score; `width` is the drawn share in percent."""
+
+    name: str
+    score: float
+    width: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A part of a text; `kind` is what it was marked as, `color` one of six."""
+
+    text: str
+    kind: str | None = None
+    score: float | None = None
+    color: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    role: str
+    content: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """A template under results/ and what it is given."""
+
+    template: str
+    given: dict[str, Any]
+
+
+def draw(task: Task | None, inputs: Any, result: Any) -> Drawing:
+    """How to show `result`."""
+    if task is None or result is None or checker(task.result).problems(result, at="result"):
+        return Drawing("results/raw.html", {})
+    return Drawing(f"results/{task.view}.html", _VIEWS[task.view](inputs, result))
+
+
+def _labels(_inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"bars": [_bar(entry["label"], entry["score"]) for entry in result]}
+
+
+def _bar(name: str, score: float) -> Bar:
+    return Bar(name, score, round(100 * min(1.0, max(0.0, score)), 2))
+
+
+def _entities(inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:
+    kinds = {kind: place % 6 for place, kind in enumerate(dict.fromkeys(_kind(entry) for entry in result))}
+    listed = [Piece(entry["word"], _kind(entry), entry["score"], kinds[_kind(entry)]) for entry in result]
+    return {"pieces": _marked(inputs.get("text", ""), result, kinds), "entities": listed}
+
+
+def _kind(entry: dict[str, Any]) -> str:
+    return str(entry.get("entity_group") or entry.get("entity") or "entity")
+
+
+def _marked(text: str, entities: list[dict[str, Any]], kinds: dict[str, int]) -> list[Piece]:
+    """The text in pieces, marked and unmarked; one that overlaps an earlier one stands in the list alone."""
+    pieces: list[Piece] = []
+    end = 0
+    placed = [entry for entry in entities if entry["start"] is not None and entry["end"] is not None]
+    for entry in sorted(placed, key=lambda entry: entry["start"]):
+        start, stop = entry["start"], min(entry["end"], len(text))
+        if start < end or stop <= start:
+            continue
+        if start > end:
+            pieces.append(Piece(text[end:start]))
+        pieces.append(Piece(text[start:stop], _kind(entry), entry["score"], kinds[_kind(entry)]))
+        end = stop
+    if end < len(text):
+        pieces.append(Piece(text[end:]))
+    return pieces
+
+
+def _tokens(_inputs: Any, result: list[Any]) -> dict[str, Any]:
+    gaps = result if result and isinstance(result[0], list) else [result]
+    return {"gaps": [[(_bar(word["token_str"], word["score"]), word["sequence"]) for word in gap] for gap in gaps]}
+
+
+def _vector(_inputs: Any, result: list[Any]) -> dict[str, Any]:
+    if result and isinstance(result[0], list):
+        return {"grid": vectors.rows_picture(result), "tokens": len(result), "length": len(result[0])}
+    return {"grid": vectors.picture(result), "length": len(result), "facts": vectors.facts(result), "numbers": result}
+
+
+def _scores(inputs: Any, result: list[float]) -> dict[str, Any]:
+    sentences = inputs.get("sentences", [])
+    bars = [_bar(sentence, score) for sentence, score in zip(sentences, result, strict=False)]
+    return {"source": inputs.get("source_sentence", ""), "bars": sorted(bars, key=lambda bar: -bar.score)}
+
+
+def _text(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
+    if "message" in result:
+        return {
+            "turns": [*turns(inputs), Turn("assistant", result["message"]["content"])],
+            "finish_reason": result["finish_reason"],
+            "usage": result["usage"],
+        }
+    prompt, written = inputs.get("text", ""), result["generated_text"]
+    return {"prompt": prompt, "written": written.removeprefix(prompt) if prompt else written}
+
+
+def turns(inputs: Any) -> list[Turn]:
+    """The conversation that was sent."""
+    return [Turn(message["role"], message["content"]) for message in inputs.get("messages", [])]
+
+
+_VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
+    "labels": _labels,
+    "entities": _entities,
+    "tokens": _tokens,
+    "vector": _vector,
+    "scores": _scores,
+    "text": _text,
+}

@@ -1,0 +1,108 @@
+"""Jobs: the list, and for each a page that keeps itself up to date until the job is over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from flask import redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from contract.ids import is_id
+from contract.statuses import JobStatus
+from contract.tasks import CATALOGUE
+from contract.times import utc_now
+from models.database import reading, transaction
+from models.jobs import Job, list_jobs
+from models.pipelines import list_pipelines
+from models.sweeps import cancel
+from web.api.jobs import load
+from web.pages import drawing
+from web.pages.fragments import fragment, is_news
+from web.pages.pipelines import as_programs
+from web.pages.rows import summary
+from web.pages.site import blueprint, check_token
+from web.requests import decode_cursor, encode_cursor, wait_seconds
+from web.serializers import is_over
+from web.services import services
+
+KIND = "jobs"
+PAGE_ROWS = 30
+
+
+@blueprint.get("/jobs")
+def jobs() -> str:
+    wanted = request.args.get("status", "")
+    status = JobStatus(wanted) if wanted in list(JobStatus) else None
+    pipeline = request.args.get("pipeline") or None
+    single = request.args.get("rows") != "all"
+    after = decode_cursor(KIND, request.args.get("cursor") or None)
+    with reading(services().engine) as conn:
+        found = list_jobs(conn, limit=PAGE_ROWS, after=after, pipeline=pipeline, status=status, single=single)
+        names = [stored.spec.name for stored in list_pipelines(conn)]
+        rows = summaries(conn, found.items)
+    following = None if found.next_cursor is None else encode_cursor(KIND, found.next_cursor)
+    return render_template(
+        "jobs.html",
+        jobs=rows,
+        names=names,
+        statuses=[status.value for status in JobStatus],
+        chosen={
+            "pipeline": pipeline,
+            "status": status.value if status else None,
+            "rows": None if single else "all",
+        },
+        following=following,
+        first_page=after is None,
+    )
+
+
+@blueprint.get("/jobs/<job_id>")
+def job(job_id: str) -> str:
+    return render_template("job.html", **_shown(job_id))
+
+
+@blueprint.get("/jobs/<job_id>/fragment")
+def job_fragment(job_id: str) -> Response:
+    """The changing part of the page; with Prefer: wait it waits until the job is another than the one seen."""
+    load(job_id)
+    if wait := wait_seconds():
+        services().changes.until([job_id], lambda: is_news(load(job_id)), wait)
+    shown = _shown(job_id)
+    return fragment("_job.html", shown, shown["job"])
+
+
+@blueprint.post("/jobs/<job_id>/cancel")
+def cancel_job(job_id: str) -> Response:
+    check_token()
+    here = services()
+    if is_id(job_id) and transaction(here.engine, lambda conn: cancel(conn, job_id, now=utc_now())):
+        here.dispatch.changed(job_id)
+    return redirect(url_for("pages.job", job_id=job_id), 303)
+
+
+def _shown(job_id: str) -> dict[str, Any]:
+    """Everything the page and its fragment are drawn from."""
+    shown = load(job_id)
+    inputs, task = shown["inputs"], CATALOGUE.get(shown["task"] or "")
+    body = {name: shown[name] for name in ("pipeline", "inputs", "parameters") if shown[name]}
+    return {
+        "job": shown,
+        "task": task,
+        "over": is_over(shown),
+        "drawing": drawing.draw(task, inputs, shown["result"]),
+        "turns": drawing.turns(inputs),
+        "fields": input_fields(task, inputs),
+        "snippets": as_programs(body),
+    }
+
+
+def input_fields(task: Any, inputs: Any) -> list[tuple[str, Any]]:
+    """`(title, value)` of what was sent, conversations aside."""
+    rules = task.inputs["properties"] if task else {}
+    return [(rules.get(name, {}).get("title", name), value) for name, value in inputs.items() if name != "messages"]
+
+
+def summaries(conn: sa.Connection, found: list[Job]) -> list[dict[str, Any]]:
+    tasks = {stored.spec.name: stored.spec.catalogue for stored in list_pipelines(conn)}
+    return [summary(job, tasks.get(job.pipeline)) for job in found]

@@ -1,0 +1,89 @@
+"""A job in one line of a table: the beginning of what was sent, and of what came back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.jsons import dumps
+from contract.statuses import JobStatus
+from contract.tasks import Task
+from models.jobs import Job
+from web.pages.shown import percent, short
+
+
+def summary(job: Job, task: Task | None) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "row": job.row,
+        "line": job.line,
+        "external_id": job.external_id,
+        "batch_id": job.batch_id,
+        "pipeline": job.pipeline,
+        "status": job.status.value,
+        "created_at": job.created_at,
+        "sent": sent(job.inputs, task),
+        "came_back": _came_back(job, task),
+    }
+
+
+def sent(inputs: Any, task: Task | None) -> str:
+    """The main field, or the last thing said in a conversation."""
+    if not isinstance(inputs, dict):
+        return short(dumps(inputs))
+    if inputs.get("messages"):
+        return short(str(inputs["messages"][-1].get("content", "")))
+    text = inputs.get(task.main_field) if task else None
+    return short(text if isinstance(text, str) else dumps(inputs))
+
+
+def _came_back(job: Job, task: Task | None) -> str:
+    if job.status is JobStatus.FAILED:
+        return short(job.error_message or "")
+    return "" if job.result is None else in_one_line(job.result, task)
+
+
+def in_one_line(result: Any, task: Task | None) -> str:
+    """What an export would put into its columns, for people."""
+    kind = task.view if task else ""
+    try:
+        return short(_LINES[kind](result)) if kind in _LINES else short(dumps(result))
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return short(dumps(result))
+
+
+def _labels(result: Any) -> str:
+    return f"{result[0]['label']} · {percent(result[0]['score'])}" if result else "no label"
+
+
+def _entities(result: Any) -> str:
+    named = ((entry["word"], entry.get("entity_group") or entry["entity"]) for entry in result)
+    return ", ".join(f"{word} ({kind})" for word, kind in named) or "none"
+
+
+def _tokens(result: Any) -> str:
+    words = result[0] if isinstance(result[0], list) else result
+    return ", ".join(word["token_str"].strip() for word in words)
+
+
+def _vector(result: Any) -> str:
+    if isinstance(result[0], list):
+        return f"{len(result)} × {len(result[0])} numbers"
+    return f"{len(result)} numbers: " + ", ".join(f"{x:.3f}" for x in result[:4]) + ", …"
+
+
+def _scores(result: Any) -> str:
+    return ", ".join(f"{score:.3f}" for score in result)
+
+
+def _text(result: Any) -> str:
+    return str(result["message"]["content"] if "message" in result else result["generated_text"])
+
+
+_LINES = {
+    "labels": _labels,
+    "entities": _entities,
+    "tokens": _tokens,
+    "vector": _vector,
+    "scores": _scores,
+    "text": _text,
+}

@@ -1,0 +1,86 @@
+"""How numbers, times and sizes read on a page: registered as template filters."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from flask import Blueprint
+
+_SIZES = ("B", "kB", "MB", "GB", "TB")
+
+
+def duration(seconds: float | None) -> str:
+    """`8 ms`, `3.2 s`, `2 min 5 s`, `3 h 10 min`."""
+    if seconds is None:
+        return "–"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def ago(moment: datetime | str | None) -> str:
+    """How long ago, in one unit."""
+    if moment is None:
+        return "–"
+    at = as_datetime(moment)
+    passed = max(0.0, (datetime.now(UTC) - at).total_seconds())
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if passed >= size:
+            count = int(passed // size)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return f"{int(passed)} s ago" if passed >= 5 else "just now"
+
+
+def as_datetime(moment: datetime | str) -> datetime:
+    return datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+
+
+def moment(at: datetime | str | None) -> str:
+    """A moment for a `title` attribute, to the second."""
+    return "" if at is None else as_datetime(at).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def size(count: int | None) -> str:
+    """Bytes in thousands, as file managers show them."""
+    if count is None:
+        return "–"
+    value = float(count)
+    for unit in _SIZES:
+        if value < 999.5 or unit == _SIZES[-1]:
+            return f"{value:.0f} {unit}" if value >= 99.5 or unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def count(number: int | float | None) -> str:
+    return "–" if number is None else f"{number:,}"
+
+
+def percent(share: float | None) -> str:
+    """A score as people compare it: `98.3 %`; what is not quite nothing or all does not read as that."""
+    if share is None:
+        return "–"
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 < share < 1:
+        return "> 99.9 %"
+    return f"{share * 100:.1f} %"
+
+
+def short(text: str, length: int = 160) -> str:
+    """The beginning of a text in one line."""
+    line = " ".join(text[: length * 2].split())
+    return line if len(line) <= length and len(text) <= length * 2 else line[: length - 1].rstrip() + "…"
+
+
+def register(blueprint: Blueprint) -> None:
+    for function in (duration, ago, moment, size, count, percent, short):
+        blueprint.add_app_template_filter(function, f"f_{function.__name__}")

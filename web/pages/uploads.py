@@ -1,0 +1,206 @@
+"""Bulk upload in two steps: the file is sent once and kept; then a preview says what would run."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from flask import jsonify, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from contract.errors import ErrorCode, FournilError, RequestError
+from contract.ids import is_id
+from contract.statuses import OnInvalidRows
+from models.database import reading, transaction
+from models.files import StoredFile, delete_file, find_file
+from models.pipelines import StoredPipeline, list_pipelines
+from models.sheets.mapping import PARAMETER, Column
+from models.sheets.preview import Preview, preview
+from web.api.files import keep
+from web.batches import read_request, stored_file, take_batch
+from web.errors import not_found
+from web.pages.forms import PipelineForm, parameters_form
+from web.pages.pipelines import named
+from web.pages.site import blueprint, check_token
+from web.services import services
+from web.uploads import AROUND_FILE, Received, receive_body, receive_form
+
+#: How long a page may take to look through a file; a longer one is counted when it is started.
+LOOK_SECONDS = 4.0
+
+
+@blueprint.get("/batches/new")
+def new_batch() -> str:
+    return _choose(request.args.get("pipeline"))
+
+
+@blueprint.post("/batches/new")
+def receive_batch() -> Response | tuple[str, int]:
+    """A multipart form (no JavaScript), or the file itself as the body (with it): either is read once."""
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        # Said before a byte is read; the token below is what decides.
+        raise FournilError(ErrorCode.FORBIDDEN, "This upload came from another site.")
+    if request.mimetype != "multipart/form-data":
+        return _receive_body()
+    try:
+        received, pipeline = _receive_form()
+    except RequestError as error:
+        return _choose(request.args.get("pipeline"), error), 413 if error.code is ErrorCode.TOO_LARGE else 422
+    return redirect(url_for("pages.preview_batch", file_id=received.id, pipeline=pipeline), 303)
+
+
+def _receive_body() -> Response:
+    check_token(request.headers.get("X-CSRFToken", "none"))
+    here = services()
+    name = request.args.get("filename", "")[:255]
+    received = receive_body(here.storage, max_bytes=here.settings.web.max_upload_bytes, filename=name)
+    stored = keep(here, received)
+    pipeline = request.args.get("pipeline")
+    answer = jsonify(preview=url_for("pages.preview_batch", file_id=stored.id, pipeline=pipeline))
+    answer.status_code = 201
+    return answer
+
+
+def _receive_form() -> tuple[StoredFile, str]:
+    here = services()
+    form = receive_form(here.storage, max_bytes=here.settings.web.max_upload_bytes, max_field_bytes=AROUND_FILE)
+    try:
+        check_token(form.fields.get("csrf_token", "none"))
+        return keep(here, _not_empty(form.file)), form.fields.get("pipeline", "")
+    except BaseException:
+        if form.file is not None:
+            here.storage.delete(form.file.file_id)
+        raise
+
+
+def _not_empty(received: Received | None) -> Received:
+    # A browser sends an empty part for a form without a file.
+    if received is None or not received.bytes:
+        raise RequestError(ErrorCode.MISSING_FIELD, "Choose a file that holds something.", field="file")
+    return received
+
+
+def _choose(pipeline: str | None, error: RequestError | None = None) -> str:
+    with reading(services().engine) as conn:
+        offered = list_pipelines(conn)
+    largest = services().settings.web.max_upload_bytes
+    return render_template("batch_new.html", offered=offered, chosen=pipeline, error=error, largest=largest)
+
+
+@blueprint.get("/batches/new/<file_id>")
+def preview_batch(file_id: str) -> str:
+    stored, pipeline = _file(file_id), _pipeline()
+    asked = Asked({}, None, OnInvalidRows.FAIL)
+    return _page(stored, pipeline, asked, parameters_form(pipeline.spec, posted=None))
+
+
+@blueprint.post("/batches/new/<file_id>")
+def start(file_id: str) -> Response | str | tuple[str, int]:
+    check_token()
+    stored, pipeline = _file(file_id), _pipeline()
+    asked = Asked.from_form(pipeline)
+    form = parameters_form(pipeline.spec, posted=request.form)
+    if request.form.get("do") != "start":
+        return _page(stored, pipeline, asked, form)
+    try:
+        batch_id = _take(stored, asked.as_request(form.body()))
+    except RequestError as error:
+        form.refuse(error)
+        return _page(stored, pipeline, asked, form), 422
+    return redirect(url_for("pages.batch", batch_id=batch_id), 303)
+
+
+def _take(stored: StoredFile, body: dict[str, Any]) -> str:
+    here = services()
+    with reading(here.engine) as conn:
+        request_for_batch, file = read_request(conn, body), stored_file(conn, stored.id)
+    return take_batch(here, request_for_batch, file, is_known=True)
+
+
+@blueprint.post("/batches/new/<file_id>/discard")
+def discard(file_id: str) -> Response:
+    check_token()
+    here = services()
+    if is_id(file_id) and transaction(here.engine, lambda conn: delete_file(conn, file_id)):
+        here.storage.delete(file_id)
+    return redirect(url_for("pages.new_batch", pipeline=request.args.get("pipeline")), 303)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What the preview's form says besides parameters."""
+
+    mapping: dict[str, Column]
+    id_column: str | None
+    on_invalid_rows: OnInvalidRows
+
+    @classmethod
+    def from_form(cls, pipeline: StoredPipeline) -> Asked:
+        fields = mapped_fields(pipeline)
+        chosen = {field: request.form.get(f"column.{field}", "") for field, _ in fields}
+        skip = request.form.get("on_invalid_rows") == OnInvalidRows.SKIP
+        return cls(
+            {field: column for field, column in chosen.items() if column},
+            request.form.get("id_column") or None,
+            OnInvalidRows.SKIP if skip else OnInvalidRows.FAIL,
+        )
+
+    def as_request(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The body that POST /api/v1/batches takes for the same batch."""
+        shown = {"inputs": self.mapping, "id_column": self.id_column, "on_invalid_rows": self.on_invalid_rows.value}
+        given = {name: value for name, value in shown.items() if value}
+        return {"pipeline": body["pipeline"], "parameters": body.get("parameters", {}), **given}
+
+
+def mapped_fields(pipeline: StoredPipeline) -> list[tuple[str, str]]:
+    """`(field, title)` of everything a column may feed: inputs, then parameters."""
+    inputs, parameters = pipeline.spec.catalogue.inputs, pipeline.spec.parameters_schema()
+    return [
+        *((name, rule.get("title", name)) for name, rule in inputs["properties"].items()),
+        *((PARAMETER + name, rule.get("title", name)) for name, rule in parameters["properties"].items()),
+    ]
+
+
+def _page(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: PipelineForm) -> str:
+    seen = _look(stored, pipeline, asked, form)
+    chosen = {**seen.mapping, **asked.mapping}
+    return render_template(
+        "batch_preview.html",
+        file=stored,
+        pipeline=pipeline,
+        task=pipeline.spec.catalogue,
+        seen=seen,
+        chosen=chosen,
+        asked=asked,
+        form=form,
+        fields=mapped_fields(pipeline),
+        shown_fields=[field for field in pipeline.spec.catalogue.inputs["properties"] if field in chosen],
+    )
+
+
+def _look(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: PipelineForm) -> Preview:
+    """A dry run. A parameter that is needed and not yet written is no fault of the rows: an example stands for it."""
+    spec = pipeline.spec
+    stands_in = {**spec.catalogue.example.get("parameters", {}), **spec.defaults}
+    return preview(
+        services().storage.path(stored.id),
+        spec=dataclasses.replace(spec, defaults=stands_in),
+        mapping=asked.mapping,
+        id_column=asked.id_column,
+        filename=stored.name,
+        parameters=form.body().get("parameters", {}),
+        seconds=LOOK_SECONDS,
+    )
+
+
+def _file(file_id: str) -> StoredFile:
+    with reading(services().engine) as conn:
+        stored = find_file(conn, file_id) if is_id(file_id) else None
+    if stored is None:
+        raise not_found("file")
+    return stored
+
+
+def _pipeline() -> StoredPipeline:
+    with reading(services().engine) as conn:
+        return named(conn, request.args.get("pipeline", ""))
