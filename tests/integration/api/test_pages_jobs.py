@@ -16,8 +16,8 @@ from contract.times import utc_now
 from models import records
 from models.database import transaction
 from models.pipelines import sync_pipelines
-from tests.integration.conftest import PIPELINES
-from tests.integration.pages import Page, get, post
+from tests.integration.api.conftest import PIPELINES
+from tests.integration.api.pages import Page, get, post
 from web.pages.advice import advice
 
 SCRIPT = "<script>alert('x')</script>"
