@@ -32,10 +32,9 @@ def ago(moment: datetime | str | None) -> str:
         return "–"
     at = as_datetime(moment)
     passed = max(0.0, (datetime.now(UTC) - at).total_seconds())
-    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if passed >= size:
-            count = int(passed // size)
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+            return f"{int(passed // size)} {unit} ago"
     return f"{int(passed)} s ago" if passed >= 5 else "just now"
 
 
