@@ -22,11 +22,10 @@ _LEAST_PAUSE = 0.1
 class Api:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self._client = httpx.Client(
-            base_url=f"{self.url}/api/v1",
-            timeout=httpx.Timeout(_SLACK, connect=5.0),
-            headers={"User-Agent": "fournil"},
-        )
+        timeout = httpx.Timeout(_SLACK, connect=5.0)
+        headers = {"User-Agent": "fournil"}
+        with self._sentences():
+            self._client = httpx.Client(base_url=f"{self.url}/api/v1", timeout=timeout, headers=headers)
 
     def get(self, path: str, *, wait: float = 0, **params: Any) -> Json:
         return self._call("GET", path, wait=wait, params=_given(params))

@@ -23,7 +23,7 @@ from contract.settings import Settings
 
 _LEAST_DISK = 2 << 30
 _EXTRAS = {
-    "web": ("flask", "apiflask", "gunicorn"),
+    "web": ("flask", "flask_wtf", "gunicorn"),
     "worker": ("torch", "transformers", "safetensors", "gguf"),
 }
 

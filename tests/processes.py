@@ -125,6 +125,8 @@ class Process:
             self.send(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
+        # A helper that ends when its pipe is closed may need the processor once more to notice.
+        psutil.wait_procs(family, timeout=3)
         left = alive(family)
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import secrets
 from pathlib import Path
@@ -45,8 +44,7 @@ def create_app(settings: Settings) -> Flask:
     responses.register(app)
     errors.register(app)
     for name in PARTS:
-        if importlib.util.find_spec(name) is not None:
-            app.register_blueprint(importlib.import_module(name).blueprint)
+        app.register_blueprint(importlib.import_module(name).blueprint)
     return app
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from cli import diagnosis
+from cli.diagnosis import State
 from cli.stack.logbook import Logbook
 from cli.stack.signals import Signals
 from cli.stack.supervisor import Supervisor
@@ -117,6 +119,14 @@ def test_another_server_may_be_named():
     assert find_server("sh").endswith("/sh")
     with pytest.raises(SettingsError, match="no-such-server, which is not a program"):
         find_server("no-such-server")
+
+
+def test_the_doctor_refuses_a_broker_that_may_forget(start, tmp_path):
+    url = start(tmp_path / "valkey").url
+
+    assert diagnosis._external_broker(url).state is State.GOOD
+    redis.Redis.from_url(url).config_set("maxmemory-policy", "allkeys-lru")
+    assert "may evict messages" in diagnosis._external_broker(url).words
 
 
 def _new_pid(supervisor: Supervisor, old: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from cli import api
 from cli.commands import batch as batch_command
 from cli.main import main
 from contract.tasks import CATALOGUE
@@ -191,6 +192,27 @@ def test_a_server_that_is_not_fournil_is_said_to_be_none(run, server):
 
     server.on("GET /api/v1/pipelines", b"<html>bad gateway</html>", status=502)
     assert run("pipelines").exit_code == 3
+
+
+@pytest.mark.parametrize(("behavior", "said"), [("silent", "did not answer in time"), ("rude", "broke")])
+def test_a_connection_that_fails_is_exit_code_3(monkeypatch, behavior, said):
+    monkeypatch.setattr(api, "_SLACK", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        if behavior == "rude":
+            threading.Thread(target=_hang_up, args=(listener,)).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        done = CliRunner().invoke(main, ["pipelines", "--url", url])
+
+    assert done.exit_code == 3
+    assert said in done.stderr
+
+
+def _hang_up(listener: socket.socket) -> None:
+    listener.accept()[0].close()
+
+
+def test_a_url_that_is_none_is_said():
+    assert "not the URL of a server" in CliRunner().invoke(main, ["pipelines", "--url", "http://[::1"]).stderr
 
 
 def test_a_url_without_a_scheme_is_a_usage_error():

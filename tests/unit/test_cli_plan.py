@@ -68,6 +68,13 @@ def test_each_oven_knows_its_slot_and_is_held_to_its_cores():
     ]
 
 
+def test_an_oven_does_not_spin_for_work_unless_it_is_told_to():
+    chosen = slots("cpu", cores=[0], gpus=[])
+
+    assert plan.ovens(chosen, {})[0].env["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert plan.ovens(chosen, {"OMP_WAIT_POLICY": "ACTIVE"})[0].env["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
 def test_the_web_stops_first_and_the_broker_last_within_15_seconds():
     assert list(Stage) == sorted(Stage)
     assert (next(iter(Stage)), list(Stage)[-1]) == (Stage.WEB, Stage.BROKER)

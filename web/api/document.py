@@ -182,6 +182,9 @@ _ASSETS = {"swagger-ui.css": ("css", "text/css"), "swagger-ui-bundle.js": ("js",
 
 
 @blueprint.get("/docs")
+@operation(
+    "This document for people", tag="health", answers={200: Answer("A page.", {"type": "string"}, "text/html")}
+)
 def docs() -> Response:
     """The document for people; every asset comes from this server."""
     return Response(_PAGE, mimetype="text/html")

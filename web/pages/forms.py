@@ -59,6 +59,12 @@ class PipelineForm:
             field.errors = [in_place(control, problem)]
 
     @property
+    def unfold(self) -> bool:
+        """Whether an optional parameter holds something that a reader must see."""
+        folded = [control for control in self.parameters if not control.required]
+        return bool(values(self.form, folded)) or any(self.form[control.name].errors for control in folded)
+
+    @property
     def wrong(self) -> list[Control]:
         return [control for control in [*self.inputs, *self.parameters] if self.form[control.name].errors]
 

@@ -19,6 +19,7 @@ from models.sweeps import cancel
 from web.api.jobs import load
 from web.pages import drawing
 from web.pages.fragments import fragment, is_news
+from web.pages.offers import waits_for
 from web.pages.pipelines import as_programs
 from web.pages.rows import summary
 from web.pages.site import blueprint, check_token
@@ -65,9 +66,9 @@ def job(job_id: str) -> str:
 @blueprint.get("/jobs/<job_id>/fragment")
 def job_fragment(job_id: str) -> Response:
     """The changing part of the page; with Prefer: wait it waits until the job is another than the one seen."""
-    load(job_id)
+    told(job_id)
     if wait := wait_seconds():
-        services().changes.until([job_id], lambda: is_news(load(job_id)), wait)
+        services().changes.until([job_id], lambda: is_news(told(job_id)), wait)
     shown = _shown(job_id)
     return fragment("_job.html", shown, shown["job"])
 
@@ -83,7 +84,7 @@ def cancel_job(job_id: str) -> Response:
 
 def _shown(job_id: str) -> dict[str, Any]:
     """Everything the page and its fragment are drawn from."""
-    shown = load(job_id)
+    shown = told(job_id)
     inputs, task = shown["inputs"], CATALOGUE.get(shown["task"] or "")
     body = {name: shown[name] for name in ("pipeline", "inputs", "parameters") if shown[name]}
     return {
@@ -95,6 +96,13 @@ def _shown(job_id: str) -> dict[str, Any]:
         "fields": input_fields(task, inputs),
         "snippets": as_programs(body),
     }
+
+
+def told(job_id: str) -> dict[str, Any]:
+    """The job as the API shows it, and why it takes a while."""
+    job = load(job_id)
+    with reading(services().engine) as conn:
+        return {**job, "waits_for": waits_for(conn, job)}
 
 
 def input_fields(task: Any, inputs: Any) -> list[tuple[str, Any]]:

@@ -6,8 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from contract.statuses import PipelineState
 from contract.tasks import CATALOGUE
-from web.api.pipelines import show_pipelines
+from contract.times import utc_now
+from models.workers import live_workers
+from web.api.pipelines import SILENT, show_pipelines
+from web.serializers import is_over
 
 
 def offers(conn: sa.Connection) -> list[dict[str, Any]]:
@@ -17,6 +21,20 @@ def offers(conn: sa.Connection) -> list[dict[str, Any]]:
 
 def offer_of(conn: sa.Connection, name: str) -> dict[str, Any]:
     return next(offer for offer in offers(conn) if offer["name"] == name)
+
+
+def waits_for(conn: sa.Connection, job: dict[str, Any]) -> str:
+    """Why a job that is not over takes a while, in a word; empty where it takes no longer than computing it."""
+    if is_over(job):
+        return ""
+    offer = next((offer for offer in show_pipelines(conn) if offer["name"] == job["pipeline"]), None)
+    if offer is None:
+        return "gone"
+    if offer["state"] != PipelineState.ACTIVE:
+        return str(offer["state"])
+    if not live_workers(conn, silent_for=SILENT, now=utc_now()):
+        return "workers"
+    return "" if offer["warm_on"] else "loading"
 
 
 def _offer(shown: dict[str, Any]) -> dict[str, Any]:

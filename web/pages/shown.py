@@ -75,6 +75,11 @@ def percent(share: float | None) -> str:
     return f"{share * 100:.1f} %"
 
 
+def commit(name: str) -> str:
+    """A long hash by its beginning; a package with its version as it is."""
+    return name[:12] if len(name) >= 40 and all(c in "0123456789abcdef" for c in name) else name
+
+
 def short(text: str, length: int = 160) -> str:
     """The beginning of a text in one line."""
     line = " ".join(text[: length * 2].split())
@@ -82,5 +87,5 @@ def short(text: str, length: int = 160) -> str:
 
 
 def register(blueprint: Blueprint) -> None:
-    for function in (duration, ago, moment, size, count, percent, short):
+    for function in (duration, ago, moment, size, count, percent, commit, short):
         blueprint.add_app_template_filter(function, f"f_{function.__name__}")

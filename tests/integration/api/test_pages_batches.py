@@ -17,7 +17,7 @@ from models import batches
 from models.batches import find_batch
 from models.database import reading, transaction
 from models.submit import NewJob, data_row, insert_jobs, job_row
-from tests.integration.pages import Page, get, post, token
+from tests.integration.api.pages import Page, get, post, token
 from web.app import create_app
 
 REVIEWS = b'id,review,stars\r\na,Good bread,5\r\nb,"Burnt, and\nlate",1\r\nc,Fine,3\r\n'

@@ -12,8 +12,8 @@ from contract.pipelines import PipelineSpec
 from contract.tasks import CATALOGUE
 from contract.times import utc_now
 from models.pipelines import sync_pipelines
-from tests.integration.conftest import PIPELINES
-from tests.integration.pages import Page, get, post
+from tests.integration.api.conftest import PIPELINES
+from tests.integration.api.pages import Page, get, post
 
 SPECS = [
     *PIPELINES,

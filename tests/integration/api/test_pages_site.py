@@ -13,11 +13,11 @@ from contract.times import utc_now
 from models.database import transaction
 from models.pipelines import set_state, sync_pipelines
 from models.workers import set_worker
-from tests.integration.conftest import PIPELINES
-from tests.integration.pages import Page, get
+from tests.integration.api.conftest import PIPELINES
+from tests.integration.api.pages import Page, get
 from web.pages import shown
 
-WEB = Path(__file__).resolve().parents[2] / "web"
+WEB = Path(__file__).resolve().parents[3] / "web"
 PAGES = ["/", "/pipelines", "/pipelines/fake", "/pipelines/chat", "/jobs", "/batches", "/batches/new", "/workers"]
 
 

@@ -11,13 +11,14 @@ from flask.testing import FlaskClient
 
 from contract.errors import HTTP_STATUS, ErrorCode
 from contract.pipelines import PipelineSpec
+from contract.statuses import PipelineState
 from contract.tasks import CATALOGUE
 from contract.times import utc_now
 from models import records
 from models.database import transaction
-from models.pipelines import sync_pipelines
-from tests.integration.conftest import PIPELINES
-from tests.integration.pages import Page, get, post
+from models.pipelines import set_state, sync_pipelines
+from tests.integration.api.conftest import PIPELINES
+from tests.integration.api.pages import Page, get, post
 from web.pages.advice import advice
 
 SCRIPT = "<script>alert('x')</script>"
@@ -279,3 +280,37 @@ def test_a_worker_lost_twice_shows_its_attempts(client, submit, oven, engine):
     oven.bake()
 
     assert "Attempts3" in get(client, f"/jobs/{job['id']}").text
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [(PipelineState.PAUSED, "is paused"), (PipelineState.BROKEN, "cannot be loaded"), (None, "No worker is running")],
+)
+def test_a_job_that_cannot_run_now_says_what_it_waits_for(client, submit, engine, state, words):
+    job = submit()
+    if state is not None:
+        transaction(engine, lambda conn: set_state(conn, "fake", state, reason=None, now=utc_now()))
+
+    assert words in get(client, f"/jobs/{job['id']}").one("p", data_waiting="").text
+
+
+def test_a_job_says_that_its_model_is_loaded_for_it_and_then_that_it_is_computed(client, submit, oven):
+    path = f"/jobs/{submit()['id']}"
+    oven.be_seen(warm={})
+    assert "for the model to be loaded" in get(client, path).text
+    oven.take()
+    assert "being loaded for it" in get(client, path).text
+    tag = client.get(f"{path}/fragment").headers["ETag"]
+
+    oven.be_seen()
+    answer = client.get(f"{path}/fragment", headers={"If-None-Match": tag})
+
+    assert answer.status_code == 200
+    assert "In the oven" in answer.text
+
+
+def test_a_job_of_a_pipeline_that_is_gone_says_so_while_it_waits(client, submit, engine):
+    job = submit()
+    sync_pipelines(engine, PIPELINES[1:], utc_now())
+
+    assert "no longer offered" in get(client, f"/jobs/{job['id']}").text
