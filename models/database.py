@@ -57,7 +57,8 @@ def _sqlite_engine(url: str) -> sa.Engine:
     if database:
         Path(database).parent.mkdir(parents=True, exist_ok=True)
     # As many connections as threads ask for: waiting for one would look like a lock that never ends.
-    engine = sa.create_engine(url, pool_size=16, max_overflow=256)
+    # The one used last goes first: each that is used at all fills a page cache of its own.
+    engine = sa.create_engine(url, pool_size=16, max_overflow=256, pool_use_lifo=True)
 
     @event.listens_for(engine, "connect")
     def set_up(dbapi: Any, _record: Any) -> None:

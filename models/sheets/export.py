@@ -54,6 +54,7 @@ class Table:
 
     def __init__(self, task: Task, inputs: list[str], *, flat: bool) -> None:
         self._task = task
+        self._last: tuple[Joined | None, dict[str, Any]] = (None, {})
         self.inputs = [Column(name, _input(name)) for name in inputs]
         taken = set(inputs)
         own = [Column(_free(name, taken), self._flat(name)) for name in task.result_columns]
@@ -86,13 +87,14 @@ class Table:
         return any(column in self.inputs for column in chosen)
 
     def _flat(self, name: str) -> Callable[[Joined], Any]:
-        columns = self._task.columns
+        return lambda joined: self._columns_of(joined).get(name)
 
-        def get(joined: Joined) -> Any:
+    def _columns_of(self, joined: Joined) -> dict[str, Any]:
+        """The result as flat columns, made once a row: the columns of an export ask one after the other."""
+        if self._last[0] is not joined:
             result = joined.result
-            return None if result is None else columns(result).get(name)
-
-        return get
+            self._last = (joined, {} if result is None else self._task.columns(result))
+        return self._last[1]
 
 
 def _free(name: str, taken: set[str]) -> str:
