@@ -66,12 +66,13 @@ def child_crew(app: Celery, settings: Settings, *, host: str) -> Crew:
     """Connect this child, and warm its pipelines when it has a device slot."""
     engine = make_engine(settings.storage.url)
     signals = _signals(app, settings)
-    oven = _oven(settings, engine, signals, f"{host}/{settings.slot.name}") if settings.slot.name else None
+    oven = _oven(settings, engine, signals, host) if settings.slot.name else None
     return Crew(settings, engine, signals, FileStorage(settings.storage.files_dir), oven)
 
 
-def _oven(settings: Settings, engine: sa.Engine, signals: Signals, name: str) -> Oven:
+def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) -> Oven:
     slot, inference = settings.slot, settings.inference
+    name = f"{host}/{slot.name}"
     place = Place(
         device=slot.device,
         threads=slot.threads,
@@ -86,7 +87,7 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, name: str) ->
         name=name,
         engine=engine,
         shelf=Shelf(place, changed),
-        hand=_hand(settings),
+        hand=_hand(settings, host),
         signals=signals,
         settings=inference,
     )
@@ -108,15 +109,16 @@ def main_warden(app: Celery, settings: Settings, *, host: str, pid: int) -> Ward
     return Warden(
         name=name,
         engine=engine,
-        hand=_hand(settings),
+        hand=_hand(settings, host),
         signals=_signals(app, settings),
         settings=settings.inference,
         beat_seconds=min(5.0, settings.inference.lease_seconds / 3),
     )
 
 
-def _hand(settings: Settings) -> Hand:
-    return Hand(settings.storage.data_dir / "run", settings.slot.name)
+def _hand(settings: Settings, host: str) -> Hand:
+    # Hosts may share a data directory, and every host has a slot cpu0.
+    return Hand(settings.storage.data_dir / "run" / host, settings.slot.name)
 
 
 def _signals(app: Celery, settings: Settings) -> Signals:
