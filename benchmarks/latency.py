@@ -9,6 +9,7 @@ medians: what forms, queue, database and workers add to the model.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ TEXT = "The crust was perfect and the crumb still warm."
 
 
 def main() -> None:
+    # As the ovens have it: without this the bare call's threads spin, and lose to anything else that runs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=200)
     calls = parser.parse_args().calls
