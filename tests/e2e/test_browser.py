@@ -234,3 +234,13 @@ def test_every_page_fits_a_phone_and_can_be_dark(visit):
         assert page.evaluate("document.documentElement.scrollWidth") <= 400, path
         assert page.evaluate("document.documentElement.dataset.bsTheme") == "dark"
         window.keep("phone" + path.partition("?")[0].replace("/", "-"))
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_sent(visit, tmp_path):
+    page = visit().go("/batches/new?pipeline=fake")
+    page.evaluate("document.querySelector('[data-upload]').dataset.largest = '10'")
+    page.get_by_label("File").set_input_files(write_rows(tmp_path / "large.csv", ["one", "two"]))
+    page.get_by_role("button", name="Preview").click()
+
+    expect(page.locator("[data-upload-words]")).to_have_text("The file is larger than this server takes.")
+    expect(page.get_by_role("button", name="Preview")).to_be_enabled()

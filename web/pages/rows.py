@@ -8,7 +8,7 @@ from contract.jsons import dumps
 from contract.statuses import JobStatus
 from contract.tasks import Task
 from models.jobs import Job
-from web.pages.shown import percent, short
+from web.pages.shown import percent, short, unbroken
 
 
 def summary(job: Job, task: Task | None) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def in_one_line(result: Any, task: Task | None) -> str:
 
 
 def _labels(result: Any) -> str:
-    return f"{result[0]['label']} · {percent(result[0]['score'])}" if result else "no label"
+    return f"{result[0]['label']} · {unbroken(percent)(result[0]['score'])}" if result else "no label"
 
 
 def _entities(result: Any) -> str:

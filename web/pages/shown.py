@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from flask import Blueprint
@@ -81,10 +83,18 @@ def commit(name: str) -> str:
 
 def short(text: str, length: int = 160) -> str:
     """The beginning of a text in one line."""
-    line = " ".join(text[: length * 2].split())
+    # Not split(): that would also take the spaces that hold a number and its unit together.
+    line = re.sub(r"[ \t\r\n\f\v]+", " ", text[: length * 2]).strip()
     return line if len(line) <= length and len(text) <= length * 2 else line[: length - 1].rstrip() + "…"
 
 
+def unbroken(function: Callable[..., str]) -> Callable[..., str]:
+    """The same with spaces at which no line breaks: a number stays beside its unit."""
+    return lambda *args: function(*args).replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def register(blueprint: Blueprint) -> None:
-    for function in (duration, ago, moment, size, count, percent, commit, short):
-        blueprint.add_app_template_filter(function, f"f_{function.__name__}")
+    for function in (duration, ago, size, percent):
+        blueprint.add_app_template_filter(unbroken(function), f"f_{function.__name__}")
+    for plain in (moment, count, commit, short):
+        blueprint.add_app_template_filter(plain, f"f_{plain.__name__}")
