@@ -12,7 +12,7 @@ from flask import Flask
 from contract.settings import Settings
 from models.database import make_engine
 from models.files import FileStorage
-from web import errors, responses
+from web import errors, origin, responses
 from web.changes import Changes
 from web.dispatch import Dispatch
 from web.services import Services
@@ -43,6 +43,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["fournil"] = make_services(settings)
     responses.register(app)
     errors.register(app)
+    origin.register(app)
     for name in PARTS:
         app.register_blueprint(importlib.import_module(name).blueprint)
     return app

@@ -402,3 +402,11 @@ def test_a_job_of_a_pipeline_that_is_gone_can_still_be_read(client, submit, engi
     shown = client.get(job["urls"]["self"]).get_json()
 
     assert (shown["pipeline"], shown["task"], shown["status"]) == ("fake", None, "queued")
+
+
+def test_another_site_cannot_make_a_browser_submit(client):
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    body = {"pipeline": "fake", "inputs": "hello"}
+    assert client.post("/api/v1/jobs", json=body, headers=foreign).status_code == 403
+    assert client.get("/api/v1/jobs", headers=foreign).status_code == 200
+    assert client.post("/api/v1/jobs", json=body, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 202
