@@ -7,6 +7,7 @@ A second worker with the same message finds nothing to claim, which is a normal 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,58 +50,55 @@ def claim(
 ) -> list[Claimed]:
     """Take up to `limit` queued rows of a pipeline in their order; suspects only among suspects of one size.
 
-    The row whose turn it is decides: healthy rows never share a forward pass with a suspect.
+    Nobody comes between the look and the update: PostgreSQL has the rows locked, and leaves out those that another
+    claim has locked; SQLite's transaction has begun as a writer's.
     """
-    first = _first_in_line(conn, pipeline, now, only)
-    if first is None:
+    line = _line(people_only=only is Priority.INTERACTIVE)
+    found = conn.execute(line, {"pipeline": pipeline, "now": now, "limit": limit}).all()
+    picked = _alike(found)
+    if picked:
+        values = {"worker": worker, "lease_until": now + lease, "started_at": now}
+        conn.execute(_take().where(jobs.c.id.in_([row.id for row in picked])), values)
+    return [Claimed(**{**row._mapping, "fence": row.fence + 1}) for row in picked]
+
+
+def _alike(found: Sequence[Any]) -> list[Any]:
+    """The row whose turn it is decides: healthy rows never share a forward pass with a suspect."""
+    if not found:
         return []
-    suspects = first.max_group is not None
-    alike = jobs.c.max_group == first.max_group if suspects else jobs.c.max_group.is_(None)
-    count = min(limit, first.max_group) if suspects else limit
-    picked = _in_line(pipeline, now, only).where(alike).limit(count).with_for_update(skip_locked=True).cte("picked")
-    taken = (
-        sa.update(jobs)
-        .where(jobs.c.id.in_(sa.select(picked.c.id)), _QUEUED)
-        .values(
-            status=JobStatus.RUNNING.value,
-            attempts=jobs.c.attempts + 1,
-            fence=jobs.c.fence + 1,
-            worker=worker,
-            lease_until=now + lease,
-            started_at=now,
-        )
-        .returning(jobs.c.id)
-    )
-    return _read(conn, list(conn.scalars(taken)))
+    group = found[0].max_group
+    return [row for row in found if row.max_group == group][:group]
 
 
-def _in_line(pipeline: str, now: datetime, only: Priority | None) -> sa.Select[Any]:
+@functools.cache
+def _line(*, people_only: bool) -> sa.Select[Any]:
+    """Rows in the order of their turn. Built once: building it takes longer than running it."""
     line = (
-        sa.select(jobs.c.id, jobs.c.max_group)
-        .where(jobs.c.pipeline == pipeline, _QUEUED, jobs.c.available_at <= now)
-        .order_by(jobs.c.priority, jobs.c.available_at, jobs.c.id)
-    )
-    return line if only is None else line.where(jobs.c.priority == PRIORITY_RANK[only])
-
-
-def _first_in_line(conn: sa.Connection, pipeline: str, now: datetime, only: Priority | None) -> Any:
-    return conn.execute(_in_line(pipeline, now, only).limit(1)).first()
-
-
-def _read(conn: sa.Connection, ids: list[str]) -> list[Claimed]:
-    """What was claimed, in its order. RETURNING keeps none, and the inputs stand in another table."""
-    if not ids:
-        return []
-    query = (
         sa.select(
-            jobs.c.id, jobs.c.pipeline, jobs.c.fence, jobs.c.priority, jobs.c.batch_id,
-            job_data.c.inputs, job_data.c.parameters, jobs.c.expires_at, jobs.c.max_group,
+            jobs.c.id, jobs.c.pipeline, jobs.c.fence, jobs.c.priority, jobs.c.batch_id, job_data.c.inputs,
+            job_data.c.parameters, jobs.c.expires_at, jobs.c.max_group,
         )
         .join(job_data, job_data.c.job_id == jobs.c.id)
-        .where(jobs.c.id.in_(ids))
+        .where(jobs.c.pipeline == sa.bindparam("pipeline"), _QUEUED, jobs.c.available_at <= sa.bindparam("now"))
+        # A late row is the sweep's to end, and nobody's to begin.
+        .where(sa.or_(jobs.c.expires_at.is_(None), jobs.c.expires_at > sa.bindparam("now")))
         .order_by(jobs.c.priority, jobs.c.available_at, jobs.c.id)
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+        .with_for_update(skip_locked=True, of=jobs)
     )  # fmt: skip
-    return [Claimed(**row._mapping) for row in conn.execute(query)]
+    return line.where(jobs.c.priority == PRIORITY_RANK[Priority.INTERACTIVE]) if people_only else line
+
+
+@functools.cache
+def _take() -> sa.Update:
+    return sa.update(jobs).values(
+        status=JobStatus.RUNNING.value,
+        attempts=jobs.c.attempts + 1,
+        fence=jobs.c.fence + 1,
+        worker=sa.bindparam("worker"),
+        lease_until=sa.bindparam("lease_until"),
+        started_at=sa.bindparam("started_at"),
+    )
 
 
 def renew(conn: sa.Connection, worker: str, *, until: datetime) -> int:

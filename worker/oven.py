@@ -107,10 +107,8 @@ class Oven:
         lease = timedelta(seconds=self._settings.lease_seconds)
 
         def work(conn: sa.Connection) -> list[Claimed]:
-            sweeps.expire(conn, now=now)
-            return claims.claim(
-                conn, pipeline, limit=self._pace.rows(pipeline), worker=self.name, lease=lease, now=now, only=only
-            )
+            limit = self._pace.rows(pipeline)
+            return claims.claim(conn, pipeline, limit=limit, worker=self.name, lease=lease, now=now, only=only)
 
         return transaction(self._engine, work, lasting=False)
 
