@@ -24,6 +24,8 @@ from typing import IO, TypeVar
 import psutil
 import pytest
 
+from cli.stack.program import leashed
+
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
 
@@ -62,7 +64,8 @@ class Process:
         self.out: list[str] = []
         self.err: list[str] = []
         self._process = subprocess.Popen(
-            argv,
+            # On the leash: a test run that is killed leaves nothing behind either.
+            leashed(argv),
             env=dict(env),
             cwd=cwd,
             stdin=subprocess.DEVNULL,

@@ -109,8 +109,8 @@ def test_a_second_ctrl_c_stops_at_once(stack):
 
 
 def test_a_second_start_goes_on_where_the_first_stopped(tmp_path):
-    with running_stack(tmp_path) as first:
-        submit(first, "sleep:30", wait=False)
+    with running_stack(tmp_path, FOURNIL_LEASE_SECONDS="3") as first:
+        submit(first, "sleep:5", wait=False)
         waiting = [submit(first, f"row {i}", wait=False).json()["id"] for i in range(20)]
 
     with running_stack(tmp_path, FOURNIL_LEASE_SECONDS="3") as second:

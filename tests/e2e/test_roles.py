@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -39,10 +40,11 @@ def test_single_roles_make_a_stack_and_each_stops_by_itself(broker_url, tmp_path
         "upkeep": ["upkeep"],
         "scheduler": ["scheduler"],
     }
-    roles = {
-        name: Process(fournil(*words), env=clean_environment(**env), cwd=tmp_path) for name, words in commands.items()
-    }
-    try:
+    with contextlib.ExitStack() as all_of_them:
+        roles = {}
+        for name, words in commands.items():
+            roles[name] = Process(fournil(*words), env=clean_environment(**env), cwd=tmp_path)
+            all_of_them.callback(roles[name].end)
         url = f"http://127.0.0.1:{port}"
         shown = lambda: "\n".join(f"{name}: {role.shown()}" for name, role in roles.items())  # noqa: E731
         wait_until(lambda: _answers(f"{url}/readyz"), seconds=90, what="readiness", show=shown)
@@ -54,9 +56,6 @@ def test_single_roles_make_a_stack_and_each_stops_by_itself(broker_url, tmp_path
         roles["worker"].send(signal.SIGTERM)
         assert roles["worker"].wait(seconds=15) == 0
         assert alive(family) == []
-    finally:
-        for role in roles.values():
-            role.end()
 
 
 def _answers(url: str) -> bool:
