@@ -1,7 +1,7 @@
-"""JSON as Fournil speaks it: UTF-8, no NaN or Infinity, no duplicate surprises.
+"""JSON as Fournil speaks it: UTF-8, no NaN and no Infinity.
 
-orjson writes NaN as null, which would turn a broken score into a missing one in silence; `dumps` therefore
-refuses it where `strict` results are written (see `finite`).
+orjson writes NaN as null, which would turn a broken score into a missing one in silence; what a model gave is
+therefore looked through with `finite` before it is recorded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import orjson
 
 
 def dumps(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS).decode()
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def canonical(value: Any) -> str:
