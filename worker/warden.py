@@ -7,6 +7,7 @@ a child that hangs; and when the child dies, sends its rows back at once, those 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import select
 import signal
@@ -50,8 +51,7 @@ class Warden:
 
     def start(self) -> None:
         """Send back what an earlier life of this slot left behind, then watch."""
-        if note := self._hand.read():
-            self._reap(note)
+        self._reap_rest()
         self._hand.forget()
         self._hand.go_on()
         self._thread.start()
@@ -63,8 +63,7 @@ class Warden:
         """The child has ended: give back whatever it still held, and say that the slot is closed."""
         self._over.set()
         self._thread.join(timeout=5)
-        if note := self._hand.read():
-            self._reap(note)
+        self._reap_rest()
         self._hand.forget()
         transaction(self._engine, lambda conn: set_worker(conn, self._name, state="stopped"))
 
@@ -130,6 +129,11 @@ class Warden:
 
         transaction(self._engine, work, lasting=False)
         self._next_beat = time.monotonic() + self._beat_seconds
+
+    def _reap_rest(self) -> None:
+        """Rows of a child that was made to stop are nobody's fault; of one that died otherwise they are suspects."""
+        if note := self._hand.read():
+            self._reap(dataclasses.replace(note, rows=()) if self._hand.should_stop() else note)
 
     def _reap(self, note: Note) -> None:
         def work(conn: sa.Connection) -> tuple[Touched, list[str]]:

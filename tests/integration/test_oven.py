@@ -347,9 +347,20 @@ def test_a_start_sends_back_what_an_earlier_life_held(engine, warden):
     child.kill()
     child.wait()
     hand.take(child.pid, "fake", ids[:1], seconds=60)
-    hand.ask_to_stop()
     made.start()
     assert [status(engine, i) for i in ids] == [("queued", 1), ("queued", None)]
+
+
+def test_rows_of_a_child_that_was_made_to_stop_are_no_suspects(engine, warden):
+    made, hand, _ = warden
+    child = sleeper()
+    ids = hold(engine, child.pid, "a", "b")
+    hand.take(child.pid, "fake", ids[:1], seconds=60)
+    made.ask_child_to_stop()
+    child.kill()
+    child.wait()
+    made.start()
+    assert [status(engine, i) for i in ids] == [("queued", None), ("queued", None)]
     assert not hand.should_stop()
 
 
