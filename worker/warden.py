@@ -86,7 +86,7 @@ class Warden:
             self._follow(note.pid)
         if self._died():
             # What it wrote last: read again after its death, not before.
-            self._reap(self._hand.read() or note)
+            self._reap_rest()
             self._hand.forget()
             self._unfollow()
             return
