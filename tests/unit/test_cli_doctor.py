@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from packaging.requirements import Requirement
 
 from cli import diagnosis
 from cli.diagnosis import State
 from cli.main import main
 from contract.settings import Settings
-from tests.processes import FAKE
+from tests.processes import FAKE, ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +119,14 @@ def test_missing_packages_are_named_with_the_extra_that_brings_them(monkeypatch)
 
     assert (found.state, found.words) == (State.WRONG, "missing: no_such_module")
     assert "fournil[web]" in found.mend
+
+
+def test_it_looks_for_packages_that_the_extras_really_bring():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    for extra, names in diagnosis._EXTRAS.items():
+        brought = {Requirement(line).name for line in project["optional-dependencies"][extra]}
+        assert set(names) <= brought
 
 
 def test_a_nearly_full_disk_is_said(monkeypatch):
