@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from cli import diagnosis
 from cli.diagnosis import State
@@ -125,8 +126,8 @@ def test_it_looks_for_packages_that_the_extras_really_bring():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     for extra, names in diagnosis._EXTRAS.items():
-        brought = {Requirement(line).name for line in project["optional-dependencies"][extra]}
-        assert set(names) <= brought
+        brought = {canonicalize_name(Requirement(line).name) for line in project["optional-dependencies"][extra]}
+        assert {canonicalize_name(name) for name in names} <= brought
 
 
 def test_a_nearly_full_disk_is_said(monkeypatch):
