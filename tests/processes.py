@@ -216,6 +216,11 @@ def alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if _runs(process)]
 
 
+def wait_until_gone(processes: Sequence[psutil.Process], *, show: Callable[[], str] = str) -> None:
+    """A SIGKILL that was sent is not yet a death: the kernel may need a moment for it."""
+    wait_until(lambda: not alive(processes), seconds=5, what="the end of every process", show=show)
+
+
 def described(process: psutil.Process) -> str:
     try:
         return f"{process.pid} {' '.join(process.cmdline())[:200]}"

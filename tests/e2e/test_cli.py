@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.processes import FAKE, Stack, alive, run_fournil, running_stack, wait_until
+from tests.processes import FAKE, Stack, alive, run_fournil, running_stack, wait_until, wait_until_gone
 
 WAIT = {"Prefer": "wait=30"}
 DONE = "succeeded"
@@ -58,7 +58,7 @@ def test_up_prints_one_ready_line_and_stops_with_all_it_started(stack):
     stack.send(signal.SIGTERM)
 
     assert stack.wait(seconds=18) == 0
-    assert alive(family) == []
+    wait_until_gone(family, show=stack.shown)
     assert stack.out == [f"Fournil is ready: {stack.url} (pipelines: fake)\n"]
     logs = {path.name for path in (stack.data_dir / "logs").iterdir()}
     assert {"web.log", "oven-cpu0.log", "valkey.log", "migrate.log", "supervisor.log"} <= logs
@@ -72,7 +72,7 @@ def test_ctrl_c_stops_everything_with_a_job_in_the_oven(stack):
     stack.send(signal.SIGINT)
 
     assert stack.wait(seconds=18) == 0
-    assert alive(family) == []
+    wait_until_gone(family, show=stack.shown)
 
 
 def test_kill_9_of_up_leaves_no_process(stack):
@@ -105,7 +105,7 @@ def test_a_second_ctrl_c_stops_at_once(stack):
     stack.send(signal.SIGINT)
 
     stack.wait(seconds=5)
-    assert alive([oven, *family]) == []
+    wait_until_gone([oven, *family], show=stack.shown)
 
 
 def test_a_second_start_goes_on_where_the_first_stopped(tmp_path):

@@ -14,7 +14,16 @@ from cli.stack.logbook import Logbook
 from cli.stack.signals import Signals
 from cli.stack.supervisor import Supervisor
 from cli.stack.valkey import EmbeddedValkey, find_server
-from tests.processes import FAKE, Process, alive, clean_environment, fournil, free_port, run_fournil, wait_until
+from tests.processes import (
+    FAKE,
+    Process,
+    clean_environment,
+    fournil,
+    free_port,
+    run_fournil,
+    wait_until,
+    wait_until_gone,
+)
 
 
 @pytest.fixture
@@ -55,7 +64,7 @@ def test_single_roles_make_a_stack_and_each_stops_by_itself(broker_url, tmp_path
         family = roles["worker"].descendants()
         roles["worker"].send(signal.SIGTERM)
         assert roles["worker"].wait(seconds=15) == 0
-        assert alive(family) == []
+        wait_until_gone(family)
 
 
 def _answers(url: str) -> bool:

@@ -16,7 +16,7 @@ from cli.stack.logbook import Logbook
 from cli.stack.program import GRACE, Program, Stage
 from cli.stack.signals import Signals
 from cli.stack.supervisor import Supervisor
-from tests.processes import Process, alive, clean_environment, wait_until
+from tests.processes import Process, alive, clean_environment, wait_until, wait_until_gone
 
 #: Prints its name, has a child of its own, and stays; TERM ends it with a word.
 GOOD = """
@@ -78,7 +78,7 @@ def house(tmp_path) -> Iterator[House]:
         built.signals.stops = 2
         built.supervisor.stop()
     built.signals.close()
-    assert alive(built.seen) == []
+    wait_until_gone(built.seen)
 
 
 def test_a_killed_child_is_started_again_and_its_own_children_are_gone(house):
@@ -89,7 +89,7 @@ def test_a_killed_child_is_started_again_and_its_own_children_are_gone(house):
     first.kill()
     house.until(lambda: house.log("oven").count("up") == 2, "a second start")
 
-    assert alive([first, *family]) == []
+    wait_until_gone([first, *family])
     house.seen += [psutil.Process(house.supervisor.children["oven"].pid)]
 
 
@@ -121,7 +121,7 @@ def test_stopping_goes_web_scheduler_ovens_broker(house):
 
     stopped = {name: float(house.log(name).split()[-1]) for name in ("web", "scheduler", "oven", "valkey")}
     assert sorted(stopped, key=stopped.__getitem__) == ["web", "scheduler", "oven", "valkey"]
-    assert alive(house.seen) == []
+    wait_until_gone(house.seen)
 
 
 def test_what_does_not_stop_in_time_is_killed(house, monkeypatch):
