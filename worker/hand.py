@@ -51,8 +51,11 @@ class Hand:
             return None
         return Note(**{**values, "rows": tuple(values["rows"])})
 
-    def forget(self) -> None:
-        self._note.unlink(missing_ok=True)
+    def forget(self, pid: int | None = None) -> None:
+        """Remove the note; with `pid`, only one that this process wrote, and not its successor's."""
+        note = self.read()
+        if pid is None or (note is not None and note.pid == pid):
+            self._note.unlink(missing_ok=True)
 
     def ask_to_stop(self) -> None:
         self._stop.touch()

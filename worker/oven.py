@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.jsons import canonical
@@ -27,7 +28,7 @@ from models.claims import Claimed
 from models.database import reading, transaction
 from models.pipelines import find_pipeline, list_pipelines, note_loaded, set_state
 from models.records import Timing
-from worker.backends.backend import LoadedPipeline, OutOfMemory, Prepared
+from worker.backends.backend import DeviceLost, LoadedPipeline, OutOfMemory, Prepared
 from worker.baking import Baker, Dough
 from worker.hand import Hand
 from worker.pace import Pace
@@ -41,6 +42,7 @@ log = get_logger(__name__)
 _PEOPLE = Priority.INTERACTIVE
 _BULK_RANK = PRIORITY_RANK[Priority.BULK]
 _FRESH_SECONDS = 0.25
+_LOST = 70  # EX_SOFTWARE: this process cannot go on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +81,41 @@ class Oven:
         self._hand.put_down(self._pid)
 
     def serve(self, pipeline: str) -> None:
-        """Bake what waits for a pipeline, for one slice of time."""
+        """Bake what waits for a pipeline, for one slice of time. Nothing passes through to Celery.
+
+        A MemoryError that reached it would take the node down; and rows that a living process has forgotten would
+        have their lease renewed for ever.
+        """
+        try:
+            self._serve(pipeline)
+            self._hand.put_down(self._pid)
+        except DeviceLost:
+            log.exception("The device is lost; a new process takes over.", pipeline=pipeline)
+            os._exit(_LOST)
+        except SQLAlchemyError:
+            log.exception("The database failed; the claimed rows go back.", pipeline=pipeline)
+            self._let_go(blamed=())
+        except Exception:
+            log.exception("A slice broke; the rows in hand are suspects now.", pipeline=pipeline)
+            note = self._hand.read()
+            self._let_go(blamed=note.rows if note else ())
+
+    def _let_go(self, *, blamed: Collection[str]) -> None:
+        """Give back every row this process holds; the next sweep calls for them again."""
+        most = self._settings.max_attempts
+
+        def work(conn: sa.Connection) -> None:
+            sweeps.reap_worker(conn, self.name, in_hand=blamed, max_attempts=most, now=utc_now())
+
+        self._hand.put_down(self._pid)
+        try:
+            transaction(self._engine, work)
+        except SQLAlchemyError:
+            # The warden has more patience with the database than a task may have.
+            log.exception("The claimed rows could not be given back; a new process takes over.")
+            os._exit(_LOST)
+
+    def _serve(self, pipeline: str) -> None:
         # Before the first claim: whoever commits after it sends a message of their own.
         self._signals.awake(pipeline)
         ends = time.monotonic() + self._settings.slice_seconds
@@ -87,14 +123,13 @@ class Oven:
             spec = self._active(pipeline)
             rows = self._claim(pipeline, only=None) if spec else []
             if spec is None or not rows:
-                break
+                return
             if len(rows) == self._pace.rows(pipeline):
                 # A full claim: there may be more than we can bake, and another oven may be idle.
                 self._signals.wake(pipeline)
             if not self._bake(spec, rows, ends=ends) or time.monotonic() >= ends:
                 self._signals.wake(pipeline)
-                break
-        self._hand.put_down(self._pid)
+                return
 
     def _active(self, pipeline: str) -> PipelineSpec | None:
         """The pipeline as it is defined now; None when it is paused, broken or gone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from typing import Any
 
 import structlog
@@ -18,6 +19,10 @@ from contract.names import CANCEL_BATCH, INFER, INGEST, SWEEP
 from contract.settings import Settings
 from worker.crew import Crew, child_crew
 
+log = logs.get_logger(__name__)
+
+_PAUSE_SECONDS = 2.0
+_FAILED = 70  # EX_SOFTWARE
 _crew: Crew | None = None  # of this process; set when it starts
 
 
@@ -34,7 +39,14 @@ def set_up_child(**_: Any) -> None:
     settings = Settings.from_env(os.environ)
     logs.set_up_logs(level=settings.logs.level, fmt=settings.logs.format)
     structlog.contextvars.bind_contextvars(slot=settings.slot.name or "upkeep", pid=os.getpid())
-    _crew = child_crew(_current_app(), settings, host=socket.gethostname())
+    try:
+        _crew = child_crew(_current_app(), settings, host=socket.gethostname())
+    except Exception:
+        # Celery would keep a child that cannot work. It replaces one that ends; a moment later, because a
+        # database that is away must not be asked by ever new processes.
+        log.exception("This process could not be set up; another will try.")
+        time.sleep(_PAUSE_SECONDS)
+        os._exit(_FAILED)
 
 
 def _current_app() -> Celery:

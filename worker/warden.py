@@ -87,7 +87,7 @@ class Warden:
         if self._died():
             # What it wrote last: read again after its death, not before.
             self._reap_rest()
-            self._hand.forget()
+            self._hand.forget(note.pid)
             self._unfollow()
             return
         self._beat(note)

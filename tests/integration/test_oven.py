@@ -257,6 +257,64 @@ def test_a_row_whose_preparation_breaks_is_refused_alone(house, monkeypatch):
     assert answers[2] == "c"
 
 
+def break_recording(house: House, error: Exception) -> None:
+    def broken(*_: Any) -> None:
+        raise error
+
+    house.oven._recorder.record = broken  # type: ignore[method-assign]
+
+
+def test_a_failing_database_costs_nobody_an_attempt(house):
+    ids = [house.put(text) for text in ("a", "b")]
+    break_recording(house, sa.exc.OperationalError("record", {}, Exception("away")))
+    house.oven.serve("fake")
+    assert [status(house.engine, i) for i in ids] == [("queued", None), ("queued", None)]
+    assert {house.job(i).attempts for i in ids} == {0}
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), MemoryError()])
+def test_a_slice_that_breaks_leaves_suspects_and_reaches_nobody(house, error):
+    ids = [house.put(text) for text in ("a", "b")]
+    break_recording(house, error)
+    house.oven.serve("fake")
+    assert [status(house.engine, i) for i in ids] == [("queued", 1), ("queued", 1)]
+    note = house.hand.read()
+    assert note is not None
+    assert note.rows == ()
+
+
+def test_a_row_that_breaks_every_slice_fails_in_the_end(house):
+    job_id = house.put("a")
+    break_recording(house, ValueError("a bug"))
+    for _ in range(4):
+        house.oven.serve("fake")
+    assert house.job(job_id).error_code == "worker_lost"
+
+
+def away(*_: Any, **__: Any) -> None:
+    raise sa.exc.OperationalError("any", {}, Exception("away"))
+
+
+class Gone(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("lost", ["device", "database"])
+def test_a_process_that_cannot_go_on_ends(house, monkeypatch, lost):
+    def end(code: int) -> None:
+        raise Gone(code)
+
+    monkeypatch.setattr(oven_module.os, "_exit", end)
+    house.put("a")
+    if lost == "device":
+        break_recording(house, oven_module.DeviceLost())
+    else:
+        break_recording(house, sa.exc.OperationalError("record", {}, Exception("away")))
+        monkeypatch.setattr(oven_module.sweeps, "reap_worker", away)
+    with pytest.raises(Gone):
+        house.oven.serve("fake")
+
+
 @pytest.fixture
 def warden(engine, tmp_path):
     now = utc_now()
