@@ -32,6 +32,7 @@ _PRAGMAS = (
     "wal_autocheckpoint=4000",
 )
 _TRIES = 5
+_CONNECT_SECONDS = 5
 
 
 def make_engine(url: str) -> sa.Engine:
@@ -42,7 +43,9 @@ def make_engine(url: str) -> sa.Engine:
 
 
 def _postgres_engine(url: str) -> sa.Engine:
-    engine = sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=40)
+    # A server that does not answer must cost a request seconds, not minutes.
+    waits = {"connect_timeout": _CONNECT_SECONDS}
+    engine = sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=40, connect_args=waits)
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
