@@ -2,110 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from contract.errors import CheckpointError, ErrorCode
-from contract.pipelines import PipelineSpec
-from contract.settings import Inference
 from contract.statuses import JobStatus, PipelineState, Priority
 from contract.times import utc_now
-from models.database import reading, transaction
-from models.jobs import Job, find_job
-from models.pipelines import StoredPipeline, find_pipeline, set_state, sync_pipelines
-from models.submit import NewJob, submit
+from models.database import transaction
+from models.pipelines import set_state
 from models.sweeps import cancel
-from models.workers import Worker, list_workers, put_worker
-from tests.databases import engine_for, sqlite_database
-from tests.processes import wait_until
+from tests.integration.ovens.conftest import House, status
 from worker import oven as oven_module
 from worker import shelf as shelf_module
 from worker.backends.fake import FakeBackend
-from worker.hand import Hand
-from worker.oven import Oven
-from worker.shelf import Place, Shelf
-from worker.warden import Warden
-
-
-class Heard:
-    """Stands for worker.signals.Signals: remembers what was said, in order."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[str, Any]] = []
-
-    def wake(self, pipeline: str) -> None:
-        self.said.append(("wake", pipeline))
-
-    def awake(self, pipeline: str) -> None:
-        self.said.append(("awake", pipeline))
-
-    def changed(self, ids: Any) -> None:
-        self.said.append(("changed", sorted(ids)))
-
-    def wrote(self, job_id: str, text: str) -> None:
-        self.said.append(("wrote", (job_id, text)))
-
-
-@dataclasses.dataclass
-class House:
-    engine: sa.Engine
-    oven: Oven
-    hand: Hand
-    heard: Heard
-
-    def job(self, job_id: str) -> Job:
-        with reading(self.engine) as conn:
-            found = find_job(conn, job_id)
-        assert found is not None
-        return found
-
-    def pipeline(self, name: str) -> StoredPipeline:
-        with reading(self.engine) as conn:
-            found = find_pipeline(conn, name)
-        assert found is not None
-        return found
-
-    def put(self, text: str, *, pipeline: str = "fake", **more: Any) -> str:
-        new = NewJob(pipeline, {"text": text}, more.pop("parameters", {}), **more)
-        return transaction(self.engine, lambda conn: submit(conn, new, now=utc_now())).job_id
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    with sqlite_database(tmp_path) as url, engine_for(url) as found:
-        specs = [
-            PipelineSpec(name, "text-classification", backend="fake", warm=name == "fake")
-            for name in ("fake", "other")
-        ]
-        sync_pipelines(found, specs, utc_now())
-        yield found
-
-
-@pytest.fixture
-def house_of(engine, tmp_path):
-    def make(**settings: Any) -> House:
-        heard, hand = Heard(), Hand(tmp_path / "run", "cpu0")
-        shelf = Shelf(Place("cpu", 1, tmp_path, 10**9), lambda _: None)
-        inference = Inference(**settings)
-        oven = Oven(name="h/cpu0", engine=engine, shelf=shelf, hand=hand, signals=heard, settings=inference)  # type: ignore[arg-type]
-        return House(engine, oven, hand, heard)
-
-    return make
-
-
-@pytest.fixture
-def house(house_of):
-    return house_of()
 
 
 def test_what_waits_is_baked_and_recorded(house):
@@ -313,131 +226,3 @@ def test_a_process_that_cannot_go_on_ends(house, monkeypatch, lost):
         monkeypatch.setattr(oven_module.sweeps, "reap_worker", away)
     with pytest.raises(Gone):
         house.oven.serve("fake")
-
-
-@pytest.fixture
-def warden(engine, tmp_path):
-    now = utc_now()
-    row = Worker("h/cpu0", "h", "cpu", 1, "ready", {"fake": 1}, None, None, now, now)
-    transaction(engine, lambda conn: put_worker(conn, row))
-    hand = Hand(tmp_path / "run", "cpu0")
-    settings = Inference(lease_seconds=2.0)
-    heard = Heard()
-    made = Warden(name="h/cpu0", engine=engine, hand=hand, signals=heard, settings=settings, beat_seconds=0.1)  # type: ignore[arg-type]
-    yield made, hand, heard
-    made.stop()
-
-
-def sleeper() -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-
-
-def hold(engine: sa.Engine, pid: int, *texts: str) -> list[str]:
-    from models.claims import claim
-
-    ids = []
-    for text in texts:
-        new = NewJob("fake", {"text": text}, {})
-        ids.append(transaction(engine, lambda conn, new=new: submit(conn, new, now=utc_now())).job_id)
-    transaction(
-        engine,
-        lambda conn: claim(conn, "fake", limit=9, worker=f"h/cpu0#{pid}", lease=timedelta(seconds=2), now=utc_now()),
-    )
-    return ids
-
-
-def status(engine: sa.Engine, job_id: str) -> tuple[str, int | None]:
-    with engine.connect() as conn:
-        row = conn.execute(sa.text("SELECT status, max_group FROM jobs WHERE id = :i"), {"i": job_id}).one()
-    return row[0], row[1]
-
-
-def test_the_warden_sends_a_dead_childs_rows_back_and_suspects_those_in_hand(engine, warden):
-    made, hand, heard = warden
-    child = sleeper()
-    ids = hold(engine, child.pid, "a", "b", "c")
-    made.start()
-    hand.take(child.pid, "fake", ids[:2], seconds=60)
-    wait_until(lambda: made._child == child.pid, what="the warden to follow the child")
-    child.kill()
-    child.wait()
-    wait_until(lambda: status(engine, ids[0])[0] == "queued", what="the rows to come back", seconds=10)
-    assert [status(engine, i) for i in ids] == [("queued", 1), ("queued", 1), ("queued", None)]
-    wait_until(lambda: ("wake", "fake") in heard.said, what="a wake", seconds=5)
-    with reading(engine) as conn:
-        (row,) = list_workers(conn)
-    assert (row.state, row.warm) == ("starting", {})
-
-
-def test_the_warden_renews_the_lease_of_a_living_child(engine, warden):
-    made, hand, _ = warden
-    child = sleeper()
-    (job_id,) = hold(engine, child.pid, "a")
-    made.start()
-    hand.take(child.pid, "fake", [job_id], seconds=60)
-    later = utc_now() + timedelta(seconds=3)
-
-    def renewed() -> bool:
-        with engine.connect() as conn:
-            until = conn.scalar(sa.text("SELECT lease_until FROM jobs"))
-        return str(until) > str(later.replace(tzinfo=None))
-
-    wait_until(renewed, what="a renewed lease", seconds=10)
-    assert status(engine, job_id)[0] == "running"
-    child.kill()
-    child.wait()
-
-
-def test_the_warden_kills_a_child_that_hangs(engine, warden):
-    made, hand, _ = warden
-    child = sleeper()
-    (job_id,) = hold(engine, child.pid, "a")
-    made.start()
-    hand.take(child.pid, "fake", [job_id], seconds=0.2)
-    assert child.wait(timeout=10) == -signal.SIGKILL
-    wait_until(lambda: status(engine, job_id) == ("queued", 1), what="the row to come back", seconds=10)
-
-
-def test_a_start_sends_back_what_an_earlier_life_held(engine, warden):
-    made, hand, _ = warden
-    child = sleeper()
-    ids = hold(engine, child.pid, "a", "b")
-    child.kill()
-    child.wait()
-    hand.take(child.pid, "fake", ids[:1], seconds=60)
-    made.start()
-    assert [status(engine, i) for i in ids] == [("queued", 1), ("queued", None)]
-
-
-def test_rows_of_a_child_that_was_made_to_stop_are_no_suspects(engine, warden):
-    made, hand, _ = warden
-    child = sleeper()
-    ids = hold(engine, child.pid, "a", "b")
-    hand.take(child.pid, "fake", ids[:1], seconds=60)
-    made.ask_child_to_stop()
-    child.kill()
-    child.wait()
-    made.start()
-    assert [status(engine, i) for i in ids] == [("queued", None), ("queued", None)]
-    assert not hand.should_stop()
-
-
-def test_the_database_may_be_away_for_a_while(engine, warden, monkeypatch):
-    made, _hand, _ = warden
-    failures = iter([True, True])
-    beat = made._beat
-
-    def flaky(note: Any) -> None:
-        if next(failures, False):
-            raise sa.exc.OperationalError("beat", {}, Exception("away"))
-        beat(note)
-
-    monkeypatch.setattr(made, "_beat", flaky)
-    before = utc_now()
-    made.start()
-
-    def has_beaten() -> bool:
-        with reading(engine) as conn:
-            return list_workers(conn)[0].heartbeat_at > before
-
-    wait_until(has_beaten, what="a heartbeat after two failures", seconds=15)
