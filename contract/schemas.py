@@ -25,9 +25,6 @@ class Problem:
     code: ErrorCode
     message: str
 
-    def as_error(self) -> RequestError:
-        return RequestError(self.code, self.message, field=self.field)
-
 
 _TYPE_WORDS = {
     "string": "a text",

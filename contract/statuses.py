@@ -29,7 +29,6 @@ class BatchStatus(StrEnum):
 
 
 JOB_OVER = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.EXPIRED})
-JOB_OPEN = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 JOB_RETRYABLE = frozenset({JobStatus.FAILED, JobStatus.CANCELED, JobStatus.EXPIRED})
 BATCH_OVER = frozenset({BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.CANCELED, BatchStatus.EXPIRED})
 

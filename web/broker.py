@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlencode, urlsplit
-
 import redis
 from celery import Celery
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from contract.brokers import VISIBILITY_SECONDS, celery_url
 from contract.settings import Broker
 
 SOCKET_SECONDS = 2.0
-#: The same in every process that shares the broker: the smallest would win.
-VISIBILITY_SECONDS = 3600
 
 
 def connect(url: str, *, read_timeout: float | None = SOCKET_SECONDS) -> redis.Redis:
@@ -26,17 +23,6 @@ def connect(url: str, *, read_timeout: float | None = SOCKET_SECONDS) -> redis.R
         health_check_interval=10,
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
-
-
-def celery_url(url: str) -> str:
-    """`url` as kombu writes it: a unix socket has another scheme and other words for its database."""
-    parts = urlsplit(url)
-    if parts.scheme != "unix":
-        return url
-    words = {"db": "virtual_host"}
-    query = urlencode([(words.get(key, key), value) for key, value in parse_qsl(parts.query)])
-    account = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
-    return f"redis+socket://{account}{parts.path}" + (f"?{query}" if query else "")
 
 
 def producer(broker: Broker) -> Celery:

@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery
 from kombu import Exchange, Queue
 
+from contract.brokers import VISIBILITY_SECONDS, celery_url
 from contract.names import INGEST_QUEUE, SWEEP, UPKEEP_QUEUE
 from contract.settings import Settings
 
@@ -16,11 +17,6 @@ def make_app(settings: Settings, queues: list[str]) -> Celery:
     app = Celery("fournil", broker=celery_url(settings.broker.url), include=["worker.tasks"])
     app.conf.update(_configuration(settings, queues))
     return app
-
-
-def celery_url(url: str) -> str:
-    """redis-py says unix://, Celery redis+socket://."""
-    return url.replace("unix://", "redis+socket://", 1)
 
 
 def _configuration(settings: Settings, queues: list[str]) -> dict[str, Any]:
@@ -69,8 +65,7 @@ def direct(name: str) -> Queue:
 
 def transport_options(prefix: str) -> dict[str, Any]:
     return {
-        # A message lives no longer than one slice and one microbatch; all processes must say the same.
-        "visibility_timeout": 3600,
+        "visibility_timeout": VISIBILITY_SECONDS,
         "unacked_restore_interval": 5,
         "unacked_restore_throttle": 1,
         "socket_timeout": 5,

@@ -10,9 +10,10 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
+from contract.brokers import celery_url
 from contract.settings import Broker, Settings
 from web.app import create_app
-from web.broker import celery_url, producer
+from web.broker import producer
 from web.schemas import COMPONENTS
 
 
