@@ -21,6 +21,8 @@ class StoredPipeline:
     reason: str | None
     #: id, commit, dtype, backend of the last load; None before the first.
     model: dict[str, Any] | None
+    #: How far a quantized checkpoint's results are from those of float32; None where they are exact or unmeasured.
+    fidelity: dict[str, Any] | None = None
 
 
 def sync_pipelines(engine: sa.Engine, specs: list[PipelineSpec], now: datetime) -> None:
@@ -49,13 +51,17 @@ def _put(conn: sa.Connection, spec: PipelineSpec, place: int, known: Any, now: d
     if known.state == PipelineState.BROKEN.value:
         values |= {"state": PipelineState.ACTIVE.value, "reason": None}
     if known.definition != spec.as_dict():
-        values |= {"model": None}
+        values |= {"model": None, "fidelity": None}
     conn.execute(sa.update(pipelines).where(pipelines.c.name == spec.name).values(values))
 
 
 def _stored(found: Any) -> StoredPipeline:
     return StoredPipeline(
-        PipelineSpec.from_dict(found.definition), PipelineState(found.state), found.reason, found.model
+        PipelineSpec.from_dict(found.definition),
+        PipelineState(found.state),
+        found.reason,
+        found.model,
+        found.fidelity,
     )
 
 

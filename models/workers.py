@@ -24,6 +24,8 @@ class Worker:
     memory_bytes: int | None
     started_at: datetime
     heartbeat_at: datetime
+    #: What its child counted since it started, by pipeline; None before the first microbatch.
+    tally: dict[str, Any] | None = None
 
 
 def put_worker(conn: sa.Connection, worker: Worker) -> None:
