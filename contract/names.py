@@ -33,6 +33,19 @@ class Keys:
         """Set while an `infer` message for this pipeline is under way."""
         return f"{self.prefix}:wake:{pipeline}"
 
+    @property
+    def idle(self) -> str:
+        """Sorted set: device slots that wait for a knock, by the second until which they do."""
+        return f"{self.prefix}:idle"
+
+    def knocks(self, slot: str) -> str:
+        """List: the pipeline that an idle slot is called for."""
+        return f"{self.idle}:{slot}"
+
+    def queue(self, name: str) -> str:
+        """List: the Celery messages of a queue."""
+        return f"{self.prefix}:{name}"
+
     def reading(self, batch_id: str) -> str:
         """Set while an `ingest` message for this batch is under way."""
         return f"{self.prefix}:reading:{batch_id}"

@@ -130,14 +130,14 @@ class Web:
     )
     threads: int = option(
         "WEB_THREADS",
-        whole(2, 512),
-        48,
+        whole(2, 1024),
+        160,
         "Requests one process answers at once. A long poll or an event stream holds one while it waits.",
     )
     waiting: int = option(
         "WEB_WAITING",
-        whole(1, 512),
-        32,
+        whole(1, 1024),
+        128,
         "Long polls and event streams at once, a process; more are answered at once (poll) or 429 (stream). "
         "Keep it below FOURNIL_WEB_THREADS, or waiting callers shut out new ones.",
     )

@@ -57,9 +57,20 @@ def claim(
     found = conn.execute(line, {"pipeline": pipeline, "now": now, "limit": limit}).all()
     picked = _alike(found)
     if picked:
-        values = {"worker": worker, "lease_until": now + lease, "started_at": now}
-        conn.execute(_take().where(jobs.c.id.in_([row.id for row in picked])), values)
+        ids = [row.id for row in picked]
+        conn.execute(_take(), {"ids": ids, "worker": worker, "lease_until": now + lease, "started_at": now})
     return [Claimed(**{**row._mapping, "fence": row.fence + 1}) for row in picked]
+
+
+def any_waiting(conn: sa.Connection, pipeline: str, *, now: datetime) -> bool:
+    """Whether a claim would find rows: a look that waits for no writer and stops none."""
+    return conn.execute(_any(), {"pipeline": pipeline, "now": now}).first() is not None
+
+
+@functools.cache
+def _any() -> sa.Select[Any]:
+    waits = (jobs.c.pipeline == sa.bindparam("pipeline"), _QUEUED, jobs.c.available_at <= sa.bindparam("now"))
+    return sa.select(sa.literal(1)).where(*waits).limit(1)
 
 
 def _alike(found: Sequence[Any]) -> list[Any]:
@@ -91,13 +102,17 @@ def _line(*, people_only: bool) -> sa.Select[Any]:
 
 @functools.cache
 def _take() -> sa.Update:
-    return sa.update(jobs).values(
-        status=JobStatus.RUNNING.value,
-        attempts=jobs.c.attempts + 1,
-        fence=jobs.c.fence + 1,
-        worker=sa.bindparam("worker"),
-        lease_until=sa.bindparam("lease_until"),
-        started_at=sa.bindparam("started_at"),
+    return (
+        sa.update(jobs)
+        .where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)))
+        .values(
+            status=JobStatus.RUNNING.value,
+            attempts=jobs.c.attempts + 1,
+            fence=jobs.c.fence + 1,
+            worker=sa.bindparam("worker"),
+            lease_until=sa.bindparam("lease_until"),
+            started_at=sa.bindparam("started_at"),
+        )
     )
 
 

@@ -72,6 +72,11 @@ _SELECT = (
 )
 
 
+# Built once: a statement remembers what it was compiled to, and building one takes longer than running it.
+_ONE = _SELECT.where(jobs.c.id == sa.bindparam("job_id"))
+_STATUS = sa.select(jobs.c.status).where(jobs.c.id == sa.bindparam("job_id"))
+
+
 def _job(found: Any) -> Job:
     values = dict(found._mapping)
     body, vector = values.pop("body"), values.pop("vector")
@@ -81,13 +86,13 @@ def _job(found: Any) -> Job:
 
 
 def find_job(conn: sa.Connection, job_id: str) -> Job | None:
-    found = conn.execute(_SELECT.where(jobs.c.id == job_id)).first()
+    found = conn.execute(_ONE, {"job_id": job_id}).first()
     return None if found is None else _job(found)
 
 
 def find_status(conn: sa.Connection, job_id: str) -> JobStatus | None:
     """The status alone: what a waiting request looks at again and again."""
-    status = conn.scalar(sa.select(jobs.c.status).where(jobs.c.id == job_id))
+    status = conn.scalar(_STATUS, {"job_id": job_id})
     return None if status is None else JobStatus(status)
 
 

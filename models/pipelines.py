@@ -13,6 +13,8 @@ from contract.statuses import PipelineState
 from models.database import transaction
 from models.tables import pipelines
 
+_ONE = sa.select(pipelines).where(pipelines.c.name == sa.bindparam("pipeline"))
+
 
 @dataclasses.dataclass(frozen=True)
 class StoredPipeline:
@@ -71,7 +73,7 @@ def list_pipelines(conn: sa.Connection) -> list[StoredPipeline]:
 
 
 def find_pipeline(conn: sa.Connection, name: str) -> StoredPipeline | None:
-    found = conn.execute(sa.select(pipelines).where(pipelines.c.name == name)).first()
+    found = conn.execute(_ONE, {"pipeline": name}).first()
     return None if found is None else _stored(found)
 
 

@@ -7,6 +7,7 @@ outcome is dropped.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -44,6 +45,7 @@ class Timing:
 
 
 _FREE = {"worker": None, "lease_until": None}
+_INSERT_RESULTS = sa.insert(job_results)
 
 
 def finish(
@@ -52,17 +54,31 @@ def finish(
     """Record results; the ids of those rows that were still ours to record."""
     recorded: set[str] = set()
     for fence, ids in by_fence((row.job_id, row.fence) for row in rows).items():
-        done = (
-            sa.update(jobs)
-            .where(jobs.c.id.in_(ids), jobs.c.fence == fence, _running())
-            .values(status=JobStatus.SUCCEEDED.value, **_ended(conn, timing, now), error_code=None)
-            .returning(jobs.c.id)
-        )
-        recorded.update(conn.scalars(done))
+        values = {"ids": ids, "mine": fence, "now": now, "load": timing.load, "inference": timing.inference}
+        recorded.update(conn.scalars(_finish(conn.dialect.name), values))
     results = [_result(row, model) for row in rows if row.job_id in recorded]
     if results:
-        conn.execute(sa.insert(job_results), results)
+        conn.execute(_INSERT_RESULTS, results)
     return recorded
+
+
+@functools.cache
+def _finish(dialect: str) -> sa.UpdateBase:
+    """Built once: building it takes longer than running it."""
+    return (
+        sa.update(jobs)
+        .where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)), jobs.c.fence == sa.bindparam("mine"), _running())
+        .values(
+            status=JobStatus.SUCCEEDED.value,
+            error_code=None,
+            finished_at=sa.bindparam("now", type_=jobs.c.finished_at.type),
+            queue_seconds=seconds_from(dialect, jobs.c.created_at, jobs.c.started_at),
+            load_seconds=sa.bindparam("load", type_=sa.Float),
+            inference_seconds=sa.bindparam("inference", type_=sa.Float),
+            **_FREE,
+        )
+        .returning(jobs.c.id)
+    )
 
 
 def fail(conn: sa.Connection, rows: Sequence[Failure], *, timing: Timing, now: datetime) -> set[str]:
@@ -103,16 +119,16 @@ def _running() -> sa.ColumnElement[bool]:
 def _ended(conn: sa.Connection, timing: Timing, now: datetime) -> dict[str, Any]:
     return {
         "finished_at": now,
-        "queue_seconds": seconds_from(conn, jobs.c.created_at, jobs.c.started_at),
+        "queue_seconds": seconds_from(conn.dialect.name, jobs.c.created_at, jobs.c.started_at),
         "load_seconds": timing.load,
         "inference_seconds": timing.inference,
         **_FREE,
     }
 
 
-def seconds_from(conn: sa.Connection, start: Any, end: Any) -> sa.ColumnElement[float]:
+def seconds_from(dialect: str, start: Any, end: Any) -> sa.ColumnElement[float]:
     """SQL for the seconds between two time columns."""
-    if conn.dialect.name == "sqlite":
+    if dialect == "sqlite":
         days = sa.func.julianday(end) - sa.func.julianday(start)
         return sa.func.max(0.0, sa.func.round(days * 86_400.0, 4))
     return sa.func.greatest(0.0, sa.extract("epoch", end - start))

@@ -16,6 +16,9 @@ from contract.jsons import canonical
 from contract.statuses import PRIORITY_RANK, JobStatus, Priority
 from models.tables import idempotency_keys, job_data, jobs
 
+# Built once: a statement remembers what it was compiled to.
+_INSERT_JOBS, _INSERT_DATA = sa.insert(jobs), sa.insert(job_data)
+
 
 @dataclasses.dataclass(frozen=True)
 class NewJob:
@@ -38,14 +41,15 @@ def submit(
     job: NewJob,
     *,
     now: datetime,
+    job_id: str | None = None,
     idempotency_key: str | None = None,
     request_body: Any = None,
 ) -> Submitted:
-    """Insert one queued job; with a key seen before, answer the first job instead.
+    """Insert one queued job, called `job_id` or by a fresh id; with a key seen before, answer the first job instead.
 
     Raises RequestError(idempotency_conflict) when the key came with another body.
     """
-    job_id = new_id()
+    job_id = job_id or new_id()
     insert_jobs(conn, [job_row(job, job_id, now)], [data_row(job, job_id)])
     if idempotency_key is None:
         return Submitted(job_id, replayed=False)
@@ -79,8 +83,8 @@ def data_row(job: NewJob, job_id: str) -> dict[str, Any]:
 
 def insert_jobs(conn: sa.Connection, rows: list[dict[str, Any]], data: list[dict[str, Any]]) -> None:
     if rows:
-        conn.execute(sa.insert(jobs), rows)
-        conn.execute(sa.insert(job_data), data)
+        conn.execute(_INSERT_JOBS, rows)
+        conn.execute(_INSERT_DATA, data)
 
 
 def _take_key(conn: sa.Connection, key: str, digest: str, job_id: str, now: datetime) -> bool:

@@ -6,6 +6,7 @@ Nothing here has an upper window: a row that was lost a week ago is found like o
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
@@ -136,11 +137,17 @@ def _suspend(conn: sa.Connection, job_id: str, values: dict[str, Any], now: date
 
 def pipelines_with_work(conn: sa.Connection, *, now: datetime, only: Priority | None = None) -> list[str]:
     """Active pipelines with rows to claim: each must have a wake under way."""
-    waiting = sa.exists().where(jobs.c.pipeline == pipelines.c.name, _QUEUED, jobs.c.available_at <= now)
+    return list(conn.scalars(_with_work(only), {"now": now}))
+
+
+@functools.cache
+def _with_work(only: Priority | None) -> sa.Select[Any]:
+    waiting = sa.exists().where(
+        jobs.c.pipeline == pipelines.c.name, _QUEUED, jobs.c.available_at <= sa.bindparam("now")
+    )
     if only is not None:
         waiting = waiting.where(jobs.c.priority == PRIORITY_RANK[only])
-    query = sa.select(pipelines.c.name).where(pipelines.c.state == "active", waiting)
-    return list(conn.scalars(query.order_by(pipelines.c.place)))
+    return sa.select(pipelines.c.name).where(pipelines.c.state == "active", waiting).order_by(pipelines.c.place)
 
 
 def oldest_wait(conn: sa.Connection, *, now: datetime) -> dict[str, float]:

@@ -74,21 +74,27 @@ class Changes:
 
         With every place taken it looks once and does not wait.
         """
+        with self.watching(ids) as watch:
+            found = look()
+            return found if found is not None else self.follow(watch, look, timeout)
+
+    def follow(self, watch: Watch, look: Callable[[], T | None], timeout: float) -> T | None:
+        """Call `look` after each change that `watch` sees until it answers something, for at most `timeout` seconds.
+
+        It has not looked before: what was true when `watch` began, its caller knows. With every place taken it does
+        not wait.
+        """
+        end = time.monotonic() + timeout
         if timeout <= 0 or not self.take_place():
-            return look()
+            return None
         try:
-            return self._until(ids, look, time.monotonic() + timeout)
+            while (left := end - time.monotonic()) > 0:
+                watch.wait(left)
+                if (found := look()) is not None:
+                    return found
+            return None
         finally:
             self.give_place_back()
-
-    def _until(self, ids: Iterable[str], look: Callable[[], T | None], end: float) -> T | None:
-        with self.watching(ids) as watch:
-            while True:
-                found = look()
-                left = end - time.monotonic()
-                if found is not None or left <= 0:
-                    return found
-                watch.wait(left)
 
     def wait(self, ids: Iterable[str], timeout: float) -> bool:
         """Wait for a change of `ids` from this moment on. Who has looked at a row already wants `watching`."""

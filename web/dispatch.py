@@ -32,15 +32,16 @@ class Dispatch:
         self.keys = Keys(broker.prefix)
         self._redis: redis.Redis | None = connect(broker.url) if broker.url else None
         self._celery: Celery | None = producer(broker) if broker.url else None
+        self._wakes = Wakes(self._redis, self._send, self.keys) if self._redis else None
         self._breaker = Breaker(REST_SECONDS)
 
     def wake(self, pipeline: str) -> bool:
         """Ask some worker to look for rows of `pipeline`."""
-        return self._try("wake", lambda: self._wakes().wake(pipeline), pipeline=pipeline)
+        return self._try("wake", lambda: self._calls().wake(pipeline), pipeline=pipeline)
 
     def ingest(self, batch_id: str) -> bool:
         """Ask for a batch's file to be read on."""
-        return self._try("ingest", lambda: self._wakes().read(batch_id), batch=batch_id)
+        return self._try("ingest", lambda: self._calls().read(batch_id), batch=batch_id)
 
     def cancel_batch(self, batch_id: str) -> bool:
         """Ask for the open rows of a canceling batch to be canceled."""
@@ -72,8 +73,9 @@ class Dispatch:
         assert self._redis is not None
         return self._redis
 
-    def _wakes(self) -> Wakes:
-        return Wakes(self._client(), self._send, self.keys)
+    def _calls(self) -> Wakes:
+        assert self._wakes is not None
+        return self._wakes
 
     def _send(self, name: str, *, args: tuple[Any, ...], queue: str) -> None:
         assert self._celery is not None

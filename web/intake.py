@@ -67,13 +67,19 @@ JOB_REQUEST: JsonSchema = {
 }
 
 
-def take_job(services: Services, body: dict[str, Any], *, key: str | None = None) -> Submitted:
-    """Check, store and commit one job, then wake a worker. When this returns, the job is accepted."""
+def take_job(
+    services: Services, body: dict[str, Any], *, key: str | None = None, job_id: str | None = None
+) -> Submitted:
+    """Check, store and commit one job, then wake a worker. When this returns, the job is accepted.
+
+    `job_id` is what a new job is called; None: a fresh one.
+    """
     now = utc_now()
     with reading(services.engine) as conn:
         job = read_job(conn, body, now=now)
     submitted = transaction(
-        services.engine, lambda conn: submit(conn, job, now=now, idempotency_key=key, request_body=body)
+        services.engine,
+        lambda conn: submit(conn, job, now=now, job_id=job_id, idempotency_key=key, request_body=body),
     )
     if not submitted.replayed:
         services.dispatch.wake(job.pipeline)

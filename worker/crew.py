@@ -10,10 +10,12 @@ from celery import Celery
 from contract.names import Keys
 from contract.settings import Settings
 from contract.times import utc_now
-from models.database import make_engine, transaction
+from models.database import make_engine, reading, transaction
 from models.files import FileStorage
+from models.pipelines import list_pipelines
 from models.workers import Worker, put_worker, set_worker
 from worker import upkeep
+from worker.doorbell import Doorbell
 from worker.hand import Hand
 from worker.ingest import ingest_slice
 from worker.memory import room
@@ -32,11 +34,15 @@ class Crew:
     signals: Signals
     storage: FileStorage
     oven: Oven | None
+    doorbell: Doorbell | None
 
     def serve(self, pipeline: str) -> None:
-        if self.oven is None:
+        """Bake what waits for a pipeline, then for whichever pipeline somebody knocks."""
+        if self.oven is None or self.doorbell is None:
             raise RuntimeError("infer came to a node without a device slot")
         self.oven.serve(pipeline)
+        for called in self.doorbell.rings():
+            self.oven.serve(called)
 
     def ingest(self, batch_id: str) -> None:
         """Read on in a file for one slice; the next slice is a message, so that other files get their turn."""
@@ -66,8 +72,17 @@ def child_crew(app: Celery, settings: Settings, *, host: str) -> Crew:
     """Connect this child, and warm its pipelines when it has a device slot."""
     engine = make_engine(settings.storage.url)
     signals = _signals(app, settings)
-    oven = _oven(settings, engine, signals, host) if settings.slot.name else None
-    return Crew(settings, engine, signals, FileStorage(settings.storage.files_dir), oven)
+    storage = FileStorage(settings.storage.files_dir)
+    if not settings.slot.name:
+        return Crew(settings, engine, signals, storage, oven=None, doorbell=None)
+    oven = _oven(settings, engine, signals, host)
+    return Crew(settings, engine, signals, storage, oven, _doorbell(settings, engine, signals, host))
+
+
+def _doorbell(settings: Settings, engine: sa.Engine, signals: Signals, host: str) -> Doorbell:
+    with reading(engine) as conn:
+        names = [stored.spec.name for stored in list_pipelines(conn)]
+    return Doorbell(signals, _hand(settings, host), slot=f"{host}/{settings.slot.name}", pipelines=names)
 
 
 def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) -> Oven:

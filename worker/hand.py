@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,14 +35,32 @@ class Hand:
         name = slot.replace("/", "_")
         self._note = folder / f"{name}.hand"
         self._stop = folder / f"{name}.stop"
+        # Rows are prepared in another thread while a microbatch computes; either may bring the process down.
+        self._lock = threading.Lock()
+        self._held: Note | None = None
+        self._beside: tuple[str, ...] = ()
 
     def take(self, pid: int, pipeline: str, rows: Sequence[str], *, seconds: float) -> None:
         """About to work on `rows` (none: to load `pipeline`), for `seconds` at most."""
         now = time.time()
-        self._write(Note(pid, pipeline, tuple(rows), now, now + seconds))
+        self._hold(Note(pid, pipeline, tuple(rows), now, now + seconds))
 
     def put_down(self, pid: int) -> None:
-        self._write(Note(pid))
+        with self._lock:
+            self._beside = ()
+        self._hold(Note(pid))
+
+    def beside(self, rows: Sequence[str]) -> None:
+        """These rows are being prepared beside what is in hand; none: they are done."""
+        with self._lock:
+            self._beside = tuple(rows)
+            if self._held is not None:
+                self._write(self._held)
+
+    def _hold(self, note: Note) -> None:
+        with self._lock:
+            self._held = note
+            self._write(note)
 
     def read(self) -> Note | None:
         try:
@@ -69,7 +88,7 @@ class Hand:
     def _write(self, note: Note) -> None:
         # One write over the old note, and its length first, because what is left of a longer one follows. Writing
         # beside it and renaming costs 20 times as much: the file system writes a renamed file to the disk.
-        text = dumps(dataclasses.asdict(note)).encode()
+        text = dumps({**dataclasses.asdict(note), "rows": [*note.rows, *self._beside]}).encode()
         file = os.open(self._note, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             os.pwrite(file, b"%d\n%b" % (len(text), text), 0)

@@ -2,6 +2,9 @@
 
 Batches form by waiting work, not by waiting: an idle oven starts with what there is, a busy one finds more when it
 comes back. Between microbatches people go before files, a slice of time ends, and a request to stop is heard.
+
+Three stages overlap while there is more to do: a microbatch computes, the last one's results are written
+(worker/recorder.py), and beside the last microbatch of a claim the next claim is taken, tokenized and planned.
 """
 
 from __future__ import annotations
@@ -9,15 +12,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from contract.errors import CheckpointError, ErrorCode, InputError
-from contract.jsons import canonical
+from contract.errors import CheckpointError
 from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
 from contract.settings import Inference
@@ -28,14 +31,14 @@ from models.claims import Claimed
 from models.database import reading, transaction
 from models.pipelines import find_pipeline, list_pipelines, note_loaded, set_state
 from models.records import Timing
-from worker.backends.backend import DeviceLost, LoadedPipeline, OutOfMemory, Prepared
+from worker.backends.backend import DeviceLost, LoadedPipeline, OutOfMemory
 from worker.baking import Baker, Dough
 from worker.hand import Hand
 from worker.pace import Pace
-from worker.planner import Portion, plan
 from worker.recorder import Recorder
 from worker.shelf import Shelf
 from worker.signals import Signals
+from worker.trays import Tray, lay_out
 
 log = get_logger(__name__)
 
@@ -46,12 +49,22 @@ _LOST = 70  # EX_SOFTWARE: this process cannot go on
 
 
 @dataclasses.dataclass(frozen=True)
-class Tray:
-    """One microbatch: rows that share a forward pass."""
+class Turn:
+    """One claim of one pipeline, prepared and planned."""
 
+    spec: PipelineSpec
+    model: LoadedPipeline
+    #: Seconds the load took, 0.0 when it was warm.
+    load_seconds: float
     rows: list[Claimed]
-    prepared: list[Prepared]
-    parameters: dict[str, Any]
+    trays: list[Tray]
+    #: As many rows as were asked for: there may be more.
+    full: bool
+    #: time.monotonic() of when they were ready.
+    since: float
+
+    def batches(self) -> set[str]:
+        return {row.batch_id for row in self.rows if row.batch_id}
 
 
 class Oven:
@@ -69,6 +82,8 @@ class Oven:
         self._recorder = Recorder(engine, signals)
         self._pace = Pace(most=settings.claim_rows)
         self._budgets: dict[str, int] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        self._ahead: Future[Turn | None] | None = None
 
     def warm_up(self) -> None:
         """Load and prove every pipeline that is to be warm; one that cannot be is marked, and the rest go on."""
@@ -90,6 +105,7 @@ class Oven:
             self._serve(pipeline)
             self._hand.put_down(self._pid)
         except DeviceLost:
+            self._recorder.abandon()
             log.exception("The device is lost; a new process takes over.", pipeline=pipeline)
             os._exit(_LOST)
         except SQLAlchemyError:
@@ -103,6 +119,11 @@ class Oven:
     def _let_go(self, *, blamed: Collection[str]) -> None:
         """Give back every row this process holds; the next sweep calls for them again."""
         most = self._settings.max_attempts
+        # Rows that a thread claims or records right now must not be given back under its hands.
+        self._recorder.abandon()
+        if self._ahead is not None:
+            self._ahead.exception()
+            self._ahead = None
 
         def work(conn: sa.Connection) -> None:
             sweeps.reap_worker(conn, self.name, in_hand=blamed, max_attempts=most, now=utc_now())
@@ -116,24 +137,76 @@ class Oven:
             os._exit(_LOST)
 
     def _serve(self, pipeline: str) -> None:
-        # Before the first claim: whoever commits after it sends a message of their own.
+        # Before the first claim: whoever commits after it calls again.
         self._signals.awake(pipeline)
-        ends = time.monotonic() + self._settings.slice_seconds
-        while not self._hand.should_stop():
-            spec = self._active(pipeline)
-            rows = self._claim(pipeline, only=None) if spec else []
-            if spec is None or not rows:
-                return
-            if len(rows) == self._pace.rows(pipeline):
-                # A full claim: there may be more than we can bake, and another oven may be idle.
-                self._signals.wake(pipeline)
-            if not self._bake(spec, rows, ends=ends) or time.monotonic() >= ends:
-                self._signals.wake(pipeline)
-                return
+        is_left = self._bake_turns(pipeline, ends=time.monotonic() + self._settings.slice_seconds)
+        self._recorder.settle()
+        if is_left:
+            self._signals.wake(pipeline)
 
-    def _active(self, pipeline: str) -> PipelineSpec | None:
-        """The pipeline as it is defined now; None when it is paused, broken or gone."""
+    def _bake_turns(self, pipeline: str, *, ends: float) -> bool:
+        """Claim and bake until nothing waits, the slice is over or somebody asks to stop; whether rows are left."""
+        turn = self._turn(pipeline)
+        while turn is not None:
+            if turn.full:
+                # There may be more than we can bake, and another oven may be idle.
+                self._signals.wake(pipeline)
+            finished = self._bake(turn, ends=ends)
+            following = self._take_ahead()
+            if not finished or time.monotonic() >= ends or self._hand.should_stop():
+                self._put_back(following.rows if following else [])
+                self._close_batches(turn.batches())
+                return True
+            following = following or self._turn(pipeline)
+            self._close_batches(turn.batches() - (following.batches() if following else set()))
+            turn = following
+        return False
+
+    def _turn(self, pipeline: str, *, only: Priority | None = None) -> Turn | None:
+        """The next claim of a pipeline, ready to bake; None when nothing waits or it cannot run."""
+        if self._hand.should_stop() or (spec := self._called_for(pipeline)) is None:
+            return None
+        rows = self._claim(pipeline, only=only)
+        if not rows:
+            return None
+        loaded = self._load(spec)
+        if loaded is None:
+            self._put_back(rows)
+            return None
+        seconds = self._settings.microbatch_timeout
+        return self._lay_out(
+            spec, *loaded, rows, about_to=lambda ids: self._hand.take(self._pid, pipeline, ids, seconds=seconds)
+        )
+
+    def _turn_ahead(self, pipeline: str) -> Turn | None:
+        """`_turn` in a thread of its own, beside the last microbatch of the turn before."""
+        spec = self._called_for(pipeline)
+        # A definition that changed meanwhile is loaded when nothing is being baked.
+        if spec is None or not self._shelf.is_warm(spec):
+            return None
+        rows = self._claim(pipeline, only=None)
+        if not rows:
+            return None
+        model, load_seconds = self._shelf.get(spec)
+        try:
+            return self._lay_out(spec, model, load_seconds, rows, about_to=self._hand.beside)
+        finally:
+            self._hand.beside(())
+
+    def _look_ahead(self, turn: Turn) -> None:
+        # Suspects are prepared with nothing else in hand: the note must not blame their neighbours.
+        if turn.full and turn.rows[0].max_group is None and self._ahead is None:
+            self._ahead = self._thread.submit(self._turn_ahead, turn.spec.name)
+
+    def _take_ahead(self) -> Turn | None:
+        ahead, self._ahead = self._ahead, None
+        return None if ahead is None else ahead.result()
+
+    def _called_for(self, pipeline: str) -> PipelineSpec | None:
+        """The pipeline as it is defined now; None when nothing waits, or it is paused, broken or gone."""
         with reading(self._engine) as conn:
+            if not claims.any_waiting(conn, pipeline, now=utc_now()):
+                return None
             stored = find_pipeline(conn, pipeline)
         return stored.spec if stored is not None and stored.state is PipelineState.ACTIVE else None
 
@@ -147,26 +220,43 @@ class Oven:
 
         return transaction(self._engine, work, lasting=False)
 
-    def _bake(self, spec: PipelineSpec, rows: list[Claimed], *, ends: float | None) -> bool:
-        """Bake claimed rows; False when some were put back. `ends` is None for rows that people wait for."""
-        claimed = time.monotonic()
-        loaded = self._load(spec)
-        if loaded is None:
-            self._put_back(rows)
-            return True
-        model, load_seconds = loaded
-        trays = self._trays(spec, model, rows)
-        for done, planned in enumerate(trays):
+    def _lay_out(
+        self,
+        spec: PipelineSpec,
+        model: LoadedPipeline,
+        load_seconds: float,
+        rows: list[Claimed],
+        *,
+        about_to: Callable[[Sequence[str]], None],
+    ) -> Turn:
+        full = len(rows) == self._pace.rows(spec.name)
+        layout = lay_out(spec, model, rows, budget=self._budget(spec.name), about_to=about_to)
+        if layout.refused:
+            refused, errors = [row for row, _ in layout.refused], [error for _, error in layout.refused]
+            self._recorder.record(refused, errors, model.identity, Timing(load=0.0, inference=0.0))
+        return Turn(spec, model, load_seconds, rows, layout.trays, full, time.monotonic())
+
+    def _bake(self, turn: Turn, *, ends: float | None) -> bool:
+        """Bake a turn; False when some of its rows were put back. `ends` is None for rows that people wait for."""
+        for done, planned in enumerate(turn.trays):
             if ends is not None and not self._may_go_on(planned, ends=ends, first=done == 0):
-                self._put_back([row for left in trays[done:] for row in left.rows])
+                self._put_back([row for left in turn.trays[done:] for row in left.rows])
                 return False
+            last = done == len(turn.trays) - 1
+            if last and ends is not None:
+                self._look_ahead(turn)
             # A look at the table before each microbatch but one that was claimed a moment ago.
-            fresh = time.monotonic() - claimed < _FRESH_SECONDS
+            fresh = time.monotonic() - turn.since < _FRESH_SECONDS
             tray = planned if fresh else self._still_wanted(planned)
             if tray.rows:
-                self._bake_tray(spec, model, tray, load_seconds)
-        self._recorder.close_batches({row.batch_id for row in rows if row.batch_id})
+                self._bake_tray(turn, tray, last=last)
         return True
+
+    def _close_batches(self, batch_ids: set[str]) -> None:
+        """Whose last row may have been recorded, or will be when the recorder has settled."""
+        if batch_ids:
+            self._recorder.settle()
+            self._recorder.close_batches(batch_ids)
 
     def _may_go_on(self, tray: Tray, *, ends: float, first: bool) -> bool:
         """Between microbatches: people in, and whether there is time for another."""
@@ -180,9 +270,9 @@ class Oven:
         with reading(self._engine) as conn:
             waiting = sweeps.pipelines_with_work(conn, now=utc_now(), only=_PEOPLE)
         for pipeline in waiting:
-            spec = self._active(pipeline)
-            if spec and (rows := self._claim(pipeline, only=_PEOPLE)):
-                self._bake(spec, rows, ends=None)
+            if turn := self._turn(pipeline, only=_PEOPLE):
+                self._bake(turn, ends=None)
+                self._close_batches(turn.batches())
 
     def _load(self, spec: PipelineSpec) -> tuple[LoadedPipeline, float] | None:
         """The warm pipeline and its load time; None when it cannot be loaded, which its operator is told."""
@@ -213,34 +303,12 @@ class Oven:
 
         transaction(self._engine, work)
 
-    def _trays(self, spec: PipelineSpec, model: LoadedPipeline, rows: list[Claimed]) -> list[Tray]:
-        """Prepare and plan rows, lane by lane; rows that are refused are recorded here."""
-        lanes: dict[str, list[Claimed]] = {}
-        for row in rows:
-            lanes.setdefault(canonical(row.parameters), []).append(row)
-        trays = [tray for lane in lanes.values() for tray in self._lane_trays(spec, model, lane)]
-        return sorted(trays, key=lambda tray: tray.rows[0].priority)
-
-    def _lane_trays(self, spec: PipelineSpec, model: LoadedPipeline, rows: list[Claimed]) -> list[Tray]:
-        parameters = spec.effective(rows[0].parameters)
-        self._hand.take(self._pid, spec.name, [row.id for row in rows], seconds=self._settings.microbatch_timeout)
-        answers = _prepare(model, rows, parameters)
-        ready = [(row, answer) for row, answer in zip(rows, answers, strict=True) if isinstance(answer, Prepared)]
-        refused = [(row, answer) for row, answer in zip(rows, answers, strict=True) if isinstance(answer, InputError)]
-        if refused:
-            timing = Timing(load=0.0, inference=0.0)
-            self._recorder.record(
-                [row for row, _ in refused], [error for _, error in refused], model.identity, timing
-            )
-        portions = [Portion(i, p.length, p.sequences, row.priority) for i, (row, p) in enumerate(ready)]
-        planned = plan(portions, budget=self._budget(spec.name), max_rows=rows[0].max_group)
-        return [Tray([ready[i][0] for i in tray], [ready[i][1] for i in tray], parameters) for tray in planned]
-
-    def _bake_tray(self, spec: PipelineSpec, model: LoadedPipeline, tray: Tray, load_seconds: float) -> None:
+    def _bake_tray(self, turn: Turn, tray: Tray, *, last: bool) -> None:
+        name, model = turn.spec.name, turn.model
         baker = Baker(
             pipeline=model,
             parameters=tray.parameters,
-            take=lambda ids: self._hand.take(self._pid, spec.name, ids, seconds=self._settings.microbatch_timeout),
+            take=lambda ids: self._hand.take(self._pid, name, ids, seconds=self._settings.microbatch_timeout),
             wanted=self._is_wanted({row.id: row for row in tray.rows}),
             publish=self._signals.wrote,
         )
@@ -248,17 +316,17 @@ class Oven:
         answers = baker.bake([Dough(r.id, p) for r, p in zip(tray.rows, tray.prepared, strict=True)])
         seconds = time.perf_counter() - start
         if baker.ran_out:
-            self._budgets[spec.name] = max(1, self._budget(spec.name) // 2)
-        self._pace.took(spec.name, rows=len(tray.rows), seconds=seconds)
-        timing = Timing(load=round(load_seconds, 4), inference=round(seconds, 4))
-        self._recorder.record(tray.rows, answers, model.identity, timing)
+            self._budgets[name] = max(1, self._budget(name) // 2)
+        self._pace.took(name, rows=len(tray.rows), seconds=seconds)
+        timing = Timing(load=round(turn.load_seconds, 4), inference=round(seconds, 4))
+        # The last of a turn has nothing to be recorded beside, and its callers wait.
+        record = self._recorder.record if last and self._ahead is None else self._recorder.record_later
+        record(tray.rows, answers, model.identity, timing)
 
     def _still_wanted(self, tray: Tray) -> Tray:
         """Leave out rows that were canceled or expired since they were claimed."""
         with reading(self._engine) as conn:
-            mine = claims.still_mine(conn, tray.rows)
-        kept = [(r, p) for r, p in zip(tray.rows, tray.prepared, strict=True) if r.id in mine]
-        return Tray([r for r, _ in kept], [p for _, p in kept], tray.parameters)
+            return tray.keep(claims.still_mine(conn, tray.rows))
 
     def _is_wanted(self, rows: dict[str, Claimed]) -> Any:
         def wanted(job_id: str) -> bool:
@@ -268,18 +336,8 @@ class Oven:
         return wanted
 
     def _put_back(self, rows: Sequence[Claimed]) -> None:
-        transaction(self._engine, lambda conn: claims.release(conn, rows), lasting=False)
+        if rows:
+            transaction(self._engine, lambda conn: claims.release(conn, rows), lasting=False)
 
     def _budget(self, pipeline: str) -> int:
         return self._budgets.get(pipeline, self._settings.token_budget)
-
-
-def _prepare(model: LoadedPipeline, rows: list[Claimed], parameters: dict[str, Any]) -> list[Prepared | InputError]:
-    """Prepare rows together, and one by one when that breaks: the culprit alone is refused."""
-    try:
-        return model.prepare([row.inputs for row in rows], parameters)
-    except Exception:
-        if len(rows) == 1:
-            log.exception("A row could not be prepared.", job_id=rows[0].id)
-            return [InputError(ErrorCode.INPUT_REJECTED, "This input could not be read by the model.")]
-        return [answer for row in rows for answer in _prepare(model, [row], parameters)]

@@ -1,17 +1,21 @@
 """Recording: one transaction a microbatch, then word to whoever polls.
 
-What finished stays finished: nothing later in the claim can undo a microbatch that is committed.
+What finished stays finished: nothing later in the claim can undo a microbatch that is committed. A commit waits for
+the disk, so while more is to be baked it happens in a thread of its own, in order; `settle` waits for it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import sqlalchemy as sa
 
 from contract.errors import InputError
+from contract.logs import get_logger
 from contract.times import utc_now
 from models import records
 from models.batches import close_if_over
@@ -21,11 +25,18 @@ from models.records import Failure, Success, Timing
 from worker.backends.backend import Identity
 from worker.signals import Signals
 
+log = get_logger(__name__)
+
+#: Microbatches that may be baked and not recorded: what a crash computes again, and results held in memory.
+_MOST_BEHIND = 2
+
 
 class Recorder:
     def __init__(self, engine: sa.Engine, signals: Signals) -> None:
         self._engine = engine
         self._signals = signals
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+        self._behind: deque[Future[None]] = deque()
 
     def record(
         self, rows: Sequence[Claimed], answers: Sequence[Any | InputError], identity: Identity, timing: Timing
@@ -48,6 +59,25 @@ class Recorder:
         transaction(self._engine, work)
         batches = {row.batch_id for row in rows if row.batch_id}
         self._signals.changed([*(row.id for row in rows if row.batch_id is None), *batches])
+
+    def record_later(
+        self, rows: Sequence[Claimed], answers: Sequence[Any | InputError], identity: Identity, timing: Timing
+    ) -> None:
+        """`record` beside the next microbatch. An error of an earlier one is raised here, or by `settle`."""
+        while len(self._behind) >= _MOST_BEHIND:
+            self._behind.popleft().result()
+        self._behind.append(self._thread.submit(self.record, rows, answers, identity, timing))
+
+    def settle(self) -> None:
+        """Wait until all is written; raises the first error."""
+        while self._behind:
+            self._behind.popleft().result()
+
+    def abandon(self) -> None:
+        """Wait until nothing is being written any more, whatever became of it."""
+        while self._behind:
+            if error := self._behind.popleft().exception():
+                log.warning("A microbatch could not be recorded; its rows run again.", error=repr(error))
 
     def close_batches(self, batch_ids: Collection[str]) -> None:
         """End those batches whose last row is over."""

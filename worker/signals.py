@@ -5,8 +5,8 @@ The rows are the truth and a sweep repairs whatever is not said here, so no fail
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import redis
 from celery import Celery
@@ -17,6 +17,7 @@ from contract.names import Keys
 from contract.wakes import Wakes
 from worker.app import direct
 
+T = TypeVar("T")
 log = get_logger(__name__)
 
 _DOWN = (redis.RedisError, OperationalError, OSError)
@@ -35,6 +36,18 @@ class Signals:
 
     def awake(self, pipeline: str) -> None:
         self._try("awake", lambda: self._wakes.awake(pipeline))
+
+    def rest(self, slot: str, pipelines: Sequence[str]) -> bool:
+        """Stand among the idle slots; False when Celery has a message for us, or the broker is away."""
+        return bool(self._try("rest", lambda: self._wakes.rest(slot, pipelines)))
+
+    def knock(self, slot: str, *, seconds: float) -> str | None:
+        """The pipeline that this idle slot is called for within `seconds`."""
+        return self._try("knock", lambda: self._wakes.knock(slot, seconds=seconds))
+
+    def retire(self, slot: str) -> str | None:
+        """Leave the idle slots; the pipeline of a knock that came first."""
+        return self._try("retire", lambda: self._wakes.retire(slot))
 
     def read(self, batch_id: str) -> None:
         self._try("read", lambda: self._wakes.read(batch_id))
@@ -60,11 +73,12 @@ class Signals:
 
         self._try("wrote", publish)
 
-    def _try(self, what: str, call: Any) -> None:
+    def _try(self, what: str, call: Callable[[], T]) -> T | None:
         try:
-            call()
+            return call()
         except _DOWN:
             log.warning("The broker did not take a message; the next sweep makes up for it.", what=what)
+            return None
 
 
 class Sender:

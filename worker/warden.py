@@ -136,6 +136,9 @@ class Warden:
             self._reap(dataclasses.replace(note, rows=()) if self._hand.should_stop() else note)
 
     def _reap(self, note: Note) -> None:
+        # A knock that nobody hears any more; its pipeline is among those that are called for below.
+        self._signals.retire(self._name)
+
         def work(conn: sa.Connection) -> tuple[Touched, list[str]]:
             touched = sweeps.reap_worker(
                 conn,

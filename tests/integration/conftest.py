@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from contract.pipelines import PipelineSpec
 from models.pipelines import sync_pipelines
+from tests.brokers import valkey_server
 from tests.databases import engine_for, postgres_database, postgres_server, sqlite_database
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -19,6 +20,12 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 @pytest.fixture(scope="session")
 def postgres_template() -> Iterator[str]:
     with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    with valkey_server() as url:
         yield url
 
 

@@ -12,14 +12,12 @@ from contract.docs import DOCS, PAGES
 from contract.errors import HTTP_STATUS, ErrorCode
 from contract.ids import is_id, new_id, new_ids
 from contract.jsons import finite
-from contract.names import Keys
 from contract.options import names_of
 from contract.pipelines import PipelineFileError, PipelineSpec, read_pipelines
 from contract.schemas import checker, from_text
 from contract.settings import Settings, SettingsError, fields
 from contract.statuses import JOB_MOVES, JOB_OVER, JobStatus
 from contract.tasks import CATALOGUE
-from contract.wakes import Wakes
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -196,41 +194,6 @@ def test_a_wrong_pipelines_file_says_where(tmp_path: Path, text, words):
 def test_a_missing_pipelines_file_is_named(tmp_path: Path):
     with pytest.raises(PipelineFileError, match="cannot be read"):
         read_pipelines(tmp_path / "none.toml")
-
-
-class FakeBroker:
-    def __init__(self) -> None:
-        self.keys: set[str] = set()
-
-    def set(self, name: str, value: str, *, nx: bool, ex: int) -> bool:
-        fresh = name not in self.keys
-        self.keys.add(name)
-        return fresh
-
-    def delete(self, name: str) -> None:
-        self.keys.discard(name)
-
-
-def test_waiting_rows_collapse_into_one_message():
-    sent: list[tuple[str, tuple[str, ...], str]] = []
-    wakes = Wakes(FakeBroker(), lambda name, *, args, queue: sent.append((name, args, queue)), Keys("p"))
-    assert wakes.wake("a")
-    assert not wakes.wake("a")
-    wakes.awake("a")
-    assert wakes.wake("a")
-    assert wakes.read("b1")
-    assert sent == [("fournil.infer", ("a",), "infer.a")] * 2 + [("fournil.ingest", ("b1",), "ingest")]
-
-
-def test_a_message_that_was_not_sent_silences_nobody():
-    broker = FakeBroker()
-
-    def broken(*_: object, **__: object) -> None:
-        raise ConnectionError
-
-    with pytest.raises(ConnectionError):
-        Wakes(broker, broken, Keys("p")).wake("a")
-    assert broker.keys == set()
 
 
 @pytest.mark.parametrize(

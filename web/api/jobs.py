@@ -7,12 +7,14 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 
 from contract.errors import ErrorCode, FournilError, RequestError
-from contract.ids import is_id
+from contract.ids import is_id, new_id
 from contract.statuses import JOB_OVER, JobStatus
 from contract.times import utc_now
 from models.database import reading, transaction
 from models.jobs import delete_job, find_job, find_status, list_jobs
+from models.submit import Submitted
 from models.sweeps import cancel
+from web.changes import Watch
 from web.errors import not_found
 from web.intake import take_job
 from web.operations import IDEMPOTENCY_KEY, IF_NONE_MATCH, JSON, PREFER, Answer, operation, ref
@@ -81,8 +83,11 @@ _ACCEPTED = Answer(
 )
 def create() -> Response:
     body, key, wait = _body(), idempotency_key(), wait_seconds()
-    submitted = take_job(services(), body, key=key)
-    job = wait_until_over(submitted.job_id, wait)
+    here, job_id = services(), new_id()
+    # Before the commit: no change of the row can come unseen, and there is no need to look before the first.
+    with here.changes.watching([job_id]) as watch:
+        submitted = take_job(here, body, key=key, job_id=job_id)
+        job = _when_over(submitted, watch, wait) or load(submitted.job_id)
     headers = {"Location": job["urls"]["self"], **_pace(job), **_applied(wait)}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -182,6 +187,18 @@ def wait_until_over(job_id: str, seconds: float) -> dict[str, Any]:
     if seconds:
         services().changes.until([job_id], lambda: _status(job_id) in JOB_OVER or None, time_left(seconds))
     return load(job_id)
+
+
+def _when_over(submitted: Submitted, watch: Watch, seconds: float) -> dict[str, Any] | None:
+    """A job just submitted, once it is over; None when that takes longer than `seconds`."""
+    if submitted.replayed:
+        return wait_until_over(submitted.job_id, seconds)
+
+    def look() -> dict[str, Any] | None:
+        job = load(submitted.job_id)
+        return job if is_over(job) else None
+
+    return services().changes.follow(watch, look, time_left(seconds)) if seconds else None
 
 
 def _wait_for_news(job_id: str, seconds: float) -> None:

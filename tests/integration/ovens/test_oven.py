@@ -18,6 +18,7 @@ from models.sweeps import cancel
 from tests.integration.ovens.conftest import House, status
 from worker import oven as oven_module
 from worker import shelf as shelf_module
+from worker import trays as trays_module
 from worker.backends.fake import FakeBackend
 
 
@@ -164,7 +165,7 @@ def test_a_row_whose_preparation_breaks_is_refused_alone(house, monkeypatch):
             return [row["text"] for row in rows]
 
     claimed = [type("Row", (), {"inputs": {"text": text}, "id": text}) for text in ("a", "bad", "c")]
-    answers = oven_module._prepare(Picky(), claimed, {})  # type: ignore[arg-type]
+    answers = trays_module._prepare(Picky(), claimed, {})  # type: ignore[arg-type]
     assert answers[0] == "a"
     assert answers[1].code is ErrorCode.INPUT_REJECTED
     assert answers[2] == "c"

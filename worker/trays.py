@@ -1,0 +1,83 @@
+"""From claimed rows to trays: rows of one lane are prepared together, and planned into microbatches."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from contract.errors import ErrorCode, InputError
+from contract.jsons import canonical
+from contract.logs import get_logger
+from contract.pipelines import PipelineSpec
+from models.claims import Claimed
+from worker.backends.backend import LoadedPipeline, Prepared
+from worker.planner import Portion, plan
+
+log = get_logger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tray:
+    """One microbatch: rows that share a forward pass."""
+
+    rows: list[Claimed]
+    prepared: list[Prepared]
+    parameters: dict[str, Any]
+
+    def keep(self, ids: set[str]) -> Tray:
+        """The same without the rows that nobody wants any more."""
+        kept = [(row, p) for row, p in zip(self.rows, self.prepared, strict=True) if row.id in ids]
+        return Tray([row for row, _ in kept], [p for _, p in kept], self.parameters)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Every claimed row, once: in a tray, or refused with what its caller must change."""
+
+    trays: list[Tray]
+    refused: list[tuple[Claimed, InputError]]
+
+
+def lay_out(
+    spec: PipelineSpec,
+    model: LoadedPipeline,
+    rows: Sequence[Claimed],
+    *,
+    budget: int,
+    about_to: Callable[[Sequence[str]], None],
+) -> Layout:
+    """Prepare and plan rows, lane by lane, people's trays first. `about_to` hears whose rows are prepared next."""
+    lanes: dict[str, list[Claimed]] = {}
+    for row in rows:
+        lanes.setdefault(canonical(row.parameters), []).append(row)
+    trays: list[Tray] = []
+    refused: list[tuple[Claimed, InputError]] = []
+    for lane in lanes.values():
+        about_to([row.id for row in lane])
+        parameters = spec.effective(lane[0].parameters)
+        answers = _prepare(model, lane, parameters)
+        refused += [(row, a) for row, a in zip(lane, answers, strict=True) if isinstance(a, InputError)]
+        ready = [(row, a) for row, a in zip(lane, answers, strict=True) if isinstance(a, Prepared)]
+        trays += _plan(ready, parameters, budget)
+    return Layout(sorted(trays, key=lambda tray: tray.rows[0].priority), refused)
+
+
+def _plan(ready: list[tuple[Claimed, Prepared]], parameters: dict[str, Any], budget: int) -> list[Tray]:
+    if not ready:
+        return []
+    portions = [Portion(i, p.length, p.sequences, row.priority) for i, (row, p) in enumerate(ready)]
+    # A claim holds suspects of one size, or none.
+    planned = plan(portions, budget=budget, max_rows=ready[0][0].max_group)
+    return [Tray([ready[i][0] for i in tray], [ready[i][1] for i in tray], parameters) for tray in planned]
+
+
+def _prepare(model: LoadedPipeline, rows: list[Claimed], parameters: dict[str, Any]) -> list[Prepared | InputError]:
+    """Prepare rows together, and one by one when that breaks: the culprit alone is refused."""
+    try:
+        return model.prepare([row.inputs for row in rows], parameters)
+    except Exception:
+        if len(rows) == 1:
+            log.exception("A row could not be prepared.", job_id=rows[0].id)
+            return [InputError(ErrorCode.INPUT_REJECTED, "This input could not be read by the model.")]
+        return [answer for row in rows for answer in _prepare(model, [row], parameters)]
