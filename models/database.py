@@ -9,6 +9,7 @@ ask for `lasting=False`; they are lost together with nothing else, and a lost cl
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 T = TypeVar("T")
 
@@ -72,14 +73,27 @@ def _sqlite_engine(url: str) -> sa.Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         options = connection.get_execution_options()
+        # Straight to the driver: as statements of SQLAlchemy these took as long as what they frame.
+        dbapi = connection.connection.dbapi_connection
+        assert dbapi is not None
         if options.get("reading", False):
-            connection.exec_driver_sql("BEGIN")
+            _execute(dbapi, "BEGIN")
             return
-        # Only possible between transactions; the setting stays with the pooled connection.
-        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options.get('lasting', True) else 'NORMAL'}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        synchronous = "FULL" if options.get("lasting", True) else "NORMAL"
+        if connection.info.get("synchronous") != synchronous:
+            # Only possible between transactions; the setting stays with the pooled connection.
+            _execute(dbapi, f"PRAGMA synchronous={synchronous}")
+            connection.info["synchronous"] = synchronous
+        _execute(dbapi, "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _execute(dbapi: Any, statement: str) -> None:
+    try:
+        dbapi.execute(statement)
+    except sqlite3.Error as error:
+        raise OperationalError(statement, None, error) from error
 
 
 @contextmanager

@@ -74,6 +74,7 @@ _SELECT = (
 
 # Built once: a statement remembers what it was compiled to, and building one takes longer than running it.
 _ONE = _SELECT.where(jobs.c.id == sa.bindparam("job_id"))
+_SOME = _SELECT.where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)))
 _STATUS = sa.select(jobs.c.status).where(jobs.c.id == sa.bindparam("job_id"))
 
 
@@ -88,6 +89,12 @@ def _job(found: Any) -> Job:
 def find_job(conn: sa.Connection, job_id: str) -> Job | None:
     found = conn.execute(_ONE, {"job_id": job_id}).first()
     return None if found is None else _job(found)
+
+
+def find_jobs(conn: sa.Connection, ids: Sequence[str]) -> dict[str, Job]:
+    """Those of `ids` that there are, by id."""
+    found = conn.execute(_SOME, {"ids": list(ids)})
+    return {job.id: job for job in map(_job, found)}
 
 
 def find_status(conn: sa.Connection, job_id: str) -> JobStatus | None:

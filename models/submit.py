@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,15 @@ class NewJob:
     priority: Priority = Priority.INTERACTIVE
     metadata: dict[str, Any] | None = None
     expires_at: datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """A job under the id it will have."""
+
+    id: str
+    job: NewJob
+    created_at: datetime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +69,15 @@ def submit(
     # Somebody was first, a moment ago or yesterday: their job is the job, and ours never was.
     conn.execute(sa.delete(jobs).where(jobs.c.id == job_id))
     return _first_with(conn, idempotency_key, digest)
+
+
+def submit_all(conn: sa.Connection, named: Sequence[Named]) -> None:
+    """Insert queued jobs, all or none."""
+    insert_jobs(
+        conn,
+        [job_row(one.job, one.id, one.created_at) for one in named],
+        [data_row(one.job, one.id) for one in named],
+    )
 
 
 def job_row(job: NewJob, job_id: str, now: datetime, **more: Any) -> dict[str, Any]:

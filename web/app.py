@@ -14,6 +14,7 @@ from models.database import make_engine
 from models.files import FileStorage
 from web import errors, origin, responses
 from web.changes import Changes
+from web.counter import Counter
 from web.dispatch import Dispatch
 from web.services import Services
 
@@ -50,12 +51,14 @@ def create_app(settings: Settings) -> Flask:
 
 
 def make_services(settings: Settings) -> Services:
+    engine, dispatch = make_engine(settings.storage.url), Dispatch(settings.broker)
     return Services(
         settings=settings,
-        engine=make_engine(settings.storage.url),
+        engine=engine,
         storage=FileStorage(settings.storage.files_dir),
-        dispatch=Dispatch(settings.broker),
+        dispatch=dispatch,
         changes=Changes(settings.broker, waiting=settings.web.waiting),
+        counter=Counter(engine, dispatch),
     )
 
 

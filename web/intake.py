@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from contract.errors import ErrorCode, RequestError
+from contract.ids import new_id
 from contract.names import PIPELINE_NAME
 from contract.pipelines import PipelineSpec
 from contract.schemas import checker, first_error, whole_numbers
 from contract.statuses import Priority
 from contract.tasks import JsonSchema
 from contract.times import utc_now
-from models.database import reading, transaction
+from models.database import transaction
 from models.pipelines import StoredPipeline, find_pipeline, list_pipelines
-from models.submit import NewJob, Submitted, submit
+from models.submit import Named, NewJob, Submitted, submit
+from web.counter import unknown_pipeline
 from web.requests import check
 from web.services import Services
 
@@ -75,8 +76,12 @@ def take_job(
     `job_id` is what a new job is called; None: a fresh one.
     """
     now = utc_now()
-    with reading(services.engine) as conn:
-        job = read_job(conn, body, now=now)
+    job = read_job(services, body, now=now)
+    job_id = job_id or new_id()
+    if key is None:
+        services.counter.submit(Named(job_id, job, now))
+        return Submitted(job_id, replayed=False)
+    # A key is looked up and taken in one transaction, which may end in a conflict that is nobody else's.
     submitted = transaction(
         services.engine,
         lambda conn: submit(conn, job, now=now, job_id=job_id, idempotency_key=key, request_body=body),
@@ -86,11 +91,11 @@ def take_job(
     return submitted
 
 
-def read_job(conn: sa.Connection, body: dict[str, Any], *, now: datetime) -> NewJob:
+def read_job(services: Services, body: dict[str, Any], *, now: datetime) -> NewJob:
     """The job that `body` asks for; raises RequestError that names the first wrong field and lists the others."""
     refuse_webhook(body)
     check(JOB_REQUEST, body)
-    spec = named_pipeline(conn, body["pipeline"]).spec
+    spec = services.counter.pipeline(body["pipeline"])
     inputs, parameters = read_inputs(spec, body["inputs"]), body.get("parameters", {})
     problems = checker(spec.catalogue.inputs).problems(inputs, at="inputs")
     problems += checker(spec.parameters_schema()).problems(parameters, at="parameters")
@@ -123,19 +128,8 @@ def named_pipeline(conn: sa.Connection, name: str) -> StoredPipeline:
     """The pipeline a body names; 422 with the nearest name when there is none."""
     found = find_pipeline(conn, name) if PIPELINE_NAME.match(name) else None
     if found is None:
-        raise _unknown_pipeline(name, [stored.spec.name for stored in list_pipelines(conn)])
+        raise unknown_pipeline(name, [stored.spec.name for stored in list_pipelines(conn)])
     return found
-
-
-def _unknown_pipeline(name: str, known: list[str]) -> RequestError:
-    close = difflib.get_close_matches(name[:64], known, n=1)
-    hint = f"Did you mean '{close[0]}'?" if close else "GET /api/v1/pipelines lists them."
-    return RequestError(
-        ErrorCode.UNKNOWN_PIPELINE,
-        f"No pipeline is called '{name[:64]}'. {hint}",
-        field="pipeline",
-        details={"known": known[:100]},
-    )
 
 
 def refuse_webhook(body: dict[str, Any]) -> None:

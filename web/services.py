@@ -10,6 +10,7 @@ from flask import current_app
 from contract.settings import Settings
 from models.files import FileStorage
 from web.changes import Changes
+from web.counter import Counter
 from web.dispatch import Dispatch
 
 
@@ -20,6 +21,7 @@ class Services:
     storage: FileStorage
     dispatch: Dispatch
     changes: Changes
+    counter: Counter
 
 
 def services() -> Services:

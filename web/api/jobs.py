@@ -11,7 +11,7 @@ from contract.ids import is_id, new_id
 from contract.statuses import JOB_OVER, JobStatus
 from contract.times import utc_now
 from models.database import reading, transaction
-from models.jobs import delete_job, find_job, find_status, list_jobs
+from models.jobs import delete_job, find_status, list_jobs
 from models.submit import Submitted
 from models.sweeps import cancel
 from web.changes import Watch
@@ -29,7 +29,7 @@ from web.requests import (
     wait_seconds,
 )
 from web.responses import json_response, no_content, seen_statuses, tagged, time_left
-from web.serializers import is_over, page_json, show_job, show_jobs
+from web.serializers import is_over, page_json, show_jobs
 from web.services import services
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1")
@@ -175,11 +175,10 @@ def _body() -> dict[str, Any]:
 
 def load(job_id: str) -> dict[str, Any]:
     """A job's JSON; 404 for an id that is none of ours."""
-    with reading(services().engine) as conn:
-        job = find_job(conn, job_id) if is_id(job_id) else None
-        if job is None:
-            raise not_found("job")
-        return show_job(conn, job)
+    job = services().counter.job(job_id) if is_id(job_id) else None
+    if job is None:
+        raise not_found("job")
+    return job
 
 
 def wait_until_over(job_id: str, seconds: float) -> dict[str, Any]:
