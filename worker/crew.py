@@ -15,10 +15,11 @@ from models.files import FileStorage
 from models.pipelines import list_pipelines
 from models.workers import Worker, put_worker, set_worker
 from worker import upkeep
+from worker.budgets import Budgets
 from worker.doorbell import Doorbell
 from worker.hand import Hand
 from worker.ingest import ingest_slice
-from worker.memory import room
+from worker.memory import device_name, room
 from worker.oven import Oven
 from worker.shelf import Place, Shelf
 from worker.signals import Signals, connect
@@ -102,6 +103,7 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) ->
         name=name,
         engine=engine,
         shelf=Shelf(place, changed),
+        budgets=_budgets(settings),
         hand=_hand(settings, host),
         signals=signals,
         settings=inference,
@@ -109,6 +111,12 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) ->
     oven.warm_up()
     transaction(engine, lambda conn: set_worker(conn, name, state="ready", memory_bytes=place.room))
     return oven
+
+
+def _budgets(settings: Settings) -> Budgets:
+    slot = settings.slot
+    place = f"{device_name(slot.device)} {slot.device.split(':')[0]} {slot.threads or 'all'}"
+    return Budgets(settings.storage.data_dir / "budgets", place=place, fixed=settings.inference.token_budget)
 
 
 def main_warden(app: Celery, settings: Settings, *, host: str, pid: int) -> Warden:

@@ -1,14 +1,16 @@
-"""How many bytes the warm pipelines of a slot may hold, when no setting says so."""
+"""How many bytes the warm pipelines of a slot may hold, when no setting says so, and what its device is called."""
 
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
-from worker.backends.registry import memory_of
+from worker.backends.registry import memory_of, name_of
 
 # The rest is for activations, the interpreter and everybody else.
 _SHARE = 0.8
+_CPU_INFO = Path("/proc/cpuinfo")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -22,6 +24,16 @@ def room(*, setting: int, device: str, threads: int) -> int:
     cores = len(os.sched_getaffinity(0)) if threads == 0 else os.cpu_count() or 1
     part = min(1.0, (threads or cores) / cores)
     return int(host_memory() * _SHARE * part)
+
+
+def device_name(device: str) -> str:
+    """What the processor or the GPU is called: measurements of one say nothing of another."""
+    if device.startswith("cuda"):
+        return name_of(device)
+    for line in _CPU_INFO.read_text().splitlines() if _CPU_INFO.exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 def host_memory() -> int:

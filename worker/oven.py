@@ -20,7 +20,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from contract.errors import CheckpointError
 from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
 from contract.settings import Inference
@@ -29,12 +28,16 @@ from contract.times import utc_now
 from models import claims, sweeps
 from models.claims import Claimed
 from models.database import reading, transaction
-from models.pipelines import find_pipeline, list_pipelines, note_loaded, set_state
+from models.pipelines import find_pipeline, list_pipelines
 from models.records import Timing
-from worker.backends.backend import DeviceLost, LoadedPipeline, OutOfMemory
+from worker.backends.backend import DeviceLost, LoadedPipeline
 from worker.baking import Baker, Dough
+from worker.budgets import Budgets
 from worker.hand import Hand
+from worker.ledger import Ledger
+from worker.loader import Loader
 from worker.pace import Pace
+from worker.planner import Limits
 from worker.recorder import Recorder
 from worker.shelf import Shelf
 from worker.signals import Signals
@@ -69,7 +72,15 @@ class Turn:
 
 class Oven:
     def __init__(
-        self, *, name: str, engine: sa.Engine, shelf: Shelf, hand: Hand, signals: Signals, settings: Inference
+        self,
+        *,
+        name: str,
+        engine: sa.Engine,
+        shelf: Shelf,
+        budgets: Budgets,
+        hand: Hand,
+        signals: Signals,
+        settings: Inference,
     ) -> None:
         self._pid = os.getpid()
         #: Stands in the rows it holds; a replacement child has another.
@@ -81,7 +92,9 @@ class Oven:
         self._settings = settings
         self._recorder = Recorder(engine, signals)
         self._pace = Pace(most=settings.claim_rows)
-        self._budgets: dict[str, int] = {}
+        self._budgets = budgets
+        self._ledger = Ledger(engine, budgets, self._pace, slot=name)
+        self._loader = Loader(engine, shelf, budgets, hand, seconds=settings.microbatch_timeout)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._ahead: Future[Turn | None] | None = None
 
@@ -92,7 +105,7 @@ class Oven:
             stored = list_pipelines(conn)
         for pipeline in stored:
             if pipeline.spec.warm and pipeline.state is PipelineState.ACTIVE:
-                self._load(pipeline.spec)
+                self._loader.load(pipeline.spec)
         self._hand.put_down(self._pid)
 
     def serve(self, pipeline: str) -> None:
@@ -141,6 +154,7 @@ class Oven:
         self._signals.awake(pipeline)
         is_left = self._bake_turns(pipeline, ends=time.monotonic() + self._settings.slice_seconds)
         self._recorder.settle()
+        self._ledger.show()
         if is_left:
             self._signals.wake(pipeline)
 
@@ -169,7 +183,7 @@ class Oven:
         rows = self._claim(pipeline, only=only)
         if not rows:
             return None
-        loaded = self._load(spec)
+        loaded = self._loader.load(spec)
         if loaded is None:
             self._put_back(rows)
             return None
@@ -230,7 +244,9 @@ class Oven:
         about_to: Callable[[Sequence[str]], None],
     ) -> Turn:
         full = len(rows) == self._pace.rows(spec.name)
-        layout = lay_out(spec, model, rows, budget=self._budget(spec.name), about_to=about_to)
+        budget = self._budgets.of(spec.name)
+        limits = Limits(budget.for_next_plan(), budget.overhead)
+        layout = lay_out(spec, model, rows, limits=limits, about_to=about_to)
         if layout.refused:
             refused, errors = [row for row, _ in layout.refused], [error for _, error in layout.refused]
             self._recorder.record(refused, errors, model.identity, Timing(load=0.0, inference=0.0))
@@ -274,35 +290,6 @@ class Oven:
                 self._bake(turn, ends=None)
                 self._close_batches(turn.batches())
 
-    def _load(self, spec: PipelineSpec) -> tuple[LoadedPipeline, float] | None:
-        """The warm pipeline and its load time; None when it cannot be loaded, which its operator is told."""
-        if not self._shelf.is_warm(spec):
-            self._hand.take(self._pid, spec.name, (), seconds=self._settings.microbatch_timeout)
-        try:
-            pipeline, seconds = self._shelf.get(spec)
-        except CheckpointError as error:
-            self._broken(spec.name, error.message)
-            return None
-        except (OutOfMemory, MemoryError):
-            self._broken(spec.name, "Its weights do not fit into the memory of this device.")
-            return None
-        except Exception:
-            log.exception("A pipeline could not be loaded.", pipeline=spec.name)
-            self._broken(spec.name, "It could not be loaded; the worker's log says why.")
-            return None
-        if seconds:
-            identity = dataclasses.asdict(pipeline.identity)
-            transaction(self._engine, lambda conn: note_loaded(conn, spec.name, identity))
-        return pipeline, seconds
-
-    def _broken(self, pipeline: str, reason: str) -> None:
-        log.error("A pipeline is broken; its jobs wait.", pipeline=pipeline, reason=reason)
-
-        def work(conn: sa.Connection) -> None:
-            set_state(conn, pipeline, PipelineState.BROKEN, reason=reason, now=utc_now())
-
-        transaction(self._engine, work)
-
     def _bake_tray(self, turn: Turn, tray: Tray, *, last: bool) -> None:
         name, model = turn.spec.name, turn.model
         baker = Baker(
@@ -315,9 +302,7 @@ class Oven:
         start = time.perf_counter()
         answers = baker.bake([Dough(r.id, p) for r, p in zip(tray.rows, tray.prepared, strict=True)])
         seconds = time.perf_counter() - start
-        if baker.ran_out:
-            self._budgets[name] = max(1, self._budget(name) // 2)
-        self._pace.took(name, rows=len(tray.rows), seconds=seconds)
+        self._ledger.note(name, tray, seconds, ran_out=baker.ran_out)
         timing = Timing(load=round(turn.load_seconds, 4), inference=round(seconds, 4))
         # The last of a turn has nothing to be recorded beside, and its callers wait.
         record = self._recorder.record if last and self._ahead is None else self._recorder.record_later
@@ -338,6 +323,3 @@ class Oven:
     def _put_back(self, rows: Sequence[Claimed]) -> None:
         if rows:
             transaction(self._engine, lambda conn: claims.release(conn, rows), lasting=False)
-
-    def _budget(self, pipeline: str) -> int:
-        return self._budgets.get(pipeline, self._settings.token_budget)

@@ -1,11 +1,12 @@
-"""How many rows to claim: about as many as this slot bakes in two seconds.
+"""How many rows to claim: about as many as this slot bakes in four seconds.
 
-More would lie in its hands while another slot is idle; fewer would sort badly by length and claim too often.
+More would lie in its hands while another slot is idle; fewer would sort badly by length and claim too often: of texts
+of skewed length 256 rows are padded by 5%, 512 by 4%, 1,024 by 2%.
 """
 
 from __future__ import annotations
 
-_SECONDS = 2.0
+_SECONDS = 4.0
 _FIRST = 32
 _LEAST = 4
 _WEIGHT = 0.3

@@ -1,14 +1,20 @@
 """The planner: claimed rows in, microbatches out. Pure: no clock, no device, no database.
 
 Rows of one forward pass are padded to the longest of them, so rows of like length go together: sorted by length,
-then cut wherever the padded cost (longest row times sequences) would pass the budget. Rows whose caller waits are
-planned first and never share a microbatch with rows of a file.
+then cut where that costs least. A pass costs its padded tokens (longest row times sequences) and an overhead, the
+tokens that could be computed in the time any pass takes; no pass costs more than the budget. The cheapest cut of
+sorted rows is found exactly, by dynamic programming: the best plan for the first n rows is the best plan for fewer
+of them and one more microbatch. A hundred rows take about a millisecond.
+
+Rows whose caller waits are planned first and never share a microbatch with rows of a file.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Sequence
+from typing import Protocol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,32 +30,75 @@ class Portion:
     priority: int
 
 
-def plan(portions: Sequence[Portion], *, budget: int, max_rows: int | None = None) -> list[list[int]]:
-    """Microbatches of row indexes: every row in exactly one, people's rows first.
+class Sized(Protocol):
+    """A row with a length and sequences: a Portion, or what a backend prepared."""
 
-    `budget` is the most padded tokens in a microbatch; a row that is larger alone stands alone. `max_rows` caps
-    the rows of each (suspects).
-    """
+    @property
+    def length(self) -> int: ...
+
+    @property
+    def sequences(self) -> int: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a microbatch may be."""
+
+    #: Most padded tokens; a row that is larger alone stands alone.
+    budget: int
+    #: What any forward pass costs besides its tokens, in tokens.
+    overhead: int = 0
+    #: Most rows (suspects); None: as many as the budget takes.
+    max_rows: int | None = None
+
+
+def plan(portions: Sequence[Portion], limits: Limits) -> list[list[int]]:
+    """Microbatches of row indexes: every row in exactly one, people's rows first, short ones before long ones."""
     microbatches: list[list[int]] = []
     for priority in sorted({portion.priority for portion in portions}):
         alike = [portion for portion in portions if portion.priority == priority]
-        microbatches += _cut(sorted(alike, key=lambda p: (p.length, p.index)), budget, max_rows)
+        microbatches += _cut(sorted(alike, key=lambda p: (p.length, p.index)), limits)
     return microbatches
 
 
-def _cut(portions: list[Portion], budget: int, max_rows: int | None) -> Iterator[list[int]]:
-    tray: list[int] = []
-    sequences = 0
-    for portion in portions:
-        # Sorted by length: the newcomer is the longest, and all are padded to it.
-        cost = max(1, portion.length) * (sequences + portion.sequences)
-        if tray and (cost > budget or len(tray) == max_rows):
-            yield tray
-            tray, sequences = [], 0
-        tray.append(portion.index)
-        sequences += portion.sequences
-    if tray:
-        yield tray
+def padded(portions: Sequence[Sized]) -> int:
+    """Tokens that one forward pass over these rows computes."""
+    return max(1, max(p.length for p in portions)) * sum(p.sequences for p in portions)
+
+
+def _cut(portions: list[Portion], limits: Limits) -> list[list[int]]:
+    """The cheapest cut of rows that are sorted by length."""
+    sequences = list(itertools.accumulate((p.sequences for p in portions), initial=0))
+    cheapest = [0.0] * (len(portions) + 1)
+    starts = [0] * (len(portions) + 1)
+    for end in range(1, len(portions) + 1):
+        longest = max(1, portions[end - 1].length)
+        first = 0 if limits.max_rows is None else max(0, end - limits.max_rows)
+        cheapest[end], starts[end] = _last_tray(cheapest, sequences, longest, range(end - 1, first - 1, -1), limits)
+    return _walk(portions, starts)
+
+
+def _last_tray(
+    cheapest: list[float], sequences: list[int], longest: int, starts: range, limits: Limits
+) -> tuple[float, int]:
+    """Where the microbatch that ends here should begin, and what everything up to here costs then."""
+    end, best, found = starts.start + 1, float("inf"), starts.start
+    for start in starts:
+        cost = longest * (sequences[end] - sequences[start])
+        if cost > limits.budget and start < end - 1:
+            break
+        if (total := cheapest[start] + cost + limits.overhead) < best:
+            best, found = total, start
+    return best, found
+
+
+def _walk(portions: list[Portion], starts: list[int]) -> list[list[int]]:
+    trays: list[list[int]] = []
+    end = len(portions)
+    while end:
+        trays.append([portion.index for portion in portions[starts[end] : end]])
+        end = starts[end]
+    return trays[::-1]
 
 
 def halves(rows: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -12,7 +12,7 @@ from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
 from models.claims import Claimed
 from worker.backends.backend import LoadedPipeline, Prepared
-from worker.planner import Portion, plan
+from worker.planner import Limits, Portion, padded, plan
 
 log = get_logger(__name__)
 
@@ -24,6 +24,14 @@ class Tray:
     rows: list[Claimed]
     prepared: list[Prepared]
     parameters: dict[str, Any]
+
+    @property
+    def real_tokens(self) -> int:
+        return sum(p.length * p.sequences for p in self.prepared)
+
+    @property
+    def padded_tokens(self) -> int:
+        return padded(self.prepared)
 
     def keep(self, ids: set[str]) -> Tray:
         """The same without the rows that nobody wants any more."""
@@ -44,7 +52,7 @@ def lay_out(
     model: LoadedPipeline,
     rows: Sequence[Claimed],
     *,
-    budget: int,
+    limits: Limits,
     about_to: Callable[[Sequence[str]], None],
 ) -> Layout:
     """Prepare and plan rows, lane by lane, people's trays first. `about_to` hears whose rows are prepared next."""
@@ -59,16 +67,16 @@ def lay_out(
         answers = _prepare(model, lane, parameters)
         refused += [(row, a) for row, a in zip(lane, answers, strict=True) if isinstance(a, InputError)]
         ready = [(row, a) for row, a in zip(lane, answers, strict=True) if isinstance(a, Prepared)]
-        trays += _plan(ready, parameters, budget)
+        trays += _plan(ready, parameters, limits)
     return Layout(sorted(trays, key=lambda tray: tray.rows[0].priority), refused)
 
 
-def _plan(ready: list[tuple[Claimed, Prepared]], parameters: dict[str, Any], budget: int) -> list[Tray]:
+def _plan(ready: list[tuple[Claimed, Prepared]], parameters: dict[str, Any], limits: Limits) -> list[Tray]:
     if not ready:
         return []
     portions = [Portion(i, p.length, p.sequences, row.priority) for i, (row, p) in enumerate(ready)]
     # A claim holds suspects of one size, or none.
-    planned = plan(portions, budget=budget, max_rows=ready[0][0].max_group)
+    planned = plan(portions, dataclasses.replace(limits, max_rows=ready[0][0].max_group))
     return [Tray([ready[i][0] for i in tray], [ready[i][1] for i in tray], parameters) for tray in planned]
 
 

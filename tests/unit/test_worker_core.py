@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from worker.baking import Baker, Dough
 from worker.hand import Hand, Note
 from worker.memory import host_memory, room
 from worker.pace import Pace
-from worker.planner import Portion, halves, plan
+from worker.planner import Limits, Portion, halves, padded, plan
 from worker.shelf import Place, Shelf
 
 portions = st.lists(st.tuples(st.integers(0, 600), st.integers(1, 8), st.integers(0, 1)), max_size=60).map(
@@ -27,42 +28,75 @@ portions = st.lists(st.tuples(st.integers(0, 600), st.integers(1, 8), st.integer
 )
 
 
-@given(portions, st.integers(1, 4096))
-def test_every_row_is_in_exactly_one_microbatch(rows, budget):
-    planned = plan(rows, budget=budget)
+@given(portions, st.integers(1, 4096), st.integers(0, 100))
+def test_every_row_is_in_exactly_one_microbatch(rows, budget, overhead):
+    planned = plan(rows, Limits(budget, overhead))
     assert sorted(i for tray in planned for i in tray) == list(range(len(rows)))
     assert all(planned)
 
 
-@given(portions, st.integers(1, 4096))
-def test_the_budget_is_kept_but_by_a_row_that_is_larger_alone(rows, budget):
-    for tray in plan(rows, budget=budget):
+@given(portions, st.integers(1, 4096), st.integers(0, 100))
+def test_the_budget_is_kept_but_by_a_row_that_is_larger_alone(rows, budget, overhead):
+    for tray in plan(rows, Limits(budget, overhead)):
         longest = max(max(1, rows[i].length) for i in tray)
         cost = longest * sum(rows[i].sequences for i in tray)
         assert cost <= budget or len(tray) == 1
 
 
-@given(portions, st.integers(1, 4096))
-def test_people_are_planned_first_and_apart(rows, budget):
-    priorities = [{rows[i].priority for i in tray} for tray in plan(rows, budget=budget)]
+@given(portions, st.integers(1, 4096), st.integers(0, 100))
+def test_people_are_planned_first_and_apart(rows, budget, overhead):
+    priorities = [{rows[i].priority for i in tray} for tray in plan(rows, Limits(budget, overhead))]
     assert all(len(found) == 1 for found in priorities)
     flat = [found.pop() for found in priorities]
     assert flat == sorted(flat)
 
 
-@given(portions, st.integers(1, 4096), st.integers(1, 5))
-def test_suspects_stay_in_groups_of_their_size(rows, budget, most):
-    assert all(len(tray) <= most for tray in plan(rows, budget=budget, max_rows=most))
+@given(portions, st.integers(1, 4096), st.integers(0, 100), st.integers(1, 5))
+def test_suspects_stay_in_groups_of_their_size(rows, budget, overhead, most):
+    assert all(len(tray) <= most for tray in plan(rows, Limits(budget, overhead, most)))
 
 
-@given(st.lists(st.integers(1, 300), min_size=1, max_size=200))
-def test_sorting_keeps_padding_low(lengths):
+small = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 3)), min_size=1, max_size=7).map(
+    lambda rows: [Portion(i, length, sequences, 1) for i, (length, sequences) in enumerate(rows)]
+)
+
+
+@given(small, st.integers(1, 200), st.integers(0, 50))
+def test_no_plan_of_any_grouping_is_cheaper(rows, budget, overhead):
+    """Sorted neighbours are enough: compared with every way to part the rows, not only with cuts of a sorted line."""
+
+    def cost(trays: list[list[int]]) -> int:
+        return sum(padded([rows[i] for i in tray]) + overhead for tray in trays)
+
+    def fits(tray: list[int]) -> bool:
+        return len(tray) == 1 or padded([rows[i] for i in tray]) <= budget
+
+    cheapest = min(cost(trays) for trays in _partings(list(range(len(rows)))) if all(map(fits, trays)))
+    found = cost(plan(rows, Limits(budget, overhead)))
+    if all(row.sequences == 1 for row in rows):
+        assert found == cheapest
+    # With rows of several sequences a sorted line may cut worse, by less than twice.
+    assert cheapest <= found <= 2 * cheapest + overhead
+
+
+def _partings(items: list[int]) -> list[list[list[int]]]:
+    if not items:
+        return [[]]
+    first, rest = items[0], items[1:]
+    found = []
+    for parting in _partings(rest):
+        found.append([[first], *parting])
+        found += [[*parting[:k], [first, *parting[k]], *parting[k + 1 :]] for k in range(len(parting))]
+    return found
+
+
+def test_skewed_lengths_are_padded_by_less_than_a_twentieth():
+    """Log-normal with a median of 25 and a 99th percentile of 170, as texts are."""
+    draw = random.Random(1)
+    lengths = [max(3, min(250, int(draw.lognormvariate(3.2, 0.82)))) for _ in range(1024)]
     rows = [Portion(i, n, 1, 1) for i, n in enumerate(lengths)]
-    trays = plan(rows, budget=1024)
-    padded = sum(max(lengths[i] for i in tray) * len(tray) for tray in trays)
-    # Each tray wastes at most what lies between its longest row and the longest of the tray before.
-    steps = sum((max(lengths[i] for i in tray) - min(lengths[i] for i in tray)) * len(tray) for tray in trays)
-    assert padded - sum(lengths) <= steps
+    computed = sum(padded([rows[i] for i in tray]) for tray in plan(rows, Limits(1024, 40)))
+    assert computed <= 1.05 * sum(lengths)
 
 
 @given(st.lists(st.integers(), max_size=9))
@@ -72,16 +106,16 @@ def test_halves_are_all_of_it(rows):
     assert abs(len(first) - len(second)) <= 1
 
 
-def test_a_claim_grows_to_two_seconds_of_work():
-    pace = Pace(most=256)
+def test_a_claim_grows_to_four_seconds_of_work():
+    pace = Pace(most=1024)
     assert pace.rows("a") == 32
     for _ in range(20):
         pace.took("a", rows=10, seconds=0.1)
-    assert 190 <= pace.rows("a") <= 200
+    assert 390 <= pace.rows("a") <= 400
     pace.took("slow", rows=1, seconds=30.0)
     assert pace.rows("slow") == 4
     pace.took("fast", rows=10_000, seconds=0.001)
-    assert pace.rows("fast") == 256
+    assert pace.rows("fast") == 1024
 
 
 class Moody:

@@ -64,6 +64,8 @@ class Context:
 
 class LoadedPipeline(Protocol):
     identity: Identity
+    #: A prepared row and its parameters that stand for usual ones, to measure with; None: measuring makes no sense.
+    example: tuple[Prepared, Parameters] | None
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         """One entry a row, in order: ready, or an InputError that says what its caller must change.

@@ -31,6 +31,8 @@ _COMMAND = re.compile(r"\b(sleep:|die|oom|raise)")
 
 
 class FakePipeline:
+    example: tuple[Prepared, Parameters] | None = None
+
     def __init__(self, spec: PipelineSpec) -> None:
         self.identity = Identity(id=spec.model or "fake", commit="fake", dtype="none", backend="fake")
 

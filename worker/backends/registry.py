@@ -30,3 +30,10 @@ def memory_of(device: str) -> int | None:
     import torch
 
     return int(torch.cuda.get_device_properties(device).total_memory)
+
+
+def name_of(device: str) -> str:
+    """What a GPU is called. Imports torch."""
+    import torch
+
+    return str(torch.cuda.get_device_name(device))

@@ -51,6 +51,7 @@ class TransformersBackend:
 class TransformersPipeline:
     def __init__(self, loaded: weights.Loaded, task: TaskModel, identity: Identity) -> None:
         self.identity = identity
+        self.example: tuple[Prepared, Parameters] | None = None
         #: What the example needed on the device beyond the weights.
         self.working_bytes = 0
         self._loaded: weights.Loaded | None = loaded
@@ -64,6 +65,7 @@ class TransformersPipeline:
         inputs, parameters = self._computing.example(dict(example["inputs"]), parameters)
         [answer] = self.prepare([inputs], parameters)
         if isinstance(answer, Prepared):
+            self.example = (answer, parameters) if self._computing.rehearses else None
             [answer] = self.bake([answer], parameters, Context())
         if isinstance(answer, InputError):
             raise weights.corrupt(f"This pipeline cannot do the example of its task. {answer.message}")

@@ -89,7 +89,10 @@ def house_of(engine, tmp_path):
         heard, hand = Heard(), Hand(tmp_path / "run", "cpu0")
         shelf = Shelf(Place("cpu", 1, tmp_path, 10**9), lambda _: None)
         inference = Inference(**settings)
-        oven = Oven(name="h/cpu0", engine=engine, shelf=shelf, hand=hand, signals=heard, settings=inference)  # type: ignore[arg-type]
+        budgets = Budgets(folder / "budgets", place="here", fixed=inference.token_budget)
+        oven = Oven(
+            name="h/cpu0", engine=engine, shelf=shelf, hand=hand, signals=heard, settings=inference, budgets=budgets
+        )  # type: ignore[arg-type]
         return House(engine, oven, hand, heard)
 
     return make

@@ -30,6 +30,8 @@ class Prompt:
 
 class TextGeneration(TaskModel):
     auto_class = "AutoModelForCausalLM"
+    # What it writes decides what it costs, and the example writes next to nothing.
+    rehearses = False
 
     def __init__(self, loaded: Loaded) -> None:
         self._model = loaded.model

@@ -26,6 +26,9 @@ class TaskModel(ABC):
     #: Parts of weight names that may be missing from the checkpoint.
     optional: ClassVar[tuple[str, ...]] = ()
 
+    #: Whether baking its example over and over says what its microbatches cost.
+    rehearses: ClassVar[bool] = True
+
     @abstractmethod
     def __init__(self, loaded: Loaded) -> None: ...
 

@@ -1,0 +1,1 @@
+"""What the oven bakes, side by side with how else people do it."""

@@ -1,0 +1,139 @@
+"""The budget of a microbatch, found by measuring: no number is right for two machines.
+
+A forward pass over c padded tokens takes a + b * c seconds, and b grows again where the activations no longer fit
+into a cache. So seconds a token are kept by rung (powers of two of padded tokens): measured when a pipeline is first
+loaded, by baking its example over and over, and corrected from what every microbatch took. The budget is the
+smallest rung within 3% of the best: people wait less behind a small microbatch. What a pass costs besides its tokens
+(a / b) tells the planner when another pass is cheaper than more padding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+LEAST, MOST = 32, 1 << 17
+#: Where nothing was measured: right for small encoders on two cores, harmless elsewhere.
+UNMEASURED = 1024
+_OVERHEAD_UNMEASURED = 32
+_NEAR_ENOUGH = 1.03
+#: Samples kept a rung, and fewest to believe one.
+_KEPT, _FEWEST = 15, 3
+_REHEARSAL_SECONDS = 1.5
+_WORSE = 1.1
+#: One plan in so many tries the next rung, up and down by turns.
+_TRY_EVERY = 24
+
+
+@dataclasses.dataclass
+class Budget:
+    """What one pipeline's microbatches cost on this device. `fixed` tokens, where an operator says so."""
+
+    fixed: int = 0
+    #: Padded tokens that memory allows.
+    ceiling: int = MOST
+    samples: dict[int, deque[float]] = dataclasses.field(default_factory=lambda: defaultdict(_samples))
+    _plans: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Most padded tokens of a microbatch."""
+        return max(1, min(self.fixed or self._best(), self.ceiling))
+
+    @property
+    def overhead(self) -> int:
+        """What a forward pass costs besides its tokens, in tokens."""
+        known = self._known()
+        if len(known) < 2:
+            return _OVERHEAD_UNMEASURED
+        smallest = min(known)
+        return max(0, min(smallest * 8, round(smallest * (known[smallest] / min(known.values()) - 1))))
+
+    def for_next_plan(self) -> int:
+        """`tokens`, and once in a while a neighbour, so that a change of the machine or the texts is noticed."""
+        self._plans += 1
+        turn, due = divmod(self._plans, _TRY_EVERY)
+        if self.fixed or due:
+            return self.tokens
+        return min(self.ceiling, self.tokens * 2) if turn % 2 else max(LEAST, self.tokens // 2)
+
+    def took(self, padded_tokens: int, seconds: float) -> None:
+        """A microbatch of so many padded tokens took so long."""
+        self.samples[_rung(padded_tokens)].append(seconds / max(1, padded_tokens))
+
+    def ran_out(self, padded_tokens: int) -> None:
+        """A microbatch did not fit into memory: half of it is the most from now on."""
+        self.ceiling = max(1, min(self.tokens, padded_tokens) // 2)
+
+    def limit(self, tokens: int) -> None:
+        """Memory holds the activations (or keys and values) of at most so many tokens."""
+        self.ceiling = max(1, min(self.ceiling, tokens))
+
+    def rehearse(self, bake: Callable[[int], int], *, seconds: float = _REHEARSAL_SECONDS) -> None:
+        """Measure the rungs in about `seconds`. `bake(tokens)` runs one pass of about so many; how many they were.
+
+        A rung that costs 10% more a token than the best ends the climb, the second time it is seen.
+        """
+        bake(LEAST)  # the first pass of a process allocates
+        ends = time.monotonic() + seconds
+        rungs = list(self._climb(bake, ends))
+        # Again in turns, so that a busy moment of the machine does not hit one rung alone.
+        while time.monotonic() < ends:
+            for rung in rungs:
+                if time.monotonic() >= ends:
+                    return
+                self._try(bake, rung)
+
+    def _climb(self, bake: Callable[[int], int], ends: float) -> Iterator[int]:
+        best, worse, rung = float("inf"), 0, LEAST
+        while rung <= self.ceiling and worse < 2 and time.monotonic() < ends:
+            cost = self._try(bake, rung)
+            yield rung
+            worse = worse + 1 if cost > _WORSE * best else 0
+            best = min(best, cost)
+            rung *= 2
+
+    def _try(self, bake: Callable[[int], int], rung: int) -> float:
+        start = time.perf_counter()
+        tokens = bake(rung)
+        seconds = time.perf_counter() - start
+        self.took(tokens, seconds)
+        return seconds / max(1, tokens)
+
+    def _best(self) -> int:
+        known = self._known()
+        if not known:
+            return UNMEASURED
+        best = min(known.values())
+        return next(rung for rung in sorted(known) if known[rung] <= _NEAR_ENOUGH * best)
+
+    def _known(self) -> dict[int, float]:
+        """Seconds a token by rung: the lower quartile, because what disturbs a measurement only makes it longer."""
+        return {
+            rung: statistics.quantiles(found, n=4)[0]
+            for rung, found in self.samples.items()
+            if len(found) >= _FEWEST and rung <= self.ceiling
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"ceiling": self.ceiling, "samples": {str(rung): list(found) for rung, found in self.samples.items()}}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], *, fixed: int) -> Budget:
+        budget = cls(fixed=fixed, ceiling=int(values["ceiling"]))
+        for rung, found in values["samples"].items():
+            budget.samples[int(rung)].extend(float(sample) for sample in found)
+        return budget
+
+
+def _samples() -> deque[float]:
+    return deque(maxlen=_KEPT)
+
+
+def _rung(tokens: int) -> int:
+    """The largest power of two that is not above, give or take: 1,000 tokens are a trial of 1,024."""
+    return 1 << max(0, round(tokens * 1.25).bit_length() - 1)

@@ -1,0 +1,101 @@
+"""The budgets of one slot, kept in the data directory: what was measured once need not be measured at every start.
+
+One small file for each (device, threads, task, commit, dtype, backend). A damaged file is measured anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from contract.jsons import dumps, loads
+from contract.logs import get_logger
+from worker.backends.backend import Context, LoadedPipeline, OutOfMemory
+from worker.budget import Budget
+
+log = get_logger(__name__)
+
+_SAVE_SECONDS = 30.0
+
+
+class Budgets:
+    """`fixed`: padded tokens where the operator says so, 0 to measure. `place`: what stands for device and threads."""
+
+    def __init__(self, folder: Path, *, place: str, fixed: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._place = place
+        self._fixed = fixed
+        self._open: dict[str, tuple[Budget, dict[str, str]]] = {}
+        self._saved: dict[str, float] = {}
+
+    def open(self, pipeline: str, task: str, model: LoadedPipeline) -> None:
+        """Find the budget of a pipeline that was just loaded: in its file, or by rehearsing."""
+        identity = model.identity
+        key = {
+            "place": self._place, "task": task, "commit": identity.commit, "dtype": identity.dtype,
+            "backend": identity.backend,
+        }  # fmt: skip
+        kept = self._read(key)
+        budget = kept or Budget(fixed=self._fixed)
+        self._open[pipeline] = (budget, key)
+        if kept is None and not self._fixed and model.example is not None:
+            _rehearse(budget, model)
+            self._write(pipeline)
+            log.info("A budget was measured.", pipeline=pipeline, tokens=budget.tokens, overhead=budget.overhead)
+
+    def of(self, pipeline: str) -> Budget:
+        return self._open[pipeline][0] if pipeline in self._open else Budget(fixed=self._fixed)
+
+    def took(self, pipeline: str, *, padded_tokens: int, seconds: float) -> None:
+        """A microbatch of so many padded tokens took so long."""
+        self.of(pipeline).took(padded_tokens, seconds)
+        if time.monotonic() - self._saved.get(pipeline, 0.0) > _SAVE_SECONDS:
+            self._write(pipeline)
+
+    def ran_out(self, pipeline: str, *, padded_tokens: int) -> None:
+        """A microbatch did not fit; remembered beyond this process."""
+        self.of(pipeline).ran_out(padded_tokens)
+        self._write(pipeline)
+
+    def _read(self, key: dict[str, str]) -> Budget | None:
+        try:
+            kept = loads(self._file(key).read_bytes())
+            return Budget.from_dict(kept, fixed=self._fixed)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def _write(self, pipeline: str) -> None:
+        if pipeline not in self._open:
+            return
+        budget, key = self._open[pipeline]
+        values: dict[str, Any] = {"key": key, **budget.as_dict()}
+        file = self._file(key)
+        mine = file.with_suffix(f".{os.getpid()}")
+        mine.write_text(dumps(values))
+        mine.replace(file)
+        self._saved[pipeline] = time.monotonic()
+
+    def _file(self, key: dict[str, str]) -> Path:
+        return self._folder / f"{hashlib.sha256(dumps(key).encode()).hexdigest()[:24]}.json"
+
+
+def _rehearse(budget: Budget, model: LoadedPipeline) -> None:
+    """Bake the pipeline's example, as many copies as make the tokens of a rung."""
+    assert model.example is not None
+    row, parameters = model.example
+    each = max(1, row.length * row.sequences)
+
+    def bake(tokens: int) -> int:
+        copies = max(1, math.ceil(tokens / each))
+        model.bake([row] * copies, parameters, Context(job_ids=[""] * copies))
+        return copies * each
+
+    try:
+        budget.rehearse(bake)
+    except (OutOfMemory, MemoryError):
+        budget.ran_out(2 * max(budget.samples, default=2))

@@ -1,0 +1,31 @@
+"""What one child counts while it bakes, by pipeline: written into its row for metrics and pages."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass
+class Count:
+    rows: int = 0
+    microbatches: int = 0
+    #: Tokens of the rows, and what was computed for them with padding.
+    real_tokens: int = 0
+    padded_tokens: int = 0
+    #: Seconds in forward passes.
+    seconds: float = 0.0
+    out_of_memory: int = 0
+    #: Padded tokens of a microbatch at most, now.
+    budget: int = 0
+
+
+class Tally:
+    def __init__(self) -> None:
+        self._counts: dict[str, Count] = {}
+
+    def of(self, pipeline: str) -> Count:
+        return self._counts.setdefault(pipeline, Count())
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        return {name: dataclasses.asdict(count) for name, count in self._counts.items()}
