@@ -181,7 +181,7 @@ class Inference:
         "TOKEN_BUDGET",
         whole(0, 1 << 24),
         0,
-        "Padded tokens in one microbatch. 0: measured for each pipeline when it is first loaded, corrected as it runs.",
+        "Padded tokens in one microbatch. 0: measured for each pipeline at its first load, corrected as it runs.",
     )
     claim_rows: int = option(
         "CLAIM_ROWS",

@@ -23,10 +23,10 @@ _OVERHEAD_UNMEASURED = 32
 _NEAR_ENOUGH = 1.03
 #: Samples kept a rung, and fewest to believe one.
 _KEPT, _FEWEST = 15, 3
-_REHEARSAL_SECONDS = 1.5
+_REHEARSAL_SECONDS = 2.0
 _WORSE = 1.1
-#: One plan in so many tries the next rung, up and down by turns.
-_TRY_EVERY = 24
+#: One plan in so many tries the next rung, up and down by turns; sooner while that rung is hardly known.
+_TRY_EVERY, _TRY_SOON = 24, 4
 
 
 @dataclasses.dataclass
@@ -56,10 +56,15 @@ class Budget:
     def for_next_plan(self) -> int:
         """`tokens`, and once in a while a neighbour, so that a change of the machine or the texts is noticed."""
         self._plans += 1
+        tokens = self.tokens
+        if self.fixed or self.ceiling <= tokens:
+            return tokens
+        if len(self.samples[2 * tokens]) < _FEWEST:
+            return tokens if self._plans % _TRY_SOON else min(self.ceiling, 2 * tokens)
         turn, due = divmod(self._plans, _TRY_EVERY)
-        if self.fixed or due:
-            return self.tokens
-        return min(self.ceiling, self.tokens * 2) if turn % 2 else max(LEAST, self.tokens // 2)
+        if due:
+            return tokens
+        return min(self.ceiling, 2 * tokens) if turn % 2 else max(LEAST, tokens // 2)
 
     def took(self, padded_tokens: int, seconds: float) -> None:
         """A microbatch of so many padded tokens took so long."""

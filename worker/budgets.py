@@ -23,7 +23,7 @@ _SAVE_SECONDS = 30.0
 
 
 class Budgets:
-    """`fixed`: padded tokens where the operator says so, 0 to measure. `place`: what stands for device and threads."""
+    """`fixed`: padded tokens where the operator says so, 0 to measure. `place`: the device and its threads."""
 
     def __init__(self, folder: Path, *, place: str, fixed: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)

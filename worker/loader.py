@@ -1,4 +1,4 @@
-"""Loading for the oven: a warm pipeline with its budget, or a pipeline marked broken with a sentence that says why."""
+"""Loading for the oven: a warm pipeline with its budget, or one marked broken with a sentence that says why."""
 
 from __future__ import annotations
 

@@ -180,17 +180,18 @@ class Oven:
         """The next claim of a pipeline, ready to bake; None when nothing waits or it cannot run."""
         if self._hand.should_stop() or (spec := self._called_for(pipeline)) is None:
             return None
-        rows = self._claim(pipeline, only=only)
+        rows, full = self._claim(pipeline, only=only)
         if not rows:
             return None
         loaded = self._loader.load(spec)
         if loaded is None:
             self._put_back(rows)
             return None
-        seconds = self._settings.microbatch_timeout
-        return self._lay_out(
-            spec, *loaded, rows, about_to=lambda ids: self._hand.take(self._pid, pipeline, ids, seconds=seconds)
-        )
+
+        def about_to(ids: Sequence[str]) -> None:
+            self._hand.take(self._pid, pipeline, ids, seconds=self._settings.microbatch_timeout)
+
+        return self._lay_out(spec, *loaded, rows, full=full, about_to=about_to)
 
     def _turn_ahead(self, pipeline: str) -> Turn | None:
         """`_turn` in a thread of its own, beside the last microbatch of the turn before."""
@@ -198,12 +199,12 @@ class Oven:
         # A definition that changed meanwhile is loaded when nothing is being baked.
         if spec is None or not self._shelf.is_warm(spec):
             return None
-        rows = self._claim(pipeline, only=None)
+        rows, full = self._claim(pipeline, only=None)
         if not rows:
             return None
         model, load_seconds = self._shelf.get(spec)
         try:
-            return self._lay_out(spec, model, load_seconds, rows, about_to=self._hand.beside)
+            return self._lay_out(spec, model, load_seconds, rows, full=full, about_to=self._hand.beside)
         finally:
             self._hand.beside(())
 
@@ -224,15 +225,16 @@ class Oven:
             stored = find_pipeline(conn, pipeline)
         return stored.spec if stored is not None and stored.state is PipelineState.ACTIVE else None
 
-    def _claim(self, pipeline: str, *, only: Priority | None) -> list[Claimed]:
-        now = utc_now()
+    def _claim(self, pipeline: str, *, only: Priority | None) -> tuple[list[Claimed], bool]:
+        """Rows, and whether they are as many as were asked for."""
+        now, limit = utc_now(), self._pace.rows(pipeline)
         lease = timedelta(seconds=self._settings.lease_seconds)
 
         def work(conn: sa.Connection) -> list[Claimed]:
-            limit = self._pace.rows(pipeline)
             return claims.claim(conn, pipeline, limit=limit, worker=self.name, lease=lease, now=now, only=only)
 
-        return transaction(self._engine, work, lasting=False)
+        rows = transaction(self._engine, work, lasting=False)
+        return rows, len(rows) == limit
 
     def _lay_out(
         self,
@@ -241,9 +243,9 @@ class Oven:
         load_seconds: float,
         rows: list[Claimed],
         *,
+        full: bool,
         about_to: Callable[[Sequence[str]], None],
     ) -> Turn:
-        full = len(rows) == self._pace.rows(spec.name)
         budget = self._budgets.of(spec.name)
         limits = Limits(budget.for_next_plan(), budget.overhead)
         layout = lay_out(spec, model, rows, limits=limits, about_to=about_to)

@@ -63,7 +63,7 @@ def plan(portions: Sequence[Portion], limits: Limits) -> list[list[int]]:
 
 def padded(portions: Sequence[Sized]) -> int:
     """Tokens that one forward pass over these rows computes."""
-    return max(1, max(p.length for p in portions)) * sum(p.sequences for p in portions)
+    return max(1, *(p.length for p in portions)) * sum(p.sequences for p in portions)
 
 
 def _cut(portions: list[Portion], limits: Limits) -> list[list[int]]:

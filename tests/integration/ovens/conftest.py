@@ -21,6 +21,7 @@ from models.jobs import Job, find_job
 from models.pipelines import StoredPipeline, find_pipeline, sync_pipelines
 from models.submit import NewJob, submit
 from tests.databases import engine_for, sqlite_database
+from worker.budgets import Budgets
 from worker.hand import Hand
 from worker.oven import Oven
 from worker.shelf import Place, Shelf
@@ -89,10 +90,16 @@ def house_of(engine, tmp_path):
         heard, hand = Heard(), Hand(tmp_path / "run", "cpu0")
         shelf = Shelf(Place("cpu", 1, tmp_path, 10**9), lambda _: None)
         inference = Inference(**settings)
-        budgets = Budgets(folder / "budgets", place="here", fixed=inference.token_budget)
+        budgets = Budgets(tmp_path / "budgets", place="here", fixed=inference.token_budget)
         oven = Oven(
-            name="h/cpu0", engine=engine, shelf=shelf, hand=hand, signals=heard, settings=inference, budgets=budgets
-        )  # type: ignore[arg-type]
+            name="h/cpu0",
+            engine=engine,
+            shelf=shelf,
+            budgets=budgets,
+            hand=hand,
+            signals=heard,  # type: ignore[arg-type]
+            settings=inference,
+        )
         return House(engine, oven, hand, heard)
 
     return make
