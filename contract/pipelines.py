@@ -23,7 +23,8 @@ from contract.schemas import checker
 from contract.tasks import CATALOGUE, Task, canonical_name
 from contract.tasks.task import JsonSchema
 
-BACKENDS = ("transformers", "fake")
+BACKENDS = ("auto", "torch", "onnx", "fake")
+QUANTIZATIONS = ("none", "int8")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -40,7 +41,10 @@ class PipelineSpec:
     revision: str | None = None
     #: Absolute directory of an adapter that is merged into the checkpoint once.
     adapter: str | None = None
-    backend: str = "transformers"
+    #: auto: ONNX Runtime for an encoder on a CPU, where it is installed and gives the same numbers; else torch.
+    backend: str = "auto"
+    #: int8 weights: faster and smaller, and not the same numbers. What that costs is measured and shown.
+    quantize: str = "none"
     dtype: str = "auto"
     #: Loaded and proven before the worker says it is ready.
     warm: bool = False
@@ -125,7 +129,7 @@ def _check_options(options: dict[str, Any], where: str) -> None:
         kind = kinds.get(key, str)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise PipelineFileError(f"{where}: {key} must be {_KIND_WORDS[kind]}.")
-    for key, allowed in (("backend", BACKENDS), ("dtype", DTYPES)):
+    for key, allowed in (("backend", BACKENDS), ("dtype", DTYPES), ("quantize", QUANTIZATIONS)):
         if options.get(key, allowed[0]) not in allowed:
             raise PipelineFileError(f"{where}: {key} must be one of {', '.join(allowed)}.")
     if options.get("backend") != "fake" and not options.get("model"):

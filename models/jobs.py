@@ -97,6 +97,18 @@ def find_jobs(conn: sa.Connection, ids: Sequence[str]) -> dict[str, Job]:
     return {job.id: job for job in map(_job, found)}
 
 
+def recent_inputs(conn: sa.Connection, pipeline: str, *, limit: int) -> list[Any]:
+    """What a pipeline was sent last and answered, newest first."""
+    query = (
+        sa.select(job_data.c.inputs)
+        .join(jobs, jobs.c.id == job_data.c.job_id)
+        .where(jobs.c.pipeline == pipeline, jobs.c.status == JobStatus.SUCCEEDED.value)
+        .order_by(jobs.c.id.desc())
+        .limit(limit)
+    )
+    return list(conn.scalars(query))
+
+
 def find_status(conn: sa.Connection, job_id: str) -> JobStatus | None:
     """The status alone: what a waiting request looks at again and again."""
     status = conn.scalar(_STATUS, {"job_id": job_id})

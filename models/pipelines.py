@@ -82,7 +82,9 @@ def set_state(conn: sa.Connection, name: str, state: PipelineState, *, reason: s
     return conn.execute(changed.values(state=state.value, reason=reason, updated_at=now)).rowcount == 1
 
 
-def note_loaded(conn: sa.Connection, name: str, model: dict[str, Any]) -> None:
+def note_loaded(
+    conn: sa.Connection, name: str, model: dict[str, Any], *, fidelity: dict[str, Any] | None = None
+) -> None:
     """Remember what a pipeline was loaded with, and that it can be."""
-    values = {"model": model, "state": PipelineState.ACTIVE.value, "reason": None}
+    values = {"model": model, "fidelity": fidelity, "state": PipelineState.ACTIVE.value, "reason": None}
     conn.execute(sa.update(pipelines).where(pipelines.c.name == name, pipelines.c.state != "paused").values(values))

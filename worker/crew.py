@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import sqlalchemy as sa
 from celery import Celery
@@ -12,6 +13,7 @@ from contract.settings import Settings
 from contract.times import utc_now
 from models.database import make_engine, reading, transaction
 from models.files import FileStorage
+from models.jobs import recent_inputs
 from models.pipelines import list_pipelines
 from models.workers import Worker, put_worker, set_worker
 from worker import upkeep
@@ -99,10 +101,14 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) ->
     def changed(warm: dict[str, int]) -> None:
         transaction(engine, lambda conn: set_worker(conn, name, warm=warm))
 
+    def recent(pipeline: str, count: int) -> list[Any]:
+        with reading(engine) as conn:
+            return recent_inputs(conn, pipeline, limit=count)
+
     oven = Oven(
         name=name,
         engine=engine,
-        shelf=Shelf(place, changed),
+        shelf=Shelf(place, changed, recent),
         budgets=_budgets(settings),
         hand=_hand(settings, host),
         signals=signals,

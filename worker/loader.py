@@ -52,7 +52,8 @@ class Loader:
             return None
         if seconds:
             identity = dataclasses.asdict(pipeline.identity)
-            transaction(self._engine, lambda conn: note_loaded(conn, spec.name, identity))
+            fidelity = pipeline.fidelity
+            transaction(self._engine, lambda conn: note_loaded(conn, spec.name, identity, fidelity=fidelity))
         return pipeline, seconds
 
     def _broken(self, pipeline: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
-from worker.backends.backend import LoadedPipeline, OutOfMemory
+from worker.backends.backend import Inputs, LoadedPipeline, OutOfMemory, Recent
 from worker.backends.registry import backend_for, configure_process
 
 log = get_logger(__name__)
@@ -30,9 +30,14 @@ class Place:
     room: int
 
 
+def _none(_pipeline: str, _count: int) -> list[Inputs]:
+    return []
+
+
 class Shelf:
-    def __init__(self, place: Place, changed: Callable[[dict[str, int]], None]) -> None:
+    def __init__(self, place: Place, changed: Callable[[dict[str, int]], None], recent: Recent = _none) -> None:
         self._place = place
+        self._recent = recent
         self._changed = changed
         self._loaded: OrderedDict[str, tuple[str, LoadedPipeline]] = OrderedDict()
         # Measured at the last load: what to make room for before the next one.
@@ -88,7 +93,7 @@ class Shelf:
         if spec.backend != "fake" and not self._configured:
             configure_process(self._place.threads, self._place.device)
             self._configured = True
-        return backend_for(spec).load(spec, device=self._place.device, cache=self._place.cache)
+        return backend_for(spec).load(spec, device=self._place.device, cache=self._place.cache, recent=self._recent)
 
     def _make_room(self, needed: int, *, keep: str | None) -> None:
         while self._loaded and sum(self.sizes().values()) + needed > self._place.room:

@@ -35,7 +35,9 @@ class Case:
 
 def fake(cache: Path) -> Case:
     spec = PipelineSpec(name="fake", task="text-classification", backend="fake")
-    return Case(spec, backend_for(spec).load(spec, device="cpu", cache=cache), "reject this")
+    return Case(
+        spec, backend_for(spec).load(spec, device="cpu", cache=cache, recent=lambda _name, _count: []), "reject this"
+    )
 
 
 def transformers(cache: Path) -> Case:
@@ -45,7 +47,9 @@ def transformers(cache: Path) -> Case:
     configure(1, "cpu")
     folder = tiny.classifier(cache / "checkpoint")
     spec = PipelineSpec(name="real", task="text-classification", model=str(folder))
-    return Case(spec, backend_for(spec).load(spec, device="cpu", cache=cache), "\ud800")
+    return Case(
+        spec, backend_for(spec).load(spec, device="cpu", cache=cache, recent=lambda _name, _count: []), "\ud800"
+    )
 
 
 @pytest.fixture(

@@ -47,7 +47,9 @@ class Oven:
 
         configure(1, "cpu")
         self.spec = PipelineSpec(name="tiny", task=task, model=str(folder), **options)
-        self.loaded = backend_for(self.spec).load(self.spec, device="cpu", cache=cache)
+        self.loaded = backend_for(self.spec).load(
+            self.spec, device="cpu", cache=cache, recent=lambda _name, _count: []
+        )
         self.folder = folder
 
     def prepare(self, rows: list[dict[str, Any]], **parameters: Any) -> list[Prepared | InputError]:

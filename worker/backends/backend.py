@@ -66,6 +66,8 @@ class LoadedPipeline(Protocol):
     identity: Identity
     #: A prepared row and its parameters that stand for usual ones, to measure with; None: measuring makes no sense.
     example: tuple[Prepared, Parameters] | None
+    #: How far its results are from float32's (worker.backends.fidelity); None where they are the same.
+    fidelity: dict[str, Any] | None
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         """One entry a row, in order: ready, or an InputError that says what its caller must change.
@@ -90,7 +92,11 @@ class LoadedPipeline(Protocol):
     def close(self) -> None: ...
 
 
+#: Up to so many inputs that a pipeline was sent last; asked only where something is to be measured on them.
+Recent = Callable[[str, int], list[Inputs]]
+
+
 class Backend(Protocol):
-    def load(self, spec: PipelineSpec, *, device: str, cache: Path) -> LoadedPipeline:
+    def load(self, spec: PipelineSpec, *, device: str, cache: Path, recent: Recent) -> LoadedPipeline:
         """Load and run the task's example once; raises contract.errors.CheckpointError with a safe message."""
         ...

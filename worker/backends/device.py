@@ -13,6 +13,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from worker.backends.backend import DeviceLost, OutOfMemory
+from worker.backends.onnx_model import OnnxModel
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 _DEAD = ("CUDA error", "device-side assert", "CUBLAS_STATUS", "CUDNN_STATUS")
@@ -62,7 +63,9 @@ def give_back() -> None:
 
 
 def weight_bytes(model: Any) -> int:
-    """Parameters and buffers; tied ones count once."""
+    """Parameters and buffers; tied ones count once. Of a graph, what its file holds."""
+    if isinstance(model, OnnxModel):
+        return model.nbytes
     tensors = [*model.parameters(), *model.buffers()]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 

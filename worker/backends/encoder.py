@@ -14,6 +14,7 @@ import torch
 
 from contract.errors import ErrorCode, InputError
 from worker.backends import refusals
+from worker.backends.onnx_model import OnnxModel
 from worker.backends.weights import Loaded, corrupt
 
 _PIECE = 16_384
@@ -27,9 +28,19 @@ class Encoder:
         self.model = loaded.model
         self.tokenizer = loaded.tokenizer
         self.limit = loaded.limit
-        self._takes = set(inspect.signature(loaded.model.forward).parameters)
+        self._takes = _taken_by(loaded.model)
         if loaded.tokenizer.num_special_tokens_to_add(pair=True) >= loaded.limit:
             raise corrupt(f"max_tokens is {loaded.limit}, which leaves no room for a text. Raise it.")
+
+    def compute_with(self, model: Any) -> None:
+        """Take another model from here on, which is called like the first: an OnnxModel."""
+        self.model = model
+        self._takes = _taken_by(model)
+
+    def batch(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Texts as the tensors that the model takes."""
+        encodings = [row for row in self.encode(texts, truncation=True) if not isinstance(row, InputError)]
+        return {name: tensor for name, tensor in self._padded(encodings).items() if name in self._takes}
 
     def encode(
         self,
@@ -126,6 +137,10 @@ class Encoder:
             for position, row, kept in zip(positions, output[0].float().cpu(), mask.bool().cpu(), strict=True):
                 rows[position] = row[kept]
         return rows
+
+
+def _taken_by(model: Any) -> set[str]:
+    return model.takes if isinstance(model, OnnxModel) else set(inspect.signature(model.forward).parameters)
 
 
 def _row(batch: Any, index: int) -> Encoding:

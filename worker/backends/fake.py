@@ -24,6 +24,7 @@ from worker.backends.backend import (
     OutOfMemory,
     Parameters,
     Prepared,
+    Recent,
 )
 
 _SLEEP = re.compile(r"\bsleep:(\d+(?:\.\d+)?)")
@@ -32,6 +33,7 @@ _COMMAND = re.compile(r"\b(sleep:|die|oom|raise)")
 
 class FakePipeline:
     example: tuple[Prepared, Parameters] | None = None
+    fidelity: dict[str, Any] | None = None
 
     def __init__(self, spec: PipelineSpec) -> None:
         self.identity = Identity(id=spec.model or "fake", commit="fake", dtype="none", backend="fake")
@@ -58,7 +60,7 @@ class FakePipeline:
 
 
 class FakeBackend:
-    def load(self, spec: PipelineSpec, *, device: str, cache: Path) -> LoadedPipeline:
+    def load(self, spec: PipelineSpec, *, device: str, cache: Path, recent: Recent) -> LoadedPipeline:
         return FakePipeline(spec)
 
 

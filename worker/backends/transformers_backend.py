@@ -7,6 +7,7 @@ device's errors, and that one row's fault stays with its row.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,25 @@ from typing import Any
 import torch
 
 from contract.errors import InputError
+from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
+from worker.backends import onnx_runtime as runtime
 from worker.backends import refusals, weights
-from worker.backends.backend import Context, Identity, Inputs, LoadedPipeline, Parameters, Prepared
+from worker.backends.backend import Context, Identity, Inputs, LoadedPipeline, Parameters, Prepared, Recent
 from worker.backends.checkpoints import Checkpoint, resolve
 from worker.backends.device import Peak, errors_translated, give_back, weight_bytes
+from worker.backends.fidelity import INPUTS, compare
 from worker.backends.tasks import TASKS
-from worker.backends.tasks.task import TaskModel
+from worker.backends.tasks.task import EncoderTask, TaskModel
+
+log = get_logger(__name__)
 
 # What a tokenizer raises for a text it cannot take; MemoryError and the like are not a row's fault.
 _TOKENIZER_ERRORS = (ValueError, TypeError, LookupError, UnicodeError, OverflowError)
 
 
 class TransformersBackend:
-    def load(self, spec: PipelineSpec, *, device: str, cache: Path) -> LoadedPipeline:
+    def load(self, spec: PipelineSpec, *, device: str, cache: Path, recent: Recent) -> LoadedPipeline:
         """Also raises OutOfMemory where the weights do not fit beside what is loaded."""
         checkpoint = resolve(
             spec.model,
@@ -42,15 +48,19 @@ class TransformersBackend:
             loaded = weights.load(
                 checkpoint.path, wanted, dtype=spec.dtype, device=device, max_tokens=spec.max_tokens
             )
-            pipeline = TransformersPipeline(loaded, kind(loaded), _identity(checkpoint, loaded))
+            pipeline = TransformersPipeline(loaded, kind(loaded), checkpoint)
         pipeline.prove(spec)
-        pipeline.working_bytes = max(0, peak.bytes() - weight_bytes(loaded.model))
+        if runtime.wants_graph(spec, kind, device):
+            pipeline.run_as_graph(spec, runtime.Wish(spec.task, checkpoint.commit, spec.quantize, cache), recent)
+        pipeline.working_bytes = max(0, peak.bytes() - pipeline.nbytes())
         return pipeline
 
 
 class TransformersPipeline:
-    def __init__(self, loaded: weights.Loaded, task: TaskModel, identity: Identity) -> None:
-        self.identity = identity
+    def __init__(self, loaded: weights.Loaded, task: TaskModel, checkpoint: Checkpoint) -> None:
+        dtype = str(loaded.model.dtype).removeprefix("torch.")
+        self.identity = Identity(id=checkpoint.id, commit=checkpoint.commit, dtype=dtype, backend="torch")
+        self.fidelity: dict[str, Any] | None = None
         self.example: tuple[Prepared, Parameters] | None = None
         #: What the example needed on the device beyond the weights.
         self.working_bytes = 0
@@ -69,6 +79,39 @@ class TransformersPipeline:
             [answer] = self.bake([answer], parameters, Context())
         if isinstance(answer, InputError):
             raise weights.corrupt(f"This pipeline cannot do the example of its task. {answer.message}")
+
+    def run_as_graph(self, spec: PipelineSpec, wish: runtime.Wish, recent: Recent) -> None:
+        """Compute with ONNX Runtime from here on. Where it cannot, torch goes on, unless the operator insists."""
+        task = self._computing
+        assert isinstance(task, EncoderTask)
+        assert self._loaded is not None
+        try:
+            graph = runtime.graph_of(self._loaded.model, task, wish)
+        except runtime.NotExportable as error:
+            if spec.backend == "onnx" or spec.quantize != "none":
+                raise weights.corrupt(f"It cannot run on ONNX Runtime: {error}. Take the backend torch.") from error
+            log.warning("A pipeline runs on torch.", pipeline=spec.name, reason=str(error))
+            return
+        rows, parameters = self._to_compare(spec, recent) if spec.quantize != "none" else ([], {})
+        exact = self._answers(rows, parameters)
+        task.compute_with(graph)
+        self._loaded = dataclasses.replace(self._loaded, model=graph)
+        self.identity = dataclasses.replace(self.identity, backend="onnx", dtype=graph.dtype)
+        if rows:
+            answers = self._answers(rows, parameters)
+            self.fidelity = compare(exact, answers, recent=len(rows) > 1)
+        give_back()
+
+    def _to_compare(self, spec: PipelineSpec, recent: Recent) -> tuple[list[Prepared], Parameters]:
+        """Rows that people sent, or the example where nobody has yet."""
+        assert self.example is not None
+        parameters = {**self.example[1], **spec.effective({}), "truncation": True}
+        found = self.prepare(recent(spec.name, INPUTS), parameters)
+        rows = [row for row in found if isinstance(row, Prepared)]
+        return (rows, parameters) if len(rows) > 1 else ([self.example[0]], self.example[1])
+
+    def _answers(self, rows: Sequence[Prepared], parameters: Parameters) -> list[Any | InputError]:
+        return [answer for row in rows for answer in self.bake([row], parameters, Context())]
 
     @property
     def _computing(self) -> TaskModel:
@@ -103,8 +146,3 @@ class TransformersPipeline:
     def close(self) -> None:
         self._loaded = self._task = None
         give_back()
-
-
-def _identity(checkpoint: Checkpoint, loaded: weights.Loaded) -> Identity:
-    dtype = str(loaded.model.dtype).removeprefix("torch.")
-    return Identity(id=checkpoint.id, commit=checkpoint.commit, dtype=dtype, backend="transformers")

@@ -11,15 +11,15 @@ from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.encoder import Encoder
-from worker.backends.tasks.task import Answer, TaskModel, many_sequences, one_sequence, spans
+from worker.backends.tasks.task import Answer, EncoderTask, many_sequences, one_sequence, spans
 from worker.backends.weights import Loaded, corrupt
 
 
-class TextClassification(TaskModel):
+class TextClassification(EncoderTask):
     auto_class = "AutoModelForSequenceClassification"
 
     def __init__(self, loaded: Loaded) -> None:
-        self._encoder = Encoder(loaded)
+        self.encoder = Encoder(loaded)
         self._labels: dict[int, str] = loaded.model.config.id2label
         self._default_function = _default_function(loaded.model.config)
 
@@ -29,7 +29,7 @@ class TextClassification(TaskModel):
             places = [place for place, row in enumerate(rows) if ("text_pair" in row) is paired]
             if not places:
                 continue
-            encodings = self._encoder.encode(
+            encodings = self.encoder.encode(
                 [rows[place]["text"] for place in places],
                 [rows[place]["text_pair"] for place in places] if paired else None,
                 truncation=parameters["truncation"],
@@ -39,7 +39,7 @@ class TextClassification(TaskModel):
         return found
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
-        logits = self._encoder.logits([row.payload for row in rows])
+        logits = self.encoder.logits([row.payload for row in rows])
         function = parameters.get("function_to_apply") or self._default_function
         scores = _FUNCTIONS[function](logits)
         return [_ranked(self._labels, row, parameters["top_k"]) for row in scores]
@@ -69,11 +69,11 @@ def _ranked(labels: dict[int, str] | Sequence[str], scores: torch.Tensor, top_k:
     return [{"label": labels[index], "score": values[index]} for index in order]
 
 
-class ZeroShotClassification(TaskModel):
+class ZeroShotClassification(EncoderTask):
     auto_class = "AutoModelForSequenceClassification"
 
     def __init__(self, loaded: Loaded) -> None:
-        self._encoder = Encoder(loaded)
+        self.encoder = Encoder(loaded)
         self._entailment = _entailment(loaded.model.config.id2label)
         # As in the library: NLI checkpoints put contradiction first, or last where entailment is first.
         self._contradiction = -1 if self._entailment == 0 else 0
@@ -83,7 +83,7 @@ class ZeroShotClassification(TaskModel):
         hypotheses = [
             parameters["hypothesis_template"].replace("{}", label) for label in parameters["candidate_labels"]
         ]
-        encodings = self._encoder.encode(
+        encodings = self.encoder.encode(
             [row["text"] for row in rows for _ in hypotheses],
             hypotheses * len(rows),
             truncation=parameters["truncation"],
@@ -92,7 +92,7 @@ class ZeroShotClassification(TaskModel):
         return [many_sequences(encodings[span]) for span in spans(len(hypotheses) for _ in rows)]
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
-        logits = self._encoder.logits([sequence for row in rows for sequence in row.payload])
+        logits = self.encoder.logits([sequence for row in rows for sequence in row.payload])
         labels = parameters["candidate_labels"]
         each_alone = parameters["multi_label"] or len(labels) == 1
         scores = [self._scores(logits[span], each_alone=each_alone) for span in spans(row.sequences for row in rows)]

@@ -11,50 +11,50 @@ from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.encoder import Encoder, Encoding
-from worker.backends.tasks.task import Answer, TaskModel, many_sequences, one_sequence, spans
+from worker.backends.tasks.task import Answer, EncoderTask, many_sequences, one_sequence, spans
 from worker.backends.weights import Loaded
 
 # A pooler head takes no part in the hidden states, so a checkpoint without one is whole.
 _OPTIONAL = ("pooler.",)
 
 
-class FeatureExtraction(TaskModel):
+class FeatureExtraction(EncoderTask):
     auto_class = "AutoModel"
     optional = _OPTIONAL
 
     def __init__(self, loaded: Loaded) -> None:
-        self._encoder = Encoder(loaded)
+        self.encoder = Encoder(loaded)
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         texts = [row["text"] for row in rows]
-        return one_sequence(self._encoder.encode(texts, truncation=parameters["truncation"]))
+        return one_sequence(self.encoder.encode(texts, truncation=parameters["truncation"]))
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         sequences = [row.payload for row in rows]
         if parameters["pooling"] == "none":
-            vectors = self._encoder.per_token(sequences)
+            vectors = self.encoder.per_token(sequences)
         else:
-            vectors = list(_pooled(self._encoder, sequences, parameters["pooling"]))
+            vectors = list(_pooled(self.encoder, sequences, parameters["pooling"]))
         if parameters["normalize"]:
             vectors = [normalize(vector, dim=-1) for vector in vectors]
         return [_finite(vector) for vector in vectors]
 
 
-class SentenceSimilarity(TaskModel):
+class SentenceSimilarity(EncoderTask):
     auto_class = "AutoModel"
     optional = _OPTIONAL
 
     def __init__(self, loaded: Loaded) -> None:
-        self._encoder = Encoder(loaded)
+        self.encoder = Encoder(loaded)
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         texts = [text for row in rows for text in (row["source_sentence"], *row["sentences"])]
-        encodings = self._encoder.encode(texts, truncation=parameters["truncation"])
+        encodings = self.encoder.encode(texts, truncation=parameters["truncation"])
         return [many_sequences(encodings[span]) for span in spans(1 + len(row["sentences"]) for row in rows)]
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         sequences = [sequence for row in rows for sequence in row.payload]
-        vectors = normalize(_pooled(self._encoder, sequences, "mean"), dim=-1)
+        vectors = normalize(_pooled(self.encoder, sequences, "mean"), dim=-1)
         parts = [vectors[span] for span in spans(row.sequences for row in rows)]
         return [_finite(part[1:] @ part[0]) for part in parts]
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from contract.errors import InputError
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
-from worker.backends.encoder import Encoding
+from worker.backends.encoder import Encoder, Encoding
 from worker.backends.weights import Loaded
 
 Example = tuple[Inputs, Parameters]
@@ -41,6 +41,16 @@ class TaskModel(ABC):
 
     @abstractmethod
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]: ...
+
+
+class EncoderTask(TaskModel):
+    """A task whose forward passes are an encoder's, and can be another runtime's."""
+
+    encoder: Encoder
+
+    def compute_with(self, model: Any) -> None:
+        """Take another model from here on; nothing may hold the first one afterwards."""
+        self.encoder.compute_with(model)
 
 
 def one_sequence(encodings: Sequence[Encoding | InputError]) -> list[Prepared | InputError]:

@@ -14,8 +14,8 @@ from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.encoder import Encoder, Encoding
 from worker.backends.tasks.task import (
     Answer,
+    EncoderTask,
     Example,
-    TaskModel,
     many_sequences,
     one_sequence,
     refuse_all,
@@ -26,17 +26,21 @@ from worker.backends.weights import Loaded, corrupt
 _BY_WORDS = ("first", "average", "max")
 
 
-class TokenClassification(TaskModel):
+class TokenClassification(EncoderTask):
     """Joins tokens to entities with the library's own pipeline, so that the results are its results."""
 
     auto_class = "AutoModelForTokenClassification"
 
     def __init__(self, loaded: Loaded) -> None:
-        self._encoder = Encoder(loaded)
+        self.encoder = Encoder(loaded)
         self._library = TokenClassificationPipeline(
             model=loaded.model, tokenizer=loaded.tokenizer, device=loaded.model.device
         )
         self._fast = loaded.tokenizer.is_fast
+
+    def compute_with(self, model: Any) -> None:
+        super().compute_with(model)
+        self._library.model = model
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         if refusal := self._refusal(parameters):
@@ -45,9 +49,9 @@ class TokenClassification(TaskModel):
         options = {"return_special_tokens_mask": True, "return_offsets_mapping": self._fast}
         found: Sequence[list[Encoding] | Encoding | InputError]
         if stride := parameters.get("stride"):
-            found = self._encoder.windows(texts, stride, **options)
+            found = self.encoder.windows(texts, stride, **options)
         else:
-            found = self._encoder.encode(texts, truncation=parameters["truncation"], **options)
+            found = self.encoder.encode(texts, truncation=parameters["truncation"], **options)
         return [_with_sentence(text, windows) for text, windows in zip(texts, found, strict=True)]
 
     def _refusal(self, parameters: Parameters) -> InputError | None:
@@ -57,7 +61,7 @@ class TokenClassification(TaskModel):
             return refusals.rejected(
                 "stride needs an aggregation_strategy other than none.", "parameters.aggregation_strategy"
             )
-        room = self._encoder.limit - self._encoder.tokenizer.num_special_tokens_to_add()
+        room = self.encoder.limit - self.encoder.tokenizer.num_special_tokens_to_add()
         if stride and stride >= room:
             return refusals.rejected(f"stride must be below {room} for this model.", "parameters.stride")
         if not self._fast and (stride or strategy in _BY_WORDS):
@@ -69,7 +73,7 @@ class TokenClassification(TaskModel):
         return None
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
-        logits = self._encoder.per_token([window for row in rows for window in row.payload])
+        logits = self.encoder.per_token([window for row in rows for window in row.payload])
         parts = [logits[span] for span in spans(row.sequences for row in rows)]
         return [self._entities(row.payload, part, parameters) for row, part in zip(rows, parts, strict=True)]
 
@@ -106,11 +110,11 @@ def _plain(entity: dict[str, Any]) -> dict[str, Any]:
     return {name: value.item() if hasattr(value, "item") else value for name, value in entity.items()}
 
 
-class FillMask(TaskModel):
+class FillMask(EncoderTask):
     auto_class = "AutoModelForMaskedLM"
 
     def __init__(self, loaded: Loaded) -> None:
-        self._encoder = Encoder(loaded)
+        self.encoder = Encoder(loaded)
         self._tokenizer = loaded.tokenizer
         if loaded.tokenizer.mask_token is None:
             raise corrupt(
@@ -126,7 +130,7 @@ class FillMask(TaskModel):
         if isinstance(targets, InputError):
             return refuse_all(rows, targets)
         texts = [row["text"] for row in rows]
-        encodings = self._encoder.encode(texts, truncation=parameters["truncation"])
+        encodings = self.encoder.encode(texts, truncation=parameters["truncation"])
         return one_sequence([self._with_mask(encoding) for encoding in encodings])
 
     def _with_mask(self, encoding: Encoding | InputError) -> Encoding | InputError:
@@ -163,7 +167,7 @@ class FillMask(TaskModel):
         targets = self._targets(parameters)
         chosen = targets if isinstance(targets, list) else None
         answers: list[Answer] = [None] * len(rows)
-        for positions, output, mask in self._encoder.run([row.payload for row in rows]):
+        for positions, output, mask in self.encoder.run([row.payload for row in rows]):
             for place, logits, kept in zip(positions, output.logits, mask.bool(), strict=True):
                 ids = torch.tensor(rows[place].payload["input_ids"])
                 gaps = (ids == self._tokenizer.mask_token_id).nonzero().squeeze(-1)

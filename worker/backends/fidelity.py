@@ -1,0 +1,55 @@
+"""How far a quantized pipeline's results are from those of float32, on inputs that people really sent."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from contract.errors import InputError
+
+#: Inputs to compare on: enough to see one label in a hundred change.
+INPUTS = 100
+
+
+def compare(exact: Sequence[Any], quantized: Sequence[Any], *, recent: bool) -> dict[str, Any]:
+    """What to tell people: `inputs`, whether they are `recent` ones, and as far as the results have them
+
+    `same_first`: results whose first label (word, entity) is the same; `score_mean`, `score_max`: difference of the
+    scores of that label; `cosine_mean`, `cosine_min`: of vectors.
+    """
+    pairs = [
+        (a, b)
+        for a, b in zip(exact, quantized, strict=True)
+        if not isinstance(a, InputError) and not isinstance(b, InputError)
+    ]
+    found: dict[str, Any] = {"inputs": len(pairs), "recent": recent}
+    if cosines := [_cosine(a, b) for a, b in pairs if _is_vector(a)]:
+        found |= {"cosine_mean": round(statistics.mean(cosines), 4), "cosine_min": round(min(cosines), 4)}
+    firsts = [(a, b) for a, b in ((_first(a), _first(b)) for a, b in pairs) if a is not None]
+    if firsts:
+        same = [abs(a[1] - b[1]) for a, b in firsts if b is not None and a[0] == b[0]]
+        found |= {"same_first": len(same), "of": len(firsts)}
+        if same:
+            found |= {"score_mean": round(statistics.mean(same), 4), "score_max": round(max(same), 4)}
+    return found
+
+
+def _is_vector(result: Any) -> bool:
+    return isinstance(result, list) and bool(result) and all(isinstance(number, float) for number in result)
+
+
+def _cosine(a: list[float], b: list[float]) -> float:
+    dot = sum(x * y for x, y in zip(a, b, strict=True))
+    return dot / (math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(y * y for y in b)) or 1.0)
+
+
+def _first(result: Any) -> tuple[str, float] | None:
+    """The best label of a result and its score."""
+    while isinstance(result, list) and result:
+        result = result[0]
+    if not isinstance(result, dict) or "score" not in result:
+        return None
+    name = next((result[key] for key in ("label", "token_str", "entity_group", "entity") if key in result), "")
+    return str(name), float(result["score"])

@@ -1,0 +1,197 @@
+"""An encoder as a graph of ONNX Runtime, in the place of its torch model.
+
+The tasks do not know the difference: same names in, same first output out, torch tensors on both sides. The graph is
+exported once from the loaded torch model and kept in the cache by commit; it is used only after it has given the
+same numbers as the torch model on real sentences of several lengths, padded and not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from contract.logs import get_logger
+
+log = get_logger(__name__)
+
+#: Largest difference of a logit or a hidden state between the graph and the model it was made from.
+_TOLERANCE = 1e-4
+_OPSET = 17
+
+Batch = dict[str, torch.Tensor]
+
+
+class NotExportable(Exception):
+    """This model cannot run as a graph here; the message says why, for the log."""
+
+
+class Output(tuple[torch.Tensor, ...]):
+    """What the tasks read of a model's output: `[0]`, which is the logits where there are any."""
+
+    @property
+    def logits(self) -> torch.Tensor:
+        return self[0]
+
+
+class OnnxModel:
+    """A session that is called like the model it was exported from."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, file: Path, config: Any, *, threads: int, dtype: str) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Threads that spin for their next piece of work take the cores from whoever has it.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Plans memory for one shape at a time, and every microbatch has another.
+        options.enable_mem_pattern = False
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        self.config = config
+        self.dtype = dtype
+        self.nbytes = file.stat().st_size
+        #: Names of the tensors it takes.
+        self.takes = {entry.name for entry in self._session.get_inputs()}
+
+    def __call__(self, **tensors: torch.Tensor) -> Output:
+        feed = {name: tensors[name].numpy() for name in self.takes}
+        return Output(torch.from_numpy(found) for found in self._session.run(None, feed))
+
+
+def offered() -> bool:
+    """Whether ONNX Runtime is installed; what does not import is not asked again."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """Which graph of a model."""
+
+    task: str
+    commit: str
+    quantize: str
+    cache: Path
+
+
+def as_graph(model: Any, batches: Sequence[Batch], wish: Wish) -> OnnxModel:
+    """The proven graph of a torch model; raises NotExportable.
+
+    `batches` are tokenized sentences as the model takes them: the first is what the export traces, all of them
+    prove it.
+    """
+    names = list(batches[0])
+    file = _kept(wish, names, ".onnx")
+    if not file.exists():
+        _export(model, batches[0], names, file)
+    exact = _session(file, model.config, dtype="float32")
+    _prove(model, exact, batches)
+    if wish.quantize == "none":
+        return exact
+    small = _kept(wish, names, ".int8.onnx")
+    if not small.exists():
+        _quantize(file, small)
+    return _session(small, model.config, dtype="int8")
+
+
+def _session(file: Path, config: Any, *, dtype: str) -> OnnxModel:
+    try:
+        return OnnxModel(file, config, threads=torch.get_num_threads(), dtype=dtype)
+    except Exception as error:
+        # A file that an earlier version wrote, or half of one: made anew at the next load.
+        file.unlink(missing_ok=True)
+        raise NotExportable(f"ONNX Runtime does not take the graph ({type(error).__name__})") from error
+
+
+def _kept(wish: Wish, names: list[str], suffix: str) -> Path:
+    made_with = f"{wish.task} {wish.commit} {names} {torch.__version__} {transformers.__version__} {_OPSET}"
+    folder = wish.cache / "onnx"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{hashlib.sha256(made_with.encode()).hexdigest()[:24]}{suffix}"
+
+
+class _FirstOutput(torch.nn.Module):
+    """The model with its tensors by place, as an exporter wants them."""
+
+    def __init__(self, model: Any, names: list[str]) -> None:
+        super().__init__()
+        self._model = model
+        self._names = names
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        first: torch.Tensor = self._model(**dict(zip(self._names, tensors, strict=True)), return_dict=True)[0]
+        return first
+
+
+def _export(model: Any, batch: Batch, names: list[str], file: Path) -> None:
+    # eval: the exporter puts a module back into the mode it found it in, and a new one is in training.
+    wrapped = _FirstOutput(model, names).eval()
+    with torch.no_grad():
+        output = wrapped(*batch.values())
+    axes = {name: {0: "rows", 1: "tokens"} for name in names}
+    axes["output"] = {0: "rows", 1: "tokens"} if output.ndim == 3 else {0: "rows"}
+    mine = file.with_suffix(f".{os.getpid()}")
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            # The tracing exporter takes a tenth of the other's time, and its graphs run faster; both are proven.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                wrapped, tuple(batch.values()), str(mine), input_names=names, output_names=["output"],
+                dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
+            )  # fmt: skip
+        mine.replace(file)
+    except Exception as error:
+        mine.unlink(missing_ok=True)
+        raise NotExportable(f"its export failed ({type(error).__name__})") from error
+
+
+def _prove(model: Any, graph: OnnxModel, batches: Sequence[Batch]) -> None:
+    for batch in batches:
+        with torch.inference_mode():
+            expected = model(**batch)[0].float()
+        try:
+            found = graph(**batch)[0].float()
+        except Exception as error:
+            raise NotExportable(f"its graph fails on other lengths ({type(error).__name__})") from error
+        if found.shape != expected.shape:
+            raise NotExportable("its graph gives another shape on other lengths")
+        difference = (found - expected).abs()
+        if difference.ndim == 3:
+            difference = difference * batch["attention_mask"].unsqueeze(-1)
+        if not bool((difference <= _TOLERANCE * (1 + expected.abs())).all()):
+            raise NotExportable(f"its graph differs by {float(difference.max()):.1e}")
+
+
+def _quantize(exact: Path, file: Path) -> None:
+    """int8 weights by channel; activations are quantized as they come.
+
+    `reduce_range` because processors without VNNI add products of two bytes in 16 bits, which overflow.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    mine = file.with_suffix(f".{os.getpid()}")
+    quantize_dynamic(
+        exact, mine, weight_type=QuantType.QInt8, per_channel=True, reduce_range=not _has_vnni(),
+        op_types_to_quantize=["MatMul", "Gemm"],
+    )  # fmt: skip
+    mine.replace(file)
+
+
+def _has_vnni() -> bool:
+    info = Path("/proc/cpuinfo")
+    return info.exists() and "vnni" in info.read_text()

@@ -1,0 +1,50 @@
+"""When a pipeline runs on ONNX Runtime in the place of torch, and how it gets there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.errors import CheckpointError, ErrorCode
+from contract.pipelines import PipelineSpec
+from worker.backends.onnx_model import NotExportable, OnnxModel, Wish, as_graph, offered
+from worker.backends.tasks.task import EncoderTask, TaskModel
+
+__all__ = ["NotExportable", "Wish", "graph_of", "wants_graph"]
+
+_SENTENCES = (
+    "The crust was perfect and the crumb still warm.",
+    "Late.",
+    (
+        "We waited for an hour in the rain, and when the door opened at last there was nothing left but two rolls of "
+        "yesterday and a smile, which we took because it was free."
+    ),
+)
+
+
+def wants_graph(spec: PipelineSpec, kind: type[TaskModel], device: str) -> bool:
+    """Raises CheckpointError where the operator asks for what cannot be."""
+    asked = spec.backend == "onnx" or spec.quantize != "none"
+    if spec.backend == "torch" and spec.quantize != "none":
+        raise _refused('quantize needs backend = "onnx" or "auto"; on torch int8 is no faster.')
+    fits = issubclass(kind, EncoderTask) and device.startswith("cpu") and spec.dtype in ("auto", "float32")
+    if asked and not fits:
+        raise _refused("ONNX Runtime runs encoders in float32 on a CPU here. Take backend and quantize out.")
+    if asked and not offered():
+        raise _refused("ONNX Runtime is not installed on this worker; run pip install 'fournil[onnx]'.")
+    return spec.backend in ("auto", "onnx") and fits and offered()
+
+
+def graph_of(model: Any, task: EncoderTask, wish: Wish) -> OnnxModel:
+    """The proven graph of a task's model; raises NotExportable."""
+    batches = [
+        task.encoder.batch(_SENTENCES[:2]),
+        task.encoder.batch(_SENTENCES[1:2]),
+        task.encoder.batch(_SENTENCES),
+    ]
+    if not all(len(batch) for batch in batches):
+        raise NotExportable("its tokenizer does not take plain sentences")
+    return as_graph(model, batches, wish)
+
+
+def _refused(sentence: str) -> CheckpointError:
+    return CheckpointError(ErrorCode.CHECKPOINT_CORRUPT, sentence)
