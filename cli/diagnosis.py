@@ -25,7 +25,10 @@ _LEAST_DISK = 2 << 30
 _EXTRAS = {
     "web": ("flask", "flask_wtf", "gunicorn"),
     "worker": ("torch", "transformers", "safetensors", "gguf"),
+    "onnx": ("onnx", "onnxruntime"),
 }
+#: Without it encoders run on torch, and slower.
+_OPTIONAL = ("onnx",)
 
 
 class State(StrEnum):
@@ -66,7 +69,8 @@ def _packages(settings: Settings, env: Environment) -> Iterator[Finding]:
         missing = [name for name in names if importlib.util.find_spec(name) is None]
         if missing:
             mend = f"pip install 'fournil[{extra}]', unless this machine is not meant to run that part."
-            yield Finding(f"{extra} packages", State.WRONG, f"missing: {', '.join(missing)}", mend)
+            state = State.NOTE if extra in _OPTIONAL else State.WRONG
+            yield Finding(f"{extra} packages", state, f"missing: {', '.join(missing)}", mend)
         else:
             found = ", ".join(f"{name} {metadata.version(name)}" for name in names)
             yield Finding(f"{extra} packages", State.GOOD, found)

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Blueprint, Flask, Response, current_app, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
@@ -20,7 +20,7 @@ from contract.times import utc_now
 from models.database import reading
 from models.jobs import count_open
 from models.sweeps import oldest_wait
-from models.workers import live_workers
+from models.workers import Worker, live_workers
 from web.api.pipelines import SILENT
 from web.operations import Answer, operation
 
@@ -59,7 +59,7 @@ class TableCollector(Collector):
         """Nothing: registering must not ask the database."""
         return iter(())
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         now = utc_now()
         with reading(self._engine) as conn:
             open_jobs, waits = count_open(conn), oldest_wait(conn, now=now)
@@ -86,6 +86,37 @@ class TableCollector(Collector):
             for pipeline, size in oven.warm.items():
                 warm.add_metric((oven.name, pipeline), size)
         yield warm
+        yield from _tallies(ovens)
+
+
+#: What ovens count (worker.tally.Count), each under its metric's name. They start again with their process.
+_COUNTED = (
+    ("fournil_rows_baked", "rows", "Rows that an oven computed."),
+    ("fournil_microbatches", "microbatches", "Forward passes over rows."),
+    ("fournil_real_tokens", "real_tokens", "Tokens of the rows."),
+    ("fournil_padded_tokens", "padded_tokens", "Tokens computed, padding among them."),
+    ("fournil_compute_seconds", "seconds", "Time spent in forward passes."),
+    ("fournil_out_of_memory", "out_of_memory", "Microbatches that did not fit and were baked in halves."),
+)
+
+
+def _tallies(ovens: list[Worker]) -> Iterator[Metric]:
+    counts = [
+        ((oven.name, pipeline), count) for oven in ovens for pipeline, count in sorted((oven.tally or {}).items())
+    ]
+    labels = ("worker", "pipeline")
+    for name, field, words in _COUNTED:
+        counter = CounterMetricFamily(name, words, labels=labels)
+        for label, count in counts:
+            counter.add_metric(label, count[field])
+        yield counter
+    budget = GaugeMetricFamily("fournil_budget_tokens", "Most padded tokens of a microbatch, now.", labels=labels)
+    waste = GaugeMetricFamily("fournil_padding_waste_ratio", "Share of the computed tokens that pads.", labels=labels)
+    for label, count in counts:
+        budget.add_metric(label, count["budget"])
+        if count["padded_tokens"]:
+            waste.add_metric(label, 1 - count["real_tokens"] / count["padded_tokens"])
+    yield from (budget, waste)
 
 
 @blueprint.get("/metrics")

@@ -109,8 +109,12 @@ PIPELINE = a_record(
         "warm": {"type": "boolean", "description": "Whether it is kept warm from the start."},
         "warm_on": {"type": "array", "items": _TEXT, "description": "Workers that hold it loaded and proven."},
         "device": _TEXT_OR_NULL,
-        "backend": _TEXT,
+        "backend": {**_TEXT, "description": "What computes: onnx or torch; as asked for until it was loaded."},
         "dtype": _TEXT,
+        "fidelity": {
+            "type": ["object", "null"],
+            "description": "How far int8 results are from those of float32, on recent inputs; null: not int8.",
+        },
         "queued": _WHOLE,
         "running": _WHOLE,
         "input_schema": {**_OBJECT, "description": "JSON Schema 2020-12 of `inputs`."},
@@ -147,6 +151,10 @@ WORKER = a_record(
         "warm": {"type": "array", "items": a_record({"pipeline": _TEXT, "bytes": _WHOLE})},
         "memory_bytes": {"type": ["integer", "null"]},
         "baking": {"type": ["object", "null"], "description": "The microbatch in hand."},
+        "tally": {
+            **_OBJECT,
+            "description": "By pipeline, since it started: rows, tokens, padding, seconds, budget.",
+        },
         "started_at": TIME,
         "heartbeat_at": TIME,
     }

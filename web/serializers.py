@@ -100,8 +100,9 @@ def pipeline_json(
         "warm": spec.warm,
         "warm_on": [worker.name for worker in ovens],
         "device": ovens[0].device if ovens else None,
-        "backend": spec.backend,
+        "backend": model.get("backend") or spec.backend,
         "dtype": model.get("dtype") or spec.dtype,
+        "fidelity": stored.fidelity,
         "queued": counts.get("queued", 0),
         "running": counts.get("running", 0),
         "input_schema": spec.catalogue.inputs,
@@ -122,6 +123,7 @@ def worker_json(worker: Worker, *, live: bool) -> dict[str, Any]:
         "warm": [{"pipeline": name, "bytes": size} for name, size in sorted(worker.warm.items())],
         "memory_bytes": worker.memory_bytes,
         "baking": worker.baking,
+        "tally": worker.tally or {},
         "started_at": rfc3339(worker.started_at),
         "heartbeat_at": rfc3339(worker.heartbeat_at),
     }

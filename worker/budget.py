@@ -47,7 +47,7 @@ class Budget:
     @property
     def overhead(self) -> int:
         """What a forward pass costs besides its tokens, in tokens."""
-        known = self._known()
+        known = self._known(fewest=1)
         if len(known) < 2:
             return _OVERHEAD_UNMEASURED
         smallest = min(known)
@@ -116,12 +116,12 @@ class Budget:
         best = min(known.values())
         return next(rung for rung in sorted(known) if known[rung] <= _NEAR_ENOUGH * best)
 
-    def _known(self) -> dict[int, float]:
+    def _known(self, fewest: int = _FEWEST) -> dict[int, float]:
         """Seconds a token by rung: the lower quartile, because what disturbs a measurement only makes it longer."""
         return {
-            rung: statistics.quantiles(found, n=4)[0]
+            rung: statistics.quantiles(found, n=4)[0] if len(found) > 1 else found[0]
             for rung, found in self.samples.items()
-            if len(found) >= _FEWEST and rung <= self.ceiling
+            if len(found) >= fewest and rung <= self.ceiling
         }
 
     def as_dict(self) -> dict[str, Any]:

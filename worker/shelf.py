@@ -13,7 +13,7 @@ from pathlib import Path
 
 from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
-from worker.backends.backend import Inputs, LoadedPipeline, OutOfMemory, Recent
+from worker.backends.backend import LoadedPipeline, OutOfMemory, Recent, nothing_recent
 from worker.backends.registry import backend_for, configure_process
 
 log = get_logger(__name__)
@@ -30,12 +30,10 @@ class Place:
     room: int
 
 
-def _none(_pipeline: str, _count: int) -> list[Inputs]:
-    return []
-
-
 class Shelf:
-    def __init__(self, place: Place, changed: Callable[[dict[str, int]], None], recent: Recent = _none) -> None:
+    def __init__(
+        self, place: Place, changed: Callable[[dict[str, int]], None], recent: Recent = nothing_recent
+    ) -> None:
         self._place = place
         self._recent = recent
         self._changed = changed

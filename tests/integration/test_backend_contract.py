@@ -12,7 +12,7 @@ import pytest
 from contract.errors import InputError
 from contract.pipelines import PipelineSpec
 from contract.schemas import checker
-from worker.backends.backend import Context, LoadedPipeline, Prepared
+from worker.backends.backend import Context, LoadedPipeline, Prepared, nothing_recent
 from worker.backends.registry import backend_for
 
 GOOD = ["the bread is good", "late", "a baker puts the bread into the oven"]
@@ -34,27 +34,34 @@ class Case:
 
 
 def fake(cache: Path) -> Case:
-    spec = PipelineSpec(name="fake", task="text-classification", backend="fake")
-    return Case(
-        spec, backend_for(spec).load(spec, device="cpu", cache=cache, recent=lambda _name, _count: []), "reject this"
-    )
+    return _loaded(PipelineSpec(name="fake", task="text-classification", backend="fake"), cache, "reject this")
 
 
-def transformers(cache: Path) -> Case:
+def torch(cache: Path) -> Case:
+    return _real(cache, backend="torch")
+
+
+def onnx(cache: Path) -> Case:
+    return _real(cache, backend="onnx")
+
+
+def _real(cache: Path, **options: Any) -> Case:
     from tests import tiny
     from worker.backends.device import configure
 
     configure(1, "cpu")
     folder = tiny.classifier(cache / "checkpoint")
-    spec = PipelineSpec(name="real", task="text-classification", model=str(folder))
-    return Case(
-        spec, backend_for(spec).load(spec, device="cpu", cache=cache, recent=lambda _name, _count: []), "\ud800"
-    )
+    spec = PipelineSpec(name="real", task="text-classification", model=str(folder), **options)
+    return _loaded(spec, cache, "\ud800")
+
+
+def _loaded(spec: PipelineSpec, cache: Path, refused: str) -> Case:
+    return Case(spec, backend_for(spec).load(spec, device="cpu", cache=cache, recent=nothing_recent), refused)
 
 
 @pytest.fixture(
     scope="module",
-    params=[fake, pytest.param(transformers, marks=pytest.mark.real_model)],
+    params=[fake, *(pytest.param(make, marks=pytest.mark.real_model) for make in (torch, onnx))],
     ids=lambda make: make.__name__,
 )
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:

@@ -15,7 +15,7 @@ from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.pipelines import PipelineSpec
 from contract.schemas import checker
 from tests import tiny
-from worker.backends.backend import Context, Prepared
+from worker.backends.backend import Context, Prepared, nothing_recent
 
 pytestmark = pytest.mark.real_model
 
@@ -47,9 +47,7 @@ class Oven:
 
         configure(1, "cpu")
         self.spec = PipelineSpec(name="tiny", task=task, model=str(folder), **options)
-        self.loaded = backend_for(self.spec).load(
-            self.spec, device="cpu", cache=cache, recent=lambda _name, _count: []
-        )
+        self.loaded = backend_for(self.spec).load(self.spec, device="cpu", cache=cache, recent=nothing_recent)
         self.folder = folder
 
     def prepare(self, rows: list[dict[str, Any]], **parameters: Any) -> list[Prepared | InputError]:

@@ -15,7 +15,7 @@ from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.pipelines import PipelineSpec
 from models.vectors import pack, unpack
 from worker import shelf as shelf_module
-from worker.backends.backend import Context, DeviceLost, Identity, OutOfMemory, Prepared
+from worker.backends.backend import Context, DeviceLost, Identity, OutOfMemory, Prepared, Recent
 from worker.baking import Baker, Dough
 from worker.hand import Hand, Note
 from worker.memory import host_memory, room
@@ -207,7 +207,7 @@ def loaves(monkeypatch):
     sizes: dict[str, Any] = {}
 
     class Backend:
-        def load(self, spec: PipelineSpec, *, device: str, cache: Path) -> Loaf:
+        def load(self, spec: PipelineSpec, *, device: str, cache: Path, recent: Recent) -> Loaf:
             loads.append(spec.name)
             size = sizes.get(spec.name, 10)
             if callable(size):

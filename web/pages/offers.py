@@ -39,4 +39,29 @@ def waits_for(conn: sa.Connection, job: dict[str, Any]) -> str:
 
 def _offer(shown: dict[str, Any]) -> dict[str, Any]:
     task = CATALOGUE[shown["task"]]
-    return {**shown, "task_title": task.title, "summary": shown["description"] or task.summary}
+    return {
+        **shown,
+        "task_title": task.title,
+        "summary": shown["description"] or task.summary,
+        "runs_on": _RUNTIMES.get(shown["backend"]),
+        "likeness": _likeness(shown["fidelity"]),
+    }
+
+
+#: What computes, as people know it.
+_RUNTIMES = {"onnx": "ONNX Runtime", "torch": "PyTorch", "fake": "nothing: it pretends"}
+
+
+def _likeness(fidelity: dict[str, Any] | None) -> str:
+    """What quantizing cost, in a sentence; empty where nothing was quantized."""
+    if not fidelity:
+        return ""
+    found = []
+    if "cosine_min" in fidelity:
+        found.append(f"cosine {fidelity['cosine_mean']} on average and {fidelity['cosine_min']} at the least")
+    if "same_first" in fidelity:
+        found.append(f"the same first answer for {fidelity['same_first']} of {fidelity['of']}")
+    if "score_mean" in fidelity:
+        found.append(f"its score off by {fidelity['score_mean']} on average and {fidelity['score_max']} at most")
+    on = f"the last {fidelity['inputs']} inputs" if fidelity["recent"] else "the task's example alone"
+    return f"Against float32, on {on}: {', '.join(found)}."

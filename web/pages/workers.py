@@ -24,13 +24,27 @@ def workers() -> str:
     return render_template("workers.html", workers=shown)
 
 
+def _held(worker: Worker, pipeline: str) -> dict[str, Any]:
+    """A pipeline on this slot: what it holds, and how its microbatches went since the slot started."""
+    count = (worker.tally or {}).get(pipeline, {})
+    padded, seconds = count.get("padded_tokens"), count.get("seconds")
+    return {
+        "name": pipeline,
+        "bytes": worker.warm.get(pipeline),
+        "rows": count.get("rows", 0),
+        "budget": count.get("budget"),
+        "waste": 100 * (1 - count["real_tokens"] / padded) if padded else None,
+        "speed": count["rows"] / seconds if seconds else None,
+    }
+
+
 def _shown(worker: Worker) -> dict[str, Any]:
     silent = worker.state != "stopped" and utc_now() - worker.heartbeat_at > SILENT
     held = sum(worker.warm.values())
     return {
         "worker": worker,
         "state": "silent" if silent else worker.state,
-        "warm": sorted(worker.warm.items()),
+        "shelf": [_held(worker, name) for name in sorted({*worker.warm, *(worker.tally or {})})],
         "held": held,
         "share": min(100.0, 100 * held / worker.memory_bytes) if worker.memory_bytes else None,
     }

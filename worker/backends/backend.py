@@ -96,6 +96,11 @@ class LoadedPipeline(Protocol):
 Recent = Callable[[str, int], list[Inputs]]
 
 
+def nothing_recent(_pipeline: str, _count: int) -> list[Inputs]:
+    """Nobody sent anything yet."""
+    return []
+
+
 class Backend(Protocol):
     def load(self, spec: PipelineSpec, *, device: str, cache: Path, recent: Recent) -> LoadedPipeline:
         """Load and run the task's example once; raises contract.errors.CheckpointError with a safe message."""

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,11 @@ class OnnxModel:
 
     device = torch.device("cpu")
 
-    def __init__(self, file: Path, config: Any, *, threads: int, dtype: str) -> None:
+    def __init__(self, file: Path, config: Any, *, dtype: str) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = torch.get_num_threads()
         options.inter_op_num_threads = 1
         # Threads that spin for their next piece of work take the cores from whoever has it.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -97,24 +97,25 @@ def as_graph(model: Any, batches: Sequence[Batch], wish: Wish) -> OnnxModel:
     """
     names = list(batches[0])
     file = _kept(wish, names, ".onnx")
-    if not file.exists():
-        _export(model, batches[0], names, file)
-    exact = _session(file, model.config, dtype="float32")
+    exact = _session(file, model.config, "float32", lambda: _export(model, batches[0], names, file))
     _prove(model, exact, batches)
     if wish.quantize == "none":
         return exact
     small = _kept(wish, names, ".int8.onnx")
-    if not small.exists():
-        _quantize(file, small)
-    return _session(small, model.config, dtype="int8")
+    return _session(small, model.config, "int8", lambda: _quantize(file, small))
 
 
-def _session(file: Path, config: Any, *, dtype: str) -> OnnxModel:
+def _session(file: Path, config: Any, dtype: str, make: Callable[[], None]) -> OnnxModel:
+    """The graph of a file that is made if it is missing, or damaged."""
+    if file.exists():
+        try:
+            return OnnxModel(file, config, dtype=dtype)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the file is at fault, and made once more
+            log.warning("A kept graph does not load.", file=file.name, error=type(error).__name__)
+    make()
     try:
-        return OnnxModel(file, config, threads=torch.get_num_threads(), dtype=dtype)
+        return OnnxModel(file, config, dtype=dtype)
     except Exception as error:
-        # A file that an earlier version wrote, or half of one: made anew at the next load.
-        file.unlink(missing_ok=True)
         raise NotExportable(f"ONNX Runtime does not take the graph ({type(error).__name__})") from error
 
 
@@ -185,11 +186,15 @@ def _quantize(exact: Path, file: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     mine = file.with_suffix(f".{os.getpid()}")
-    quantize_dynamic(
-        exact, mine, weight_type=QuantType.QInt8, per_channel=True, reduce_range=not _has_vnni(),
-        op_types_to_quantize=["MatMul", "Gemm"],
-    )  # fmt: skip
-    mine.replace(file)
+    try:
+        quantize_dynamic(
+            exact, mine, weight_type=QuantType.QInt8, per_channel=True, reduce_range=not _has_vnni(),
+            op_types_to_quantize=["MatMul", "Gemm"],
+        )  # fmt: skip
+        mine.replace(file)
+    except Exception as error:
+        mine.unlink(missing_ok=True)
+        raise NotExportable(f"its weights cannot be quantized ({type(error).__name__})") from error
 
 
 def _has_vnni() -> bool:

@@ -31,6 +31,9 @@ log = get_logger(__name__)
 # What a tokenizer raises for a text it cannot take; MemoryError and the like are not a row's fault.
 _TOKENIZER_ERRORS = (ValueError, TypeError, LookupError, UnicodeError, OverflowError)
 
+#: Rows of a microbatch with which a quantized pipeline is compared.
+_TOGETHER = 16
+
 
 class TransformersBackend:
     def load(self, spec: PipelineSpec, *, device: str, cache: Path, recent: Recent) -> LoadedPipeline:
@@ -111,7 +114,9 @@ class TransformersPipeline:
         return (rows, parameters) if len(rows) > 1 else ([self.example[0]], self.example[1])
 
     def _answers(self, rows: Sequence[Prepared], parameters: Parameters) -> list[Any | InputError]:
-        return [answer for row in rows for answer in self.bake([row], parameters, Context())]
+        # Several together, as rows are baked: int8 scales its activations by the largest of a whole microbatch.
+        groups = [rows[start : start + _TOGETHER] for start in range(0, len(rows), _TOGETHER)]
+        return [answer for group in groups for answer in self.bake(group, parameters, Context())]
 
     @property
     def _computing(self) -> TaskModel:

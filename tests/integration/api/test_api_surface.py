@@ -161,6 +161,23 @@ def test_metrics_count_what_waits_and_what_was_answered(client, submit, oven):
     assert 'fournil_http_requests_total{method="POST",route="/api/v1/jobs",status="202"} 1.0' in text
 
 
+def test_metrics_tell_how_well_microbatches_were_filled(client, oven):
+    count = {"rows": 30, "microbatches": 4, "real_tokens": 950, "padded_tokens": 1000, "seconds": 0.5}
+    oven.be_seen(tally={"fake": {**count, "out_of_memory": 1, "budget": 512}})
+
+    text = client.get("/metrics").get_data(as_text=True)
+
+    labels = '{pipeline="fake",worker="host/cpu"}'
+    assert f"fournil_rows_baked_total{labels} 30.0" in text
+    assert f"fournil_microbatches_total{labels} 4.0" in text
+    assert f"fournil_real_tokens_total{labels} 950.0" in text
+    assert f"fournil_padded_tokens_total{labels} 1000.0" in text
+    assert f"fournil_compute_seconds_total{labels} 0.5" in text
+    assert f"fournil_out_of_memory_total{labels} 1.0" in text
+    assert f"fournil_budget_tokens{labels} 512.0" in text
+    assert f"fournil_padding_waste_ratio{labels} 0.05" in text
+
+
 def test_made_up_methods_make_no_series_of_their_own(client):
     client.open("/api/v1/jobs", method="BREW")
 

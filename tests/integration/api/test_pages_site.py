@@ -11,7 +11,7 @@ import pytest
 from contract.statuses import PipelineState
 from contract.times import utc_now
 from models.database import transaction
-from models.pipelines import set_state, sync_pipelines
+from models.pipelines import note_loaded, set_state, sync_pipelines
 from models.workers import set_worker
 from tests.integration.api.conftest import PIPELINES
 from tests.integration.api.pages import Page, get
@@ -149,6 +149,34 @@ def test_the_workers_page_shows_what_is_warm_and_in_hand(client, oven, engine):
     assert "12 rows of fake" in page.text
     assert "1.0 MB of 4.0 MB" in page.text
     assert page.one("rect", class_="bar-fill").attrs["width"] == "25.0%"
+
+
+def test_the_workers_page_shows_how_well_microbatches_were_filled(client, oven):
+    count = {"rows": 3000, "real_tokens": 950, "padded_tokens": 1000, "seconds": 20.0, "budget": 2048}
+    oven.be_seen(tally={"fake": count})
+    page = get(client, "/workers")
+
+    cells = [cell.text.replace("\xa0", " ") for cell in page.all("td")]
+    assert cells == [
+        "1.0 MB",
+        "3,000",
+        "150.0",
+        "2,048",
+        "5.0%",
+    ]
+
+
+def test_a_quantized_pipeline_says_what_that_costs(client, engine):
+    model = {"id": "m", "commit": "c", "dtype": "int8", "backend": "onnx"}
+    fidelity = {
+        "inputs": 100, "recent": True, "same_first": 98, "of": 100, "score_mean": 0.0041, "score_max": 0.0512,
+    }  # fmt: skip
+    transaction(engine, lambda conn: note_loaded(conn, "fake", model, fidelity=fidelity))
+    page = get(client, "/pipelines/fake")
+
+    assert "ONNX Runtime" in page.text
+    assert "on the last 100 inputs: the same first answer for 98 of 100, its score off by 0.0041" in page.text
+    assert client.get("/api/v1/pipelines/fake").json["fidelity"] == fidelity
 
 
 def test_a_worker_that_was_not_heard_from_is_silent(client, oven):
