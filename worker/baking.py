@@ -38,6 +38,8 @@ class Baker:
     take: Callable[[Sequence[str]], None]
     wanted: Callable[[str], bool]
     publish: Callable[[str, str], None]
+    #: Forward passes that divide the slot's threads among them.
+    share: int = 1
     #: Whether a forward pass did not fit.
     ran_out: bool = False
 
@@ -57,7 +59,7 @@ class Baker:
     def _forward(self, rows: Sequence[Dough]) -> list[Any | InputError]:
         ids = [row.job_id for row in rows]
         self.take(ids)
-        context = Context(job_ids=ids, wanted=self.wanted, publish=self.publish)
+        context = Context(job_ids=ids, wanted=self.wanted, publish=self.publish, share=self.share)
         answers = self.pipeline.bake([row.prepared for row in rows], self.parameters, context)
         if len(answers) != len(rows):
             raise RuntimeError(f"{len(rows)} rows went in and {len(answers)} came out")

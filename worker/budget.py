@@ -24,6 +24,10 @@ _NEAR_ENOUGH = 1.03
 #: Samples kept a rung, and fewest to believe one.
 _KEPT, _FEWEST = 15, 3
 _REHEARSAL_SECONDS = 2.0
+#: A slow machine may take so many times as long until every rung has its samples.
+_PATIENCE = 3
+#: What a microbatch costs beside its forward pass: notes, looks at the table, a transaction. Seconds of CPU here.
+_AROUND_SECONDS = 0.003
 _WORSE = 1.1
 #: One plan in so many tries the next rung, up and down by turns; sooner while that rung is hardly known.
 _TRY_EVERY, _TRY_SOON = 24, 4
@@ -84,14 +88,17 @@ class Budget:
         A rung that costs 10% more a token than the best ends the climb, the second time it is seen.
         """
         bake(LEAST)  # the first pass of a process allocates
-        ends = time.monotonic() + seconds
-        rungs = list(self._climb(bake, ends))
+        starts = time.monotonic()
+        rungs = list(self._climb(bake, starts + seconds / 3))
         # Again in turns, so that a busy moment of the machine does not hit one rung alone.
-        while time.monotonic() < ends:
+        rounds = 1
+        while self._goes_on(rounds, time.monotonic() - starts, seconds):
             for rung in rungs:
-                if time.monotonic() >= ends:
-                    return
                 self._try(bake, rung)
+            rounds += 1
+
+    def _goes_on(self, rounds: int, passed: float, seconds: float) -> bool:
+        return passed < seconds or (rounds < _FEWEST and passed < _PATIENCE * seconds)
 
     def _climb(self, bake: Callable[[int], int], ends: float) -> Iterator[int]:
         best, worse, rung = float("inf"), 0, LEAST
@@ -119,7 +126,7 @@ class Budget:
     def _known(self, fewest: int = _FEWEST) -> dict[int, float]:
         """Seconds a token by rung: the lower quartile, because what disturbs a measurement only makes it longer."""
         return {
-            rung: statistics.quantiles(found, n=4)[0] if len(found) > 1 else found[0]
+            rung: (statistics.quantiles(found, n=4)[0] if len(found) > 1 else found[0]) + _AROUND_SECONDS / rung
             for rung, found in self.samples.items()
             if len(found) >= fewest and rung <= self.ceiling
         }

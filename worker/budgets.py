@@ -9,6 +9,7 @@ import hashlib
 import math
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ _SAVE_SECONDS = 30.0
 
 
 class Budgets:
-    """`fixed`: padded tokens where the operator says so, 0 to measure. `place`: the device and its threads."""
+    """`place`: the device, its threads and `decks`. `fixed`: padded tokens as the operator says, 0 to measure."""
 
-    def __init__(self, folder: Path, *, place: str, fixed: int) -> None:
+    def __init__(self, folder: Path, *, place: str, fixed: int, decks: int = 1) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._place = place
         self._fixed = fixed
+        self._decks = decks
         self._open: dict[str, tuple[Budget, dict[str, str]]] = {}
         self._saved: dict[str, float] = {}
 
@@ -44,7 +46,7 @@ class Budgets:
         budget = kept or Budget(fixed=self._fixed)
         self._open[pipeline] = (budget, key)
         if kept is None and not self._fixed and model.example is not None:
-            _rehearse(budget, model)
+            _rehearse(budget, model, self._decks if model.side_by_side else 1)
             self._write(pipeline)
             log.info("A budget was measured.", pipeline=pipeline, tokens=budget.tokens, overhead=budget.overhead)
 
@@ -84,18 +86,22 @@ class Budgets:
         return self._folder / f"{hashlib.sha256(dumps(key).encode()).hexdigest()[:24]}.json"
 
 
-def _rehearse(budget: Budget, model: LoadedPipeline) -> None:
-    """Bake the pipeline's example, as many copies as make the tokens of a rung."""
+def _rehearse(budget: Budget, model: LoadedPipeline, decks: int) -> None:
+    """Bake the pipeline's example, as many copies as make the tokens of a rung, on as many decks as will bake."""
     assert model.example is not None
     row, parameters = model.example
     each = max(1, row.length * row.sequences)
 
     def bake(tokens: int) -> int:
         copies = max(1, math.ceil(tokens / each))
-        model.bake([row] * copies, parameters, Context(job_ids=[""] * copies))
+        context = Context(job_ids=[""] * copies, share=decks)
+        passes = [threads.submit(model.bake, [row] * copies, parameters, context) for _ in range(decks)]
+        for one in passes:
+            one.result()
         return copies * each
 
     try:
-        budget.rehearse(bake)
+        with ThreadPoolExecutor(decks) as threads:
+            budget.rehearse(bake)
     except (OutOfMemory, MemoryError):
         budget.ran_out(2 * max(budget.samples, default=2))

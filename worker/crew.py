@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,6 +27,8 @@ from worker.oven import Oven
 from worker.shelf import Place, Shelf
 from worker.signals import Signals, connect
 from worker.warden import Warden
+
+_MOST_DECKS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,16 +116,24 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) ->
         hand=_hand(settings, host),
         signals=signals,
         settings=inference,
+        decks=_decks(slot.device, slot.threads),
     )
     oven.warm_up()
     transaction(engine, lambda conn: set_worker(conn, name, state="ready", memory_bytes=place.room))
     return oven
 
 
+def _decks(device: str, threads: int) -> int:
+    """Forward passes that may run side by side: a thread for each, and not so many that rows are too few."""
+    return min(_MOST_DECKS, threads or len(os.sched_getaffinity(0))) if device.startswith("cpu") else 1
+
+
 def _budgets(settings: Settings) -> Budgets:
     slot = settings.slot
-    place = f"{device_name(slot.device)} {slot.device.split(':')[0]} {slot.threads or 'all'}"
-    return Budgets(settings.storage.data_dir / "budgets", place=place, fixed=settings.inference.token_budget)
+    decks = _decks(slot.device, slot.threads)
+    place = f"{device_name(slot.device)} {slot.device.split(':')[0]} {slot.threads or 'all'} {decks}"
+    folder, fixed = settings.storage.data_dir / "budgets", settings.inference.token_budget
+    return Budgets(folder, place=place, fixed=fixed, decks=decks)
 
 
 def main_warden(app: Celery, settings: Settings, *, host: str, pid: int) -> Warden:

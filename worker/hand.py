@@ -16,6 +16,9 @@ from pathlib import Path
 
 from contract.jsons import dumps, loads
 
+#: Where the thread that claims rows prepares them and loads pipelines; decks are other places.
+TABLE = "table"
+
 
 @dataclasses.dataclass(frozen=True)
 class Note:
@@ -35,32 +38,31 @@ class Hand:
         name = slot.replace("/", "_")
         self._note = folder / f"{name}.hand"
         self._stop = folder / f"{name}.stop"
-        # Rows are prepared in another thread while a microbatch computes; either may bring the process down.
+        # Rows are prepared and baked in several threads at once; any of them may bring the process down.
         self._lock = threading.Lock()
-        self._held: Note | None = None
-        self._beside: tuple[str, ...] = ()
+        self._holds: dict[str, Note] = {}
+        self._pid = 0
 
-    def take(self, pid: int, pipeline: str, rows: Sequence[str], *, seconds: float) -> None:
-        """About to work on `rows` (none: to load `pipeline`), for `seconds` at most."""
+    def take(self, pid: int, pipeline: str, rows: Sequence[str], *, seconds: float, place: str = TABLE) -> None:
+        """About to work on `rows` (none: to load `pipeline`) at a place of their own, for `seconds` at most."""
         now = time.time()
-        self._hold(Note(pid, pipeline, tuple(rows), now, now + seconds))
+        with self._lock:
+            self._pid = pid
+            self._holds[place] = Note(pid, pipeline, tuple(rows), now, now + seconds)
+            self._write()
+
+    def leave(self, place: str = TABLE) -> None:
+        """What was taken at this place is done."""
+        with self._lock:
+            if self._holds.pop(place, None) is not None:
+                self._write()
 
     def put_down(self, pid: int) -> None:
+        """Nothing is in hand anywhere."""
         with self._lock:
-            self._beside = ()
-        self._hold(Note(pid))
-
-    def beside(self, rows: Sequence[str]) -> None:
-        """These rows are being prepared beside what is in hand; none: they are done."""
-        with self._lock:
-            self._beside = tuple(rows)
-            if self._held is not None:
-                self._write(self._held)
-
-    def _hold(self, note: Note) -> None:
-        with self._lock:
-            self._held = note
-            self._write(note)
+            self._pid = pid
+            self._holds.clear()
+            self._write()
 
     def read(self) -> Note | None:
         try:
@@ -85,12 +87,25 @@ class Hand:
     def should_stop(self) -> bool:
         return self._stop.exists()
 
-    def _write(self, note: Note) -> None:
+    def _write(self) -> None:
         # One write over the old note, and its length first, because what is left of a longer one follows. Writing
         # beside it and renaming costs 20 times as much: the file system writes a renamed file to the disk.
-        text = dumps({**dataclasses.asdict(note), "rows": [*note.rows, *self._beside]}).encode()
+        text = dumps(dataclasses.asdict(_joined(self._pid, list(self._holds.values())))).encode()
         file = os.open(self._note, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             os.pwrite(file, b"%d\n%b" % (len(text), text), 0)
         finally:
             os.close(file)
+
+
+def _joined(pid: int, holds: Sequence[Note]) -> Note:
+    """One note for every place. The first deadline counts: one place that hangs is a child that hangs."""
+    if not holds:
+        return Note(pid)
+    return Note(
+        pid,
+        holds[0].pipeline,
+        tuple(row for hold in holds for row in hold.rows),
+        min(hold.since for hold in holds if hold.since is not None),
+        min(hold.deadline for hold in holds if hold.deadline is not None),
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 import time
 
 import sqlalchemy as sa
@@ -17,6 +19,18 @@ from worker.trays import Tray
 _SHOW_SECONDS = 2.0
 
 
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """A microbatch that was baked: `seconds` in its forward pass, beside `share` - 1 others."""
+
+    seconds: float
+    share: int
+    #: Baked as most are, so that its seconds say what the next ones will take.
+    typical: bool
+    #: It had to be baked in halves for want of memory.
+    ran_out: bool
+
+
 class Ledger:
     def __init__(self, engine: sa.Engine, budgets: Budgets, pace: Pace, *, slot: str) -> None:
         self._engine = engine
@@ -25,13 +39,19 @@ class Ledger:
         self._slot = slot
         self._tally = Tally()
         self._shown_at = 0.0
+        # Decks note what they baked from threads of their own.
+        self._lock = threading.Lock()
 
-    def note(self, pipeline: str, tray: Tray, seconds: float, *, ran_out: bool) -> None:
-        """A microbatch took `seconds`; `ran_out`: it had to be baked in halves for want of memory."""
-        if ran_out:
+    def note(self, pipeline: str, tray: Tray, done: Pass) -> None:
+        with self._lock:
+            self._note(pipeline, tray, done)
+
+    def _note(self, pipeline: str, tray: Tray, done: Pass) -> None:
+        if done.ran_out:
             self._budgets.ran_out(pipeline, padded_tokens=tray.padded_tokens)
-        else:
-            self._budgets.took(pipeline, padded_tokens=tray.padded_tokens, seconds=seconds)
+        elif done.typical:
+            self._budgets.took(pipeline, padded_tokens=tray.padded_tokens, seconds=done.seconds)
+        seconds = done.seconds / done.share
         self._pace.took(pipeline, rows=len(tray.rows), seconds=seconds)
         count = self._tally.of(pipeline)
         count.rows += len(tray.rows)
@@ -39,13 +59,14 @@ class Ledger:
         count.real_tokens += tray.real_tokens
         count.padded_tokens += tray.padded_tokens
         count.seconds = round(count.seconds + seconds, 4)
-        count.out_of_memory += ran_out
+        count.out_of_memory += done.ran_out
         count.budget = self._budgets.of(pipeline).tokens
 
     def show(self) -> None:
         """Write the counts into this slot's row, now and then."""
         if time.monotonic() - self._shown_at < _SHOW_SECONDS:
             return
-        tally = self._tally.as_dict()
+        with self._lock:
+            tally = self._tally.as_dict()
         transaction(self._engine, lambda conn: set_worker(conn, self._slot, tally=tally), lasting=False)
         self._shown_at = time.monotonic()

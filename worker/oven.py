@@ -3,19 +3,17 @@
 Batches form by waiting work, not by waiting: an idle oven starts with what there is, a busy one finds more when it
 comes back. Between microbatches people go before files, a slice of time ends, and a request to stop is heard.
 
-Three stages overlap while there is more to do: a microbatch computes, the last one's results are written
-(worker/recorder.py), and beside the last microbatch of a claim the next claim is taken, tokenized and planned.
+Stages overlap while there is more to do: microbatches compute side by side (worker/decks.py), the last one's results
+are written (worker/recorder.py), and beside the last of a claim the next claim is taken, tokenized and planned.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -31,9 +29,9 @@ from models.database import reading, transaction
 from models.pipelines import find_pipeline, list_pipelines
 from models.records import Timing
 from worker.backends.backend import DeviceLost, LoadedPipeline
-from worker.baking import Baker, Dough
 from worker.budgets import Budgets
-from worker.hand import Hand
+from worker.decks import Decks, Kitchen
+from worker.hand import TABLE, Hand
 from worker.ledger import Ledger
 from worker.loader import Loader
 from worker.pace import Pace
@@ -41,33 +39,17 @@ from worker.planner import Limits
 from worker.recorder import Recorder
 from worker.shelf import Shelf
 from worker.signals import Signals
-from worker.trays import Tray, lay_out
+from worker.trays import Tray, Turn, lay_out
 
 log = get_logger(__name__)
 
 _PEOPLE = Priority.INTERACTIVE
 _BULK_RANK = PRIORITY_RANK[Priority.BULK]
 _FRESH_SECONDS = 0.25
+#: How often an oven with a free deck looks for more while others bake.
+_LOOK_SECONDS = 0.01
+_AHEAD = "ahead"
 _LOST = 70  # EX_SOFTWARE: this process cannot go on
-
-
-@dataclasses.dataclass(frozen=True)
-class Turn:
-    """One claim of one pipeline, prepared and planned."""
-
-    spec: PipelineSpec
-    model: LoadedPipeline
-    #: Seconds the load took, 0.0 when it was warm.
-    load_seconds: float
-    rows: list[Claimed]
-    trays: list[Tray]
-    #: As many rows as were asked for: there may be more.
-    full: bool
-    #: time.monotonic() of when they were ready.
-    since: float
-
-    def batches(self) -> set[str]:
-        return {row.batch_id for row in self.rows if row.batch_id}
 
 
 class Oven:
@@ -81,6 +63,7 @@ class Oven:
         hand: Hand,
         signals: Signals,
         settings: Inference,
+        decks: int = 1,
     ) -> None:
         self._pid = os.getpid()
         #: Stands in the rows it holds; a replacement child has another.
@@ -94,6 +77,8 @@ class Oven:
         self._pace = Pace(most=settings.claim_rows)
         self._budgets = budgets
         self._ledger = Ledger(engine, budgets, self._pace, slot=name)
+        kitchen = Kitchen(engine, hand, signals, self._recorder, self._ledger, settings.microbatch_timeout)
+        self._decks = Decks(decks, kitchen)
         self._loader = Loader(engine, shelf, budgets, hand, seconds=settings.microbatch_timeout)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._ahead: Future[Turn | None] | None = None
@@ -126,13 +111,15 @@ class Oven:
             self._let_go(blamed=())
         except Exception:
             log.exception("A slice broke; the rows in hand are suspects now.", pipeline=pipeline)
+            self._decks.abandon()
             note = self._hand.read()
             self._let_go(blamed=note.rows if note else ())
 
     def _let_go(self, *, blamed: Collection[str]) -> None:
         """Give back every row this process holds; the next sweep calls for them again."""
         most = self._settings.max_attempts
-        # Rows that a thread claims or records right now must not be given back under its hands.
+        # Rows that a thread claims, bakes or records right now must not be given back under its hands.
+        self._decks.abandon()
         self._recorder.abandon()
         if self._ahead is not None:
             self._ahead.exception()
@@ -153,6 +140,7 @@ class Oven:
         # Before the first claim: whoever commits after it calls again.
         self._signals.awake(pipeline)
         is_left = self._bake_turns(pipeline, ends=time.monotonic() + self._settings.slice_seconds)
+        self._decks.empty()
         self._recorder.settle()
         self._ledger.show()
         if is_left:
@@ -171,10 +159,19 @@ class Oven:
                 self._put_back(following.rows if following else [])
                 self._close_batches(turn.batches())
                 return True
-            following = following or self._turn(pipeline)
+            following = following or self._next_turn(pipeline)
             self._close_batches(turn.batches() - (following.batches() if following else set()))
             turn = following
         return False
+
+    def _next_turn(self, pipeline: str) -> Turn | None:
+        """What waits once a deck is free; or what comes while others still bake, for callers ask again at once."""
+        self._decks.wait_for_one()
+        turn = self._turn(pipeline)
+        while turn is None and self._decks.busy:
+            self._decks.wait_a_little(_LOOK_SECONDS)
+            turn = self._turn(pipeline)
+        return turn
 
     def _turn(self, pipeline: str, *, only: Priority | None = None) -> Turn | None:
         """The next claim of a pipeline, ready to bake; None when nothing waits or it cannot run."""
@@ -183,15 +180,15 @@ class Oven:
         rows, full = self._claim(pipeline, only=only)
         if not rows:
             return None
+        if not self._shelf.is_warm(spec):
+            # A load may put away what bakes now.
+            self._decks.empty()
         loaded = self._loader.load(spec)
-        if loaded is None:
+        turn = None if loaded is None else self._lay_out(spec, *loaded, rows, full=full, place=TABLE)
+        self._hand.leave()
+        if turn is None:
             self._put_back(rows)
-            return None
-
-        def about_to(ids: Sequence[str]) -> None:
-            self._hand.take(self._pid, pipeline, ids, seconds=self._settings.microbatch_timeout)
-
-        return self._lay_out(spec, *loaded, rows, full=full, about_to=about_to)
+        return turn
 
     def _turn_ahead(self, pipeline: str) -> Turn | None:
         """`_turn` in a thread of its own, beside the last microbatch of the turn before."""
@@ -203,10 +200,9 @@ class Oven:
         if not rows:
             return None
         model, load_seconds = self._shelf.get(spec)
-        try:
-            return self._lay_out(spec, model, load_seconds, rows, full=full, about_to=self._hand.beside)
-        finally:
-            self._hand.beside(())
+        turn = self._lay_out(spec, model, load_seconds, rows, full=full, place=_AHEAD)
+        self._hand.leave(_AHEAD)
+        return turn
 
     def _look_ahead(self, turn: Turn) -> None:
         # Suspects are prepared with nothing else in hand: the note must not blame their neighbours.
@@ -244,10 +240,14 @@ class Oven:
         rows: list[Claimed],
         *,
         full: bool,
-        about_to: Callable[[Sequence[str]], None],
+        place: str,
     ) -> Turn:
+        def about_to(ids: Sequence[str]) -> None:
+            self._hand.take(self._pid, spec.name, ids, seconds=self._settings.microbatch_timeout, place=place)
+
         budget = self._budgets.of(spec.name)
-        limits = Limits(budget.for_next_plan(), budget.overhead)
+        decks = self._decks.count if model.side_by_side else 1
+        limits = Limits(budget.for_next_plan(), budget.overhead, decks=decks)
         layout = lay_out(spec, model, rows, limits=limits, about_to=about_to)
         if layout.refused:
             refused, errors = [row for row, _ in layout.refused], [error for _, error in layout.refused]
@@ -257,6 +257,7 @@ class Oven:
     def _bake(self, turn: Turn, *, ends: float | None) -> bool:
         """Bake a turn; False when some of its rows were put back. `ends` is None for rows that people wait for."""
         for done, planned in enumerate(turn.trays):
+            self._decks.wait_for_one()
             if ends is not None and not self._may_go_on(planned, ends=ends, first=done == 0):
                 self._put_back([row for left in turn.trays[done:] for row in left.rows])
                 return False
@@ -267,12 +268,13 @@ class Oven:
             fresh = time.monotonic() - turn.since < _FRESH_SECONDS
             tray = planned if fresh else self._still_wanted(planned)
             if tray.rows:
-                self._bake_tray(turn, tray, last=last)
+                self._decks.put_in(turn, tray, last=last and self._ahead is None)
         return True
 
     def _close_batches(self, batch_ids: set[str]) -> None:
         """Whose last row may have been recorded, or will be when the recorder has settled."""
         if batch_ids:
+            self._decks.empty()
             self._recorder.settle()
             self._recorder.close_batches(batch_ids)
 
@@ -292,35 +294,10 @@ class Oven:
                 self._bake(turn, ends=None)
                 self._close_batches(turn.batches())
 
-    def _bake_tray(self, turn: Turn, tray: Tray, *, last: bool) -> None:
-        name, model = turn.spec.name, turn.model
-        baker = Baker(
-            pipeline=model,
-            parameters=tray.parameters,
-            take=lambda ids: self._hand.take(self._pid, name, ids, seconds=self._settings.microbatch_timeout),
-            wanted=self._is_wanted({row.id: row for row in tray.rows}),
-            publish=self._signals.wrote,
-        )
-        start = time.perf_counter()
-        answers = baker.bake([Dough(r.id, p) for r, p in zip(tray.rows, tray.prepared, strict=True)])
-        seconds = time.perf_counter() - start
-        self._ledger.note(name, tray, seconds, ran_out=baker.ran_out)
-        timing = Timing(load=round(turn.load_seconds, 4), inference=round(seconds, 4))
-        # The last of a turn has nothing to be recorded beside, and its callers wait.
-        record = self._recorder.record if last and self._ahead is None else self._recorder.record_later
-        record(tray.rows, answers, model.identity, timing)
-
     def _still_wanted(self, tray: Tray) -> Tray:
         """Leave out rows that were canceled or expired since they were claimed."""
         with reading(self._engine) as conn:
             return tray.keep(claims.still_mine(conn, tray.rows))
-
-    def _is_wanted(self, rows: dict[str, Claimed]) -> Any:
-        def wanted(job_id: str) -> bool:
-            with reading(self._engine) as conn:
-                return bool(claims.still_mine(conn, [rows[job_id]]))
-
-        return wanted
 
     def _put_back(self, rows: Sequence[Claimed]) -> None:
         if rows:

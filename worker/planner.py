@@ -50,6 +50,15 @@ class Limits:
     overhead: int = 0
     #: Most rows (suspects); None: as many as the budget takes.
     max_rows: int | None = None
+    #: Forward passes at a time: there should be a microbatch for each, where its overhead is worth it.
+    decks: int = 1
+
+    def for_all_decks(self, portions: Sequence[Portion]) -> Limits:
+        """Budget of these rows such that every deck has a fair part of them."""
+        tokens = sum(p.length * p.sequences for p in portions)
+        longest = max(p.length * p.sequences for p in portions)
+        fair = max(2 * self.overhead, tokens // self.decks + longest)
+        return dataclasses.replace(self, budget=min(self.budget, fair)) if self.decks > 1 else self
 
 
 def plan(portions: Sequence[Portion], limits: Limits) -> list[list[int]]:
@@ -57,7 +66,8 @@ def plan(portions: Sequence[Portion], limits: Limits) -> list[list[int]]:
     microbatches: list[list[int]] = []
     for priority in sorted({portion.priority for portion in portions}):
         alike = [portion for portion in portions if portion.priority == priority]
-        microbatches += _cut(sorted(alike, key=lambda p: (p.length, p.index)), limits)
+        limits_here = limits.for_all_decks(alike)
+        microbatches += _cut(sorted(alike, key=lambda p: (p.length, p.index)), limits_here)
     return microbatches
 
 

@@ -7,6 +7,7 @@ the disk, so while more is to be baked it happens in a thread of its own, in ord
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,6 +38,8 @@ class Recorder:
         self._signals = signals
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._behind: deque[Future[None]] = deque()
+        # Every deck records here.
+        self._lock = threading.Lock()
 
     def record(
         self, rows: Sequence[Claimed], answers: Sequence[Any | InputError], identity: Identity, timing: Timing
@@ -64,14 +67,16 @@ class Recorder:
         self, rows: Sequence[Claimed], answers: Sequence[Any | InputError], identity: Identity, timing: Timing
     ) -> None:
         """`record` beside the next microbatch. An error of an earlier one is raised here, or by `settle`."""
-        while len(self._behind) >= _MOST_BEHIND:
-            self._behind.popleft().result()
-        self._behind.append(self._thread.submit(self.record, rows, answers, identity, timing))
+        with self._lock:
+            while len(self._behind) >= _MOST_BEHIND:
+                self._behind.popleft().result()
+            self._behind.append(self._thread.submit(self.record, rows, answers, identity, timing))
 
     def settle(self) -> None:
         """Wait until all is written; raises the first error."""
-        while self._behind:
-            self._behind.popleft().result()
+        with self._lock:
+            while self._behind:
+                self._behind.popleft().result()
 
     def abandon(self) -> None:
         """Wait until nothing is being written any more, whatever became of it."""

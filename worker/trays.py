@@ -40,6 +40,25 @@ class Tray:
 
 
 @dataclasses.dataclass(frozen=True)
+class Turn:
+    """One claim of one pipeline, prepared and planned."""
+
+    spec: PipelineSpec
+    model: LoadedPipeline
+    #: Seconds the load took, 0.0 when it was warm.
+    load_seconds: float
+    rows: list[Claimed]
+    trays: list[Tray]
+    #: As many rows as were asked for: there may be more.
+    full: bool
+    #: time.monotonic() of when they were ready.
+    since: float
+
+    def batches(self) -> set[str]:
+        return {row.batch_id for row in self.rows if row.batch_id}
+
+
+@dataclasses.dataclass(frozen=True)
 class Layout:
     """Every claimed row, once: in a tray, or refused with what its caller must change."""
 

@@ -60,12 +60,16 @@ class Context:
     job_ids: Sequence[str] = ()
     wanted: Callable[[str], bool] = lambda _: True
     publish: Callable[[str, str], None] = lambda _job, _text: None
+    #: Forward passes that run at once and divide the slot's threads among them.
+    share: int = 1
 
 
 class LoadedPipeline(Protocol):
     identity: Identity
     #: A prepared row and its parameters that stand for usual ones, to measure with; None: measuring makes no sense.
     example: tuple[Prepared, Parameters] | None
+    #: Whether several threads may bake at once, and it is faster so.
+    side_by_side: bool
     #: How far its results are from float32's (worker.backends.fidelity); None where they are the same.
     fidelity: dict[str, Any] | None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import threading
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from worker.backends.backend import DeviceLost, OutOfMemory
 from worker.backends.onnx_model import OnnxModel
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+_MINE = threading.local()
 _DEAD = ("CUDA error", "device-side assert", "CUBLAS_STATUS", "CUDNN_STATUS")
 
 
@@ -30,6 +32,13 @@ def configure(threads: int, device: str) -> None:
         torch.cuda.set_device(device)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+
+
+def use_threads(count: int) -> None:
+    """Let forward passes of the calling thread use so many threads: torch keeps the number for each thread."""
+    if getattr(_MINE, "threads", None) != count:
+        torch.set_num_threads(count)
+        _MINE.threads = count
 
 
 @contextlib.contextmanager

@@ -34,6 +34,7 @@ _COMMAND = re.compile(r"\b(sleep:|die|oom|raise)")
 class FakePipeline:
     example: tuple[Prepared, Parameters] | None = None
     fidelity: dict[str, Any] | None = None
+    side_by_side = True
 
     def __init__(self, spec: PipelineSpec) -> None:
         self.identity = Identity(id=spec.model or "fake", commit="fake", dtype="none", backend="fake")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -42,31 +43,52 @@ class Output(tuple[torch.Tensor, ...]):
 
 
 class OnnxModel:
-    """A session that is called like the model it was exported from."""
+    """A graph that is called like the model it was exported from.
+
+    A session's threads are fixed when it is made, so there is one for each number of threads that callers have: all
+    of the slot's, and a deck's share of them. Each holds the weights.
+    """
 
     device = torch.device("cpu")
 
     def __init__(self, file: Path, config: Any, *, dtype: str) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.inter_op_num_threads = 1
-        # Threads that spin for their next piece of work take the cores from whoever has it.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Plans memory for one shape at a time, and every microbatch has another.
-        options.enable_mem_pattern = False
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         self.config = config
         self.dtype = dtype
-        self.nbytes = file.stat().st_size
+        self._file = file
+        self._lock = threading.Lock()
+        self._sessions: dict[int, Any] = {}
         #: Names of the tensors it takes.
-        self.takes = {entry.name for entry in self._session.get_inputs()}
+        self.takes = {entry.name for entry in self._session().get_inputs()}
 
     def __call__(self, **tensors: torch.Tensor) -> Output:
         feed = {name: tensors[name].numpy() for name in self.takes}
-        return Output(torch.from_numpy(found) for found in self._session.run(None, feed))
+        return Output(torch.from_numpy(found) for found in self._session().run(None, feed))
+
+    @property
+    def nbytes(self) -> int:
+        return self._file.stat().st_size * len(self._sessions)
+
+    def _session(self) -> Any:
+        """For as many threads as torch gives to whoever calls (worker.backends.device.use_threads)."""
+        threads = torch.get_num_threads()
+        with self._lock:
+            if threads not in self._sessions:
+                self._sessions[threads] = _new_session(self._file, threads)
+        return self._sessions[threads]
+
+
+def _new_session(file: Path, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Threads that spin for their next piece of work take the cores from whoever has it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Plans memory for one shape at a time, and every microbatch has another.
+    options.enable_mem_pattern = False
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 def offered() -> bool:

@@ -21,7 +21,7 @@ from worker.backends import onnx_runtime as runtime
 from worker.backends import refusals, weights
 from worker.backends.backend import Context, Identity, Inputs, LoadedPipeline, Parameters, Prepared, Recent
 from worker.backends.checkpoints import Checkpoint, resolve
-from worker.backends.device import Peak, errors_translated, give_back, weight_bytes
+from worker.backends.device import Peak, errors_translated, give_back, use_threads, weight_bytes
 from worker.backends.fidelity import INPUTS, compare
 from worker.backends.tasks import TASKS
 from worker.backends.tasks.task import EncoderTask, TaskModel
@@ -65,6 +65,8 @@ class TransformersPipeline:
         self.identity = Identity(id=checkpoint.id, commit=checkpoint.commit, dtype=dtype, backend="torch")
         self.fidelity: dict[str, Any] | None = None
         self.example: tuple[Prepared, Parameters] | None = None
+        self.side_by_side = isinstance(task, EncoderTask) and loaded.model.device.type == "cpu"
+        self._threads = torch.get_num_threads()
         #: What the example needed on the device beyond the weights.
         self.working_bytes = 0
         self._loaded: weights.Loaded | None = loaded
@@ -142,6 +144,7 @@ class TransformersPipeline:
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Any | InputError]:
         if not rows:
             return []
+        use_threads(max(1, self._threads // context.share))
         with errors_translated(), torch.inference_mode():
             return self._computing.bake(rows, parameters, context)
 

@@ -86,7 +86,7 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def house_of(engine, tmp_path):
-    def make(**settings: Any) -> House:
+    def make(*, decks: int = 1, **settings: Any) -> House:
         heard, hand = Heard(), Hand(tmp_path / "run", "cpu0")
         shelf = Shelf(Place("cpu", 1, tmp_path, 10**9), lambda _: None)
         inference = Inference(**settings)
@@ -99,6 +99,7 @@ def house_of(engine, tmp_path):
             hand=hand,
             signals=heard,  # type: ignore[arg-type]
             settings=inference,
+            decks=decks,
         )
         return House(engine, oven, hand, heard)
 
