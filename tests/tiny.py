@@ -28,6 +28,7 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 POSITIONS = 64
+_NAMES_ITS_OWN = ("gpt2", "bloom")
 
 
 def classifier(folder: Path, **config: Any) -> Path:
@@ -63,19 +64,22 @@ def embedder(folder: Path) -> Path:
 
 def writer(folder: Path, *, chat: bool = True) -> Path:
     """Llama over bytes, with or without a chat template."""
+    return writer_of(folder, "llama", chat=chat, num_attention_heads=2, num_key_value_heads=1)
+
+
+def writer_of(folder: Path, architecture: str, *, chat: bool = False, **config: Any) -> Path:
+    """A decoder of any architecture over bytes; `config` is what its configuration calls things."""
     tokenizer = _byte_tokenizer(chat=chat)
-    config = transformers.LlamaConfig(
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "max_position_embeddings": POSITIONS * 2}
+    made = transformers.AutoConfig.for_model(
+        architecture,
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=POSITIONS * 2,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
+        **({"intermediate_size": 64, **sizes} if architecture not in _NAMES_ITS_OWN else {}),
+        **config,
     )
-    return _write(folder, transformers.LlamaForCausalLM, config, tokenizer)
+    return _write(folder, transformers.AutoModelForCausalLM.from_config, made, tokenizer)
 
 
 def poisoned(folder: Path, make: Callable[[Path], Path]) -> Path:

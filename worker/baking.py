@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from contract.errors import ErrorCode, InputError
@@ -36,8 +36,10 @@ class Baker:
     parameters: Parameters
     #: Called with the ids of the rows before each forward pass: the note for a process that dies in it.
     take: Callable[[Sequence[str]], None]
-    wanted: Callable[[str], bool]
+    wanted: Callable[[Sequence[str]], Collection[str]]
     publish: Callable[[str, str], None]
+    #: Hears a row's answer when others of its microbatch take longer.
+    done: Callable[[str, Any], None] = lambda _job, _answer: None
     #: Forward passes that divide the slot's threads among them.
     share: int = 1
     #: Whether a forward pass did not fit.
@@ -59,7 +61,13 @@ class Baker:
     def _forward(self, rows: Sequence[Dough]) -> list[Any | InputError]:
         ids = [row.job_id for row in rows]
         self.take(ids)
-        context = Context(job_ids=ids, wanted=self.wanted, publish=self.publish, share=self.share)
+        context = Context(
+            job_ids=ids,
+            wanted=self.wanted,
+            publish=self.publish,
+            done=lambda job_id, answer: self.done(job_id, _checked(answer)),
+            share=self.share,
+        )
         answers = self.pipeline.bake([row.prepared for row in rows], self.parameters, context)
         if len(answers) != len(rows):
             raise RuntimeError(f"{len(rows)} rows went in and {len(answers)} came out")

@@ -16,9 +16,9 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from worker.backends.backend import UNMEASURED
+
 LEAST, MOST = 32, 1 << 17
-#: Where nothing was measured: right for small encoders on two cores, harmless elsewhere.
-UNMEASURED = 1024
 _OVERHEAD_UNMEASURED = 32
 _NEAR_ENOUGH = 1.03
 #: Samples kept a rung, and fewest to believe one.
@@ -38,6 +38,10 @@ class Budget:
     """What one pipeline's microbatches cost on this device. `fixed` tokens, where an operator says so."""
 
     fixed: int = 0
+    #: Padded tokens where nothing is measured.
+    usual: int = UNMEASURED
+    #: Whether what a microbatch takes is decided by its tokens; where it is not, `usual` stands.
+    measured: bool = True
     #: Padded tokens that memory allows.
     ceiling: int = MOST
     samples: dict[int, deque[float]] = dataclasses.field(default_factory=lambda: defaultdict(_samples))
@@ -61,7 +65,7 @@ class Budget:
         """`tokens`, and once in a while a neighbour, so that a change of the machine or the texts is noticed."""
         self._plans += 1
         tokens = self.tokens
-        if self.fixed or self.ceiling <= tokens:
+        if self.fixed or not self.measured or self.ceiling <= tokens:
             return tokens
         if len(self.samples[2 * tokens]) < _FEWEST:
             return tokens if self._plans % _TRY_SOON else min(self.ceiling, 2 * tokens)
@@ -72,15 +76,12 @@ class Budget:
 
     def took(self, padded_tokens: int, seconds: float) -> None:
         """A microbatch of so many padded tokens took so long."""
-        self.samples[_rung(padded_tokens)].append(seconds / max(1, padded_tokens))
+        if self.measured:
+            self.samples[_rung(padded_tokens)].append(seconds / max(1, padded_tokens))
 
     def ran_out(self, padded_tokens: int) -> None:
         """A microbatch did not fit into memory: half of it is the most from now on."""
         self.ceiling = max(1, min(self.tokens, padded_tokens) // 2)
-
-    def limit(self, tokens: int) -> None:
-        """Memory holds the activations (or keys and values) of at most so many tokens."""
-        self.ceiling = max(1, min(self.ceiling, tokens))
 
     def rehearse(self, bake: Callable[[int], int], *, seconds: float = _REHEARSAL_SECONDS) -> None:
         """Measure the rungs in about `seconds`. `bake(tokens)` runs one pass of about so many; how many they were.
@@ -119,7 +120,7 @@ class Budget:
     def _best(self) -> int:
         known = self._known()
         if not known:
-            return UNMEASURED
+            return self.usual
         best = min(known.values())
         return next(rung for rung in sorted(known) if known[rung] <= _NEAR_ENOUGH * best)
 
@@ -135,8 +136,8 @@ class Budget:
         return {"ceiling": self.ceiling, "samples": {str(rung): list(found) for rung, found in self.samples.items()}}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], *, fixed: int) -> Budget:
-        budget = cls(fixed=fixed, ceiling=int(values["ceiling"]))
+    def from_dict(cls, values: dict[str, Any]) -> Budget:
+        budget = cls(ceiling=int(values["ceiling"]))
         for rung, found in values["samples"].items():
             budget.samples[int(rung)].extend(float(sample) for sample in found)
         return budget

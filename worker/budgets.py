@@ -5,6 +5,7 @@ One small file for each (device, threads, task, commit, dtype, backend). A damag
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import os
@@ -43,9 +44,10 @@ class Budgets:
             "backend": identity.backend,
         }  # fmt: skip
         kept = self._read(key)
-        budget = kept or Budget(fixed=self._fixed)
+        measured = model.example is not None
+        budget = dataclasses.replace(kept or Budget(), fixed=self._fixed, usual=model.usual_budget, measured=measured)
         self._open[pipeline] = (budget, key)
-        if kept is None and not self._fixed and model.example is not None:
+        if kept is None and not self._fixed and measured:
             _rehearse(budget, model, self._decks if model.side_by_side else 1)
             self._write(pipeline)
             log.info("A budget was measured.", pipeline=pipeline, tokens=budget.tokens, overhead=budget.overhead)
@@ -67,7 +69,7 @@ class Budgets:
     def _read(self, key: dict[str, str]) -> Budget | None:
         try:
             kept = loads(self._file(key).read_bytes())
-            return Budget.from_dict(kept, fixed=self._fixed)
+            return Budget.from_dict(kept)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 

@@ -11,16 +11,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import sqlalchemy as sa
 
 from models import claims
-from models.claims import Claimed
 from models.database import reading
-from models.records import Timing
 from worker.baking import Baker, Dough
+from worker.early import Early
 from worker.hand import Hand
 from worker.ledger import Ledger, Pass
 from worker.recorder import Recorder
@@ -97,12 +96,25 @@ class Decks:
 
     def _bake(self, turn: Turn, tray: Tray, *, deck: int, share: int, record: Callable[..., None]) -> None:
         kitchen, place = self._kitchen, f"deck {deck}"
+        rows = {row.id: row for row in tray.rows}
+        early = Early(rows, kitchen.recorder, turn.model.identity, seconds=turn.load_seconds)
+
+        def take(ids: Sequence[str]) -> None:
+            kitchen.hand.take(self._pid, turn.spec.name, ids, seconds=kitchen.seconds, place=place)
+
+        def wanted(ids: Sequence[str]) -> set[str]:
+            # Whoever asks is alive: a long text may take longer than a microbatch may without a word.
+            take(ids)
+            with reading(kitchen.engine) as conn:
+                return claims.still_mine(conn, [rows[job_id] for job_id in ids])
+
         baker = Baker(
             pipeline=turn.model,
             parameters=tray.parameters,
-            take=lambda ids: kitchen.hand.take(self._pid, turn.spec.name, ids, seconds=kitchen.seconds, place=place),
-            wanted=self._is_wanted({row.id: row for row in tray.rows}),
+            take=take,
+            wanted=wanted,
             publish=kitchen.signals.wrote,
+            done=early.done,
             share=share,
         )
         beside, start = len(self._baking), time.perf_counter()
@@ -112,13 +124,6 @@ class Decks:
         crowded = share == 1 or beside == len(self._baking) == share
         done = Pass(seconds, share=max(1, beside) if share > 1 else 1, typical=crowded, ran_out=baker.ran_out)
         kitchen.ledger.note(turn.spec.name, tray, done)
-        timing = Timing(load=round(turn.load_seconds, 4), inference=round(seconds, 4))
-        record(tray.rows, answers, turn.model.identity, timing)
+        left, their_answers = early.rest(dict(zip(rows, answers, strict=True)))
+        record(left, their_answers, turn.model.identity, early.timing())
         kitchen.hand.leave(place)
-
-    def _is_wanted(self, rows: dict[str, Claimed]) -> Callable[[str], bool]:
-        def wanted(job_id: str) -> bool:
-            with reading(self._kitchen.engine) as conn:
-                return bool(claims.still_mine(conn, [rows[job_id]]))
-
-        return wanted

@@ -245,14 +245,19 @@ class Oven:
         def about_to(ids: Sequence[str]) -> None:
             self._hand.take(self._pid, spec.name, ids, seconds=self._settings.microbatch_timeout, place=place)
 
-        budget = self._budgets.of(spec.name)
-        decks = self._decks.count if model.side_by_side else 1
-        limits = Limits(budget.for_next_plan(), budget.overhead, decks=decks)
-        layout = lay_out(spec, model, rows, limits=limits, about_to=about_to)
+        layout = lay_out(spec, model, rows, limits=self._limits(spec, model), about_to=about_to)
         if layout.refused:
             refused, errors = [row for row, _ in layout.refused], [error for _, error in layout.refused]
             self._recorder.record(refused, errors, model.identity, Timing(load=0.0, inference=0.0))
         return Turn(spec, model, load_seconds, rows, layout.trays, full, time.monotonic())
+
+    def _limits(self, spec: PipelineSpec, model: LoadedPipeline) -> Limits:
+        budget = self._budgets.of(spec.name)
+        tokens = budget.for_next_plan()
+        if model.token_bytes:
+            # Keys and values must fit beside whatever is warm now.
+            tokens = max(1, min(tokens, self._shelf.room_left() // model.token_bytes))
+        return Limits(tokens, budget.overhead, decks=self._decks.count if model.side_by_side else 1)
 
     def _bake(self, turn: Turn, *, ends: float | None) -> bool:
         """Bake a turn; False when some of its rows were put back. `ends` is None for rows that people wait for."""

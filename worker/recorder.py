@@ -72,6 +72,11 @@ class Recorder:
                 self._behind.popleft().result()
             self._behind.append(self._thread.submit(self.record, rows, answers, identity, timing))
 
+    def is_free(self) -> bool:
+        """Whether `record_later` would begin at once."""
+        with self._lock:
+            return all(one.done() for one in self._behind)
+
     def settle(self) -> None:
         """Wait until all is written; raises the first error."""
         with self._lock:

@@ -71,6 +71,10 @@ class Shelf:
     def sizes(self) -> dict[str, int]:
         return {name: pipeline.nbytes() for name, (_, pipeline) in self._loaded.items()}
 
+    def room_left(self) -> int:
+        """Bytes beside the warm pipelines."""
+        return max(0, self._place.room - sum(self.sizes().values()))
+
     def put_away(self, name: str) -> None:
         _, pipeline = self._loaded.pop(name)
         pipeline.close()

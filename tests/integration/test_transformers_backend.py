@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -399,9 +399,9 @@ class Listener:
         self._patience = patience
         self.context = Context(job_ids, self.wanted, self.publish)
 
-    def wanted(self, job_id: str) -> bool:
+    def wanted(self, job_ids: Sequence[str]) -> Sequence[str]:
         self._patience -= 1
-        return self._patience >= 0
+        return job_ids if self._patience >= 0 else []
 
     def publish(self, job_id: str, text: str) -> None:
         self.texts[job_id] += text

@@ -13,7 +13,7 @@ contract test as the real ones (tests/integration/test_backend_contract.py).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,9 @@ from contract.pipelines import PipelineSpec
 
 Inputs = dict[str, Any]
 Parameters = dict[str, Any]
+
+#: Padded tokens of a microbatch where nothing is known: right for small encoders on two cores, harmless elsewhere.
+UNMEASURED = 1024
 
 
 class OutOfMemory(Exception):
@@ -55,11 +58,15 @@ class Prepared:
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What a generation may look at while it runs: whether its row is still wanted, and where its text goes."""
+    """What a forward pass may ask and tell while it runs, about rows by their job's id."""
 
     job_ids: Sequence[str] = ()
-    wanted: Callable[[str], bool] = lambda _: True
+    #: Which of these are still wanted. Asking also says that the pass goes on.
+    wanted: Callable[[Sequence[str]], Collection[str]] = lambda job_ids: job_ids
+    #: New words of a text that is being written.
     publish: Callable[[str, str], None] = lambda _job, _text: None
+    #: A row's answer, when others of its microbatch take longer. `bake` returns it too.
+    done: Callable[[str, Any], None] = lambda _job, _answer: None
     #: Forward passes that run at once and divide the slot's threads among them.
     share: int = 1
 
@@ -70,6 +77,8 @@ class LoadedPipeline(Protocol):
     example: tuple[Prepared, Parameters] | None
     #: Whether several threads may bake at once, and it is faster so.
     side_by_side: bool
+    #: Padded tokens of a microbatch where `example` is None.
+    usual_budget: int
     #: How far its results are from float32's (worker.backends.fidelity); None where they are the same.
     fidelity: dict[str, Any] | None
 
@@ -87,6 +96,11 @@ class LoadedPipeline(Protocol):
         Raises OutOfMemory when a smaller microbatch may fit, DeviceLost when nothing will, anything else when
         some row of these breaks it: the caller then runs them in halves.
         """
+        ...
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes that each padded token of a microbatch holds while it is baked (keys and values); 0: never mind."""
         ...
 
     def nbytes(self) -> int:

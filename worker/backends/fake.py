@@ -17,6 +17,7 @@ from typing import Any
 from contract.errors import ErrorCode, InputError
 from contract.pipelines import PipelineSpec
 from worker.backends.backend import (
+    UNMEASURED,
     Context,
     Identity,
     Inputs,
@@ -35,6 +36,8 @@ class FakePipeline:
     example: tuple[Prepared, Parameters] | None = None
     fidelity: dict[str, Any] | None = None
     side_by_side = True
+    usual_budget = UNMEASURED
+    token_bytes = 0
 
     def __init__(self, spec: PipelineSpec) -> None:
         self.identity = Identity(id=spec.model or "fake", commit="fake", dtype="none", backend="fake")
@@ -49,7 +52,7 @@ class FakePipeline:
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Any | InputError]:
         for row, job_id in zip(rows, context.job_ids or [""] * len(rows), strict=True):
-            if _COMMAND.search(row.payload) and context.wanted(job_id):
+            if _COMMAND.search(row.payload) and job_id in context.wanted([job_id]):
                 _obey(row.payload)
         return [_answer(row.payload, parameters) for row in rows]
 

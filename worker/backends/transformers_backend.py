@@ -66,6 +66,7 @@ class TransformersPipeline:
         self.fidelity: dict[str, Any] | None = None
         self.example: tuple[Prepared, Parameters] | None = None
         self.side_by_side = isinstance(task, EncoderTask) and loaded.model.device.type == "cpu"
+        self.usual_budget = task.usual_budget
         self._threads = torch.get_num_threads()
         #: What the example needed on the device beyond the weights.
         self.working_bytes = 0
@@ -147,6 +148,10 @@ class TransformersPipeline:
         use_threads(max(1, self._threads // context.share))
         with errors_translated(), torch.inference_mode():
             return self._computing.bake(rows, parameters, context)
+
+    @property
+    def token_bytes(self) -> int:
+        return 0 if self._task is None else self._task.token_bytes
 
     def nbytes(self) -> int:
         return 0 if self._loaded is None else weight_bytes(self._loaded.model) + self.working_bytes

@@ -1,18 +1,20 @@
 """Rows that a language model is writing: each one's text so far, when it is over, and what may be shown of it.
 
-`Watch` is called once a token for all rows of a bake. It ends rows (end token, stop string, nobody wants it any
-more) and publishes whole words, so that nothing published has to be taken back.
+`Writers` hears each row's next token. It ends rows (end token, stop string, nobody wants it any more), publishes
+whole words, so that nothing published has to be taken back, and hands in a row that is over before others.
 """
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
 from worker.backends.backend import Context
+from worker.backends.choosing import Choice
+from worker.backends.decoding import Decoder
 
 _STEPS_BETWEEN_ASKING = 8
 _LONGEST_WORD = 24
@@ -29,6 +31,7 @@ class Row:
         self.over = False
         self.finish_reason = "length"
         self.finite = True
+        self.wanted = True
         self._decode = decode
         self._stops = stops
         self._end_tokens = 0
@@ -97,57 +100,94 @@ def _begun(text: str, stop: str) -> int:
     return next((size for size in range(len(stop) - 1, 0, -1) if text.endswith(stop[:size])), 0)
 
 
-class Watch:
-    """A stopping criterion of generate(): one call a step, True for every row that is over."""
+class Writers:
+    """The rows of one microbatch, and who waits for them. `over` hears a row's number when others still write."""
 
     def __init__(
-        self, rows: Sequence[Row], job_ids: Sequence[str], context: Context, end_tokens: frozenset[int]
+        self,
+        rows: Sequence[Row],
+        job_ids: Sequence[str],
+        context: Context,
+        *,
+        ends: frozenset[int],
+        over: Callable[[int], None],
     ) -> None:
-        self._rows = list(zip(rows, job_ids, strict=True))
+        self.rows = rows
+        self._job_ids = job_ids
         self._context = context
-        self._end_tokens = end_tokens
-        self._steps = 0
+        self._ends = ends
+        self._over = over
 
-    def __call__(self, input_ids: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
-        for (row, job_id), token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
-            if not row.over:
-                self._take(row, job_id, token)
-        self._steps += 1
-        if self._steps % _STEPS_BETWEEN_ASKING == 0:
-            self._drop_unwanted()
-        return torch.tensor([row.over for row, _ in self._rows], device=input_ids.device)
+    def write(
+        self,
+        decoder: Decoder,
+        numbers: Sequence[int],
+        prompts: Sequence[Sequence[int]],
+        choice: Choice,
+        dice: Sequence[random.Random],
+        most: int,
+    ) -> None:
+        """Write the rows of these numbers to their ends, `most` tokens each at most."""
+        live = list(numbers)
+        throwers = dict(zip(numbers, dice, strict=True))
+        sheet = decoder.start(prompts)
+        for written in range(most):
+            scores = sheet.scores()
+            self._stop_where_not_finite(live, scores)
+            chosen = choice.next_tokens(
+                sheet.own_tokens(), scores, written=written, dice=[throwers[number] for number in live]
+            )
+            for number, token in zip(live, chosen, strict=True):
+                self._take(number, token)
+            if written % _STEPS_BETWEEN_ASKING == _STEPS_BETWEEN_ASKING - 1:
+                self._drop_unwanted(live)
+            kept = [place for place, number in enumerate(live) if not self.rows[number].over]
+            if not kept:
+                break
+            sheet.write(chosen)
+            if len(kept) < len(live):
+                sheet.keep(kept)
+                live = self._hand_in(live)
+        for number in live:
+            self._publish_rest(number)
 
-    def _take(self, row: Row, job_id: str, token: int) -> None:
-        if token in self._end_tokens:
+    def _stop_where_not_finite(self, live: Sequence[int], scores: torch.Tensor) -> None:
+        """A row whose scores are not numbers is over, and harms no other row."""
+        finite = scores.amax(dim=-1).isfinite()
+        if bool(finite.all()):
+            return
+        for number, good in zip(live, finite.tolist(), strict=True):
+            if not good:
+                self.rows[number].finite, self.rows[number].over = False, True
+        scores.masked_fill_(~finite.unsqueeze(-1), 0.0)
+
+    def _take(self, number: int, token: int) -> None:
+        row = self.rows[number]
+        if row.over:
+            return
+        if token in self._ends:
             row.add_end(token)
             return
         row.add(token)
         if not row.over and (piece := row.new_words()):
-            self._context.publish(job_id, piece)
+            self._context.publish(self._job_ids[number], piece)
 
-    def _drop_unwanted(self) -> None:
-        for row, job_id in self._rows:
-            if not row.over and not self._context.wanted(job_id):
-                row.over = True
+    def _drop_unwanted(self, live: Sequence[int]) -> None:
+        writing = [number for number in live if not self.rows[number].over]
+        wanted = self._context.wanted([self._job_ids[number] for number in writing])
+        for number in writing:
+            if self._job_ids[number] not in wanted:
+                self.rows[number].wanted, self.rows[number].over = False, True
 
-    def publish_rest(self) -> None:
-        """The last words of every row, once generate() has returned."""
-        for row, job_id in self._rows:
-            if row.finite and (piece := row.rest()):
-                self._context.publish(job_id, piece)
+    def _hand_in(self, live: Sequence[int]) -> list[int]:
+        """Those still written; the others need not wait for them."""
+        for number in live:
+            if self.rows[number].over:
+                self._publish_rest(number)
+                if self.rows[number].wanted:
+                    self._over(number)
+        return [number for number in live if not self.rows[number].over]
 
-
-class FiniteRows:
-    """A logits processor of generate(): a row whose scores are not numbers is over, and harms no other row."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self._rows = rows
-
-    def __call__(self, _input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        finite = scores.amax(dim=-1).isfinite()
-        if bool(finite.all()):
-            return scores
-        for row, good in zip(self._rows, finite.tolist(), strict=True):
-            if not good and not row.over:
-                row.finite, row.over = False, True
-        return scores.masked_fill(~finite.unsqueeze(-1), 0.0)
+    def _publish_rest(self, number: int) -> None:
+        if self.rows[number].finite and (piece := self.rows[number].rest()):
+            self._context.publish(self._job_ids[number], piece)

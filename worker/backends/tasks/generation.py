@@ -1,24 +1,23 @@
-"""Text that a causal language model writes, for all rows of a bake at once where nothing is left to chance."""
+"""Text that a causal language model writes, for all rows of a bake at once."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import random
 from collections.abc import Sequence
-from typing import Any
 
 import jinja2
-import torch
-import transformers
 
 from contract.errors import ErrorCode, InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
+from worker.backends.choosing import choice
+from worker.backends.decoding import Decoder
+from worker.backends.key_values import bytes_of_a_token
 from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
 from worker.backends.weights import Loaded, corrupt
-from worker.backends.writing import FiniteRows, Row, Watch
-
-_SAMPLING = ("temperature", "top_k", "top_p", "typical_p")
+from worker.backends.writing import Row, Writers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +31,10 @@ class TextGeneration(TaskModel):
     auto_class = "AutoModelForCausalLM"
     # What it writes decides what it costs, and the example writes next to nothing.
     rehearses = False
+    # Each pass reads all weights whatever the number of rows, so many rows together: 30 of 256 tokens.
+    usual_budget = 8192
 
     def __init__(self, loaded: Loaded) -> None:
-        self._model = loaded.model
         self._tokenizer = loaded.tokenizer
         self._limit = loaded.limit
         self._positions = loaded.positions
@@ -43,14 +43,9 @@ class TextGeneration(TaskModel):
                 "This checkpoint fills masks; it was not trained to write text. "
                 "Choose a causal language model, or the task fill-mask."
             )
-        self._tokenizer.padding_side = "left"
         self._end_tokens = _end_tokens(loaded)
-        # generate() takes whatever our own configuration leaves open from here, sampling included.
-        self._model.generation_config = transformers.GenerationConfig(
-            bos_token_id=loaded.model.generation_config.bos_token_id,
-            eos_token_id=sorted(self._end_tokens) or None,
-            pad_token_id=loaded.tokenizer.pad_token_id,
-        )
+        self._decoder = Decoder(loaded.model, loaded.tokenizer.pad_token_id)
+        self.token_bytes = bytes_of_a_token(loaded.model)
 
     def example(self, inputs: Inputs, parameters: Parameters) -> Example:
         short = {**parameters, "max_new_tokens": 4, "min_new_tokens": 0}
@@ -136,37 +131,38 @@ class TextGeneration(TaskModel):
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         job_ids = context.job_ids or [""] * len(rows)
-        config = _generation_config(parameters)
-        if not config.do_sample:
-            return self._write(rows, job_ids, parameters, config, context)
-        answers = []
-        for row, job_id in zip(rows, job_ids, strict=True):
-            # One row at a time: rows that share a random generator would depend on their neighbours.
-            torch.manual_seed(parameters.get("seed", _seed_of(job_id)))
-            answers += self._write([row], [job_id], parameters, config, context)
-        return answers
+        texts = [Row(self._decode, parameters.get("stop", ())) for _ in rows]
 
-    def _write(
-        self,
-        prepared: Sequence[Prepared],
-        job_ids: Sequence[str],
-        parameters: Parameters,
-        config: Any,
-        context: Context,
-    ) -> list[Answer]:
-        rows = [Row(self._decode, parameters.get("stop", ())) for _ in prepared]
-        watch = Watch(rows, job_ids, context, self._end_tokens)
-        prompts = [row.payload.tokens for row in prepared]
-        batch = self._tokenizer.pad({"input_ids": prompts}, padding=True, return_tensors="pt")
-        self._model.generate(
-            input_ids=batch["input_ids"].to(self._model.device),
-            attention_mask=batch["attention_mask"].to(self._model.device),
-            generation_config=config,
-            stopping_criteria=transformers.StoppingCriteriaList([watch]),
-            logits_processor=transformers.LogitsProcessorList([FiniteRows(rows)]),
+        def answer(number: int) -> Answer:
+            return _answer(rows[number].payload, texts[number], parameters)
+
+        writers = Writers(
+            texts,
+            job_ids,
+            context,
+            ends=self._end_tokens,
+            over=lambda number: context.done(job_ids[number], answer(number)),
         )
-        watch.publish_rest()
-        return [_answer(p.payload, row, parameters) for p, row in zip(prepared, rows, strict=True)]
+        chosen = choice(parameters, self._end_tokens)
+        for numbers in self._together(rows):
+            writers.write(
+                self._decoder,
+                numbers,
+                [rows[number].payload.tokens for number in numbers],
+                chosen,
+                [random.Random(parameters.get("seed", _seed_of(job_ids[number]))) for number in numbers],
+                parameters["max_new_tokens"],
+            )
+        return [answer(number) for number in range(len(rows))]
+
+    def _together(self, rows: Sequence[Prepared]) -> list[list[int]]:
+        """Rows that may share forward passes: all, or those with prompts of one length."""
+        if not self._decoder.minds_padding:
+            return [list(range(len(rows)))]
+        groups: dict[int, list[int]] = {}
+        for number, row in enumerate(rows):
+            groups.setdefault(len(row.payload.tokens), []).append(number)
+        return list(groups.values())
 
     def _decode(self, tokens: list[int]) -> str:
         return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
@@ -181,34 +177,6 @@ def _end_tokens(loaded: Loaded) -> frozenset[int]:
     own = loaded.model.generation_config.eos_token_id
     own = own if isinstance(own, list) else [own]
     return frozenset(token for token in [*own, loaded.tokenizer.eos_token_id] if token is not None)
-
-
-def _generation_config(parameters: Parameters) -> Any:
-    """Everything said outright; only the special tokens come from the model."""
-    common = {
-        "max_new_tokens": parameters["max_new_tokens"],
-        "min_new_tokens": parameters.get("min_new_tokens") or None,
-        "repetition_penalty": parameters.get("repetition_penalty", 1.0),
-        "num_beams": 1,
-        "use_cache": True,
-    }
-    if not _samples(parameters):
-        return transformers.GenerationConfig(do_sample=False, **common)
-    return transformers.GenerationConfig(
-        do_sample=True,
-        temperature=float(parameters.get("temperature", 1.0)),
-        top_k=parameters.get("top_k", 0),
-        top_p=float(parameters.get("top_p", 1.0)),
-        typical_p=float(parameters.get("typical_p", 1.0)),
-        **common,
-    )
-
-
-def _samples(parameters: Parameters) -> bool:
-    if parameters.get("temperature") == 0:
-        return False
-    asked = parameters.get("do_sample")
-    return bool(asked) if asked is not None else any(name in parameters for name in _SAMPLING)
 
 
 def _seed_of(job_id: str) -> int:

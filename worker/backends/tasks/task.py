@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from contract.errors import InputError
-from worker.backends.backend import Context, Inputs, Parameters, Prepared
+from worker.backends.backend import UNMEASURED, Context, Inputs, Parameters, Prepared
 from worker.backends.encoder import Encoder, Encoding
 from worker.backends.weights import Loaded
 
@@ -28,6 +28,10 @@ class TaskModel(ABC):
 
     #: Whether baking its example over and over says what its microbatches cost.
     rehearses: ClassVar[bool] = True
+    #: Padded tokens of a microbatch, where they are not measured.
+    usual_budget: ClassVar[int] = UNMEASURED
+    #: Bytes that each padded token holds on the device while it is baked; 0 where that is not what runs out.
+    token_bytes: int = 0
 
     @abstractmethod
     def __init__(self, loaded: Loaded) -> None: ...

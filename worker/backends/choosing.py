@@ -1,0 +1,80 @@
+"""Which token a row writes next: the likeliest, or one drawn with the row's own dice.
+
+Scores are changed as the library's `generate()` changes them, in its order. Each row draws from its own generator,
+so that what it writes depends on its seed and never on the rows it shares a microbatch with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import generation
+
+from worker.backends.backend import Parameters
+
+_SAMPLING = ("temperature", "top_k", "top_p", "typical_p")
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """How the rows of one microbatch choose."""
+
+    samples: bool
+    #: Tokens before which no end token may come.
+    least: int
+    ends: frozenset[int]
+    #: Called with tokens (rows, columns) and scores (rows, vocabulary), one after the other.
+    changes: tuple[Any, ...]
+
+    def next_tokens(
+        self, tokens: torch.Tensor, scores: torch.Tensor, *, written: int, dice: Sequence[random.Random]
+    ) -> list[int]:
+        """One token a row, of finite scores, when `written` tokens are there already; throws each row's dice."""
+        if written < self.least and self.ends:
+            scores[:, sorted(self.ends)] = float("-inf")
+        for change in self.changes:
+            scores = change(tokens, scores)
+        if not self.samples:
+            return scores.argmax(-1).tolist()
+        return _drawn(scores, [one.random() for one in dice])
+
+
+def choice(parameters: Parameters, ends: frozenset[int]) -> Choice:
+    """The choice that a caller's parameters ask for."""
+    penalty = float(parameters.get("repetition_penalty", 1.0))
+    changes: list[Any] = [] if penalty == 1.0 else [generation.RepetitionPenaltyLogitsProcessor(penalty)]
+    samples = _samples(parameters)
+    if samples:
+        changes += _warpers(parameters)
+    return Choice(samples, parameters.get("min_new_tokens") or 0, ends, tuple(changes))
+
+
+def _samples(parameters: Parameters) -> bool:
+    if parameters.get("temperature") == 0:
+        return False
+    asked = parameters.get("do_sample")
+    return bool(asked) if asked is not None else any(name in parameters for name in _SAMPLING)
+
+
+def _warpers(parameters: Parameters) -> list[Any]:
+    temperature = float(parameters.get("temperature", 1.0))
+    top_k = int(parameters.get("top_k", 0))
+    top_p, typical_p = float(parameters.get("top_p", 1.0)), float(parameters.get("typical_p", 1.0))
+    return [
+        *([generation.TemperatureLogitsWarper(temperature)] if temperature != 1.0 else []),
+        *([generation.TopKLogitsWarper(top_k)] if top_k else []),
+        *([generation.TopPLogitsWarper(top_p)] if top_p < 1.0 else []),
+        *([generation.TypicalLogitsWarper(typical_p)] if typical_p < 1.0 else []),
+    ]
+
+
+def _drawn(scores: torch.Tensor, throws: Sequence[float]) -> list[int]:
+    """The token in whose share of the row's probability, (0, 1], its throw falls."""
+    shares = scores.double().softmax(-1).cumsum(-1)
+    # Of the whole as it was summed, so that rounding never points behind the last token.
+    marks = torch.tensor(throws, dtype=torch.float64, device=scores.device).unsqueeze(1) * shares[:, -1:]
+    return torch.searchsorted(shares, marks, right=True).squeeze(1).clamp(max=scores.shape[-1] - 1).tolist()
