@@ -50,7 +50,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "budgets"
 
 
-def opened(folder: Path, loaf: Loaf, *, place: str = "cpu", task: str = "t", fixed: int = 0, decks: int = 1) -> Budgets:
+def opened(
+    folder: Path, loaf: Loaf, *, place: str = "cpu", task: str = "t", fixed: int = 0, decks: int = 1
+) -> Budgets:
     """What a process that just started has after the load."""
     budgets = Budgets(folder, place=place, fixed=fixed, decks=decks)
     budgets.open("a", task, loaf)  # type: ignore[arg-type]
