@@ -228,6 +228,21 @@ def test_a_child_bakes_and_leaves_though_the_broker_is_away(house):
     assert found.status is JobStatus.SUCCEEDED
 
 
+def test_a_child_listens_for_every_pipeline_there_is(house, monkeypatch):
+    engine, settings = house
+    specs = [PipelineSpec(name, "text-classification", backend="fake") for name in ("fake", "other")]
+    sync_pipelines(engine, specs, utc_now())
+    rested: list[tuple[str, list[str]]] = []
+
+    def rest(_: Any, slot: str, pipelines: Any) -> bool:
+        rested.append((slot, sorted(pipelines)))
+        return False
+
+    monkeypatch.setattr("worker.signals.Signals.rest", rest)
+    child_crew(Celery("t", broker="memory://"), settings, host="h").serve("fake")
+    assert rested == [("h/cpu0", ["fake", "other"])]
+
+
 def test_a_child_without_a_slot_has_no_oven(house):
     _, settings = house
     upkeep = Settings.from_env(

@@ -132,7 +132,7 @@ def test_every_pass_sets_the_pace(books):
     assert 390 <= books.pace.rows("fake") <= 400
 
 
-def test_nothing_is_lost_when_decks_note_at_once(books):
+def test_nothing_is_lost_when_decks_note_at_once(books, restless_threads):
     def bake() -> None:
         for _ in range(200):
             books.ledger.note("fake", tray(3, 4), done())
