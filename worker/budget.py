@@ -81,7 +81,7 @@ class Budget:
 
     def ran_out(self, padded_tokens: int) -> None:
         """A microbatch did not fit into memory: half of it is the most from now on."""
-        self.ceiling = max(1, min(self.tokens, padded_tokens) // 2)
+        self.ceiling = max(1, min(self.ceiling, padded_tokens // 2))
 
     def rehearse(self, bake: Callable[[int], int], *, seconds: float = _REHEARSAL_SECONDS) -> None:
         """Measure the rungs in about `seconds`. `bake(tokens)` runs one pass of about so many; how many they were.
@@ -128,19 +128,28 @@ class Budget:
         """Seconds a token by rung: the lower quartile, because what disturbs a measurement only makes it longer."""
         return {
             rung: (statistics.quantiles(found, n=4)[0] if len(found) > 1 else found[0]) + _AROUND_SECONDS / rung
-            for rung, found in self.samples.items()
+            for rung, found in self._samples_now().items()
             if len(found) >= fewest and rung <= self.ceiling
         }
 
     def as_dict(self) -> dict[str, Any]:
-        return {"ceiling": self.ceiling, "samples": {str(rung): list(found) for rung, found in self.samples.items()}}
+        samples = {str(rung): list(found) for rung, found in self._samples_now().items()}
+        return {"ceiling": self.ceiling, "samples": samples}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Budget:
+        """What `as_dict` gave; raises ValueError, KeyError, TypeError or AttributeError for anything else."""
         budget = cls(ceiling=int(values["ceiling"]))
         for rung, found in values["samples"].items():
             budget.samples[int(rung)].extend(float(sample) for sample in found)
+            if int(rung) < 1 or min(budget.samples[int(rung)], default=0.0) < 0:
+                raise ValueError("no pass has fewer tokens than one, or ends before it begins")
         return budget
+
+    def _samples_now(self) -> dict[int, deque[float]]:
+        # A copy is made in one step: decks add rungs while the thread that claims plans with them, and a dict that
+        # grows under a loop breaks the slice.
+        return dict(self.samples)
 
 
 def _samples() -> deque[float]:

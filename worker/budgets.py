@@ -80,8 +80,12 @@ class Budgets:
         values: dict[str, Any] = {"key": key, **budget.as_dict()}
         file = self._file(key)
         mine = file.with_suffix(f".{os.getpid()}")
-        mine.write_text(dumps(values))
-        mine.replace(file)
+        try:
+            mine.write_text(dumps(values))
+            mine.replace(file)
+        except OSError as error:
+            # A full disk, a folder somebody removed: measured anew at the next start, and no row's fault.
+            log.warning("A budget could not be kept.", pipeline=pipeline, error=repr(error))
         self._saved[pipeline] = time.monotonic()
 
     def _file(self, key: dict[str, str]) -> Path:

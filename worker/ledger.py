@@ -58,7 +58,7 @@ class Ledger:
         count.microbatches += 1
         count.real_tokens += tray.real_tokens
         count.padded_tokens += tray.padded_tokens
-        count.seconds = round(count.seconds + seconds, 4)
+        count.seconds += seconds
         count.out_of_memory += done.ran_out
         count.budget = self._budgets.of(pipeline).tokens
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 
 from contract.logs import set_up_logs
@@ -9,3 +13,12 @@ from contract.logs import set_up_logs
 settings.register_profile("unit", deadline=None)
 settings.load_profile("unit")
 set_up_logs(level="error", fmt="json")
+
+
+@pytest.fixture
+def restless_threads() -> Iterator[None]:
+    """Threads take turns as often as they can, so that a race that is there is met."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)

@@ -19,7 +19,7 @@ from tests.integration.ovens.conftest import House, status
 from worker import oven as oven_module
 from worker import shelf as shelf_module
 from worker import trays as trays_module
-from worker.backends.fake import FakeBackend
+from worker.backends.fake import FakeBackend, FakePipeline
 
 
 def test_what_waits_is_baked_and_recorded(house):
@@ -99,16 +99,16 @@ def test_a_full_claim_calls_for_others(house_of):
     assert ("wake", "fake") in house.heard.said
 
 
-def test_a_row_canceled_in_hand_is_not_baked(house_of):
+def test_a_row_canceled_in_hand_stays_canceled(house_of, monkeypatch):
     house = house_of(token_budget=1)
     first, second = house.put("a"), house.put("b c")
-    record = house.oven._recorder.record
+    bake = FakePipeline.bake
 
-    def spy(*args: Any) -> None:
-        record(*args)
+    def cancel_meanwhile(*args: Any) -> Any:
         transaction(house.engine, lambda conn: cancel(conn, second, now=utc_now()))
+        return bake(*args)
 
-    house.oven._recorder.record = spy
+    monkeypatch.setattr(FakePipeline, "bake", cancel_meanwhile)
     house.oven.serve("fake")
     assert house.job(first).status is JobStatus.SUCCEEDED
     assert house.job(second).status is JobStatus.CANCELED

@@ -1,0 +1,118 @@
+"""Plans: how decks share the rows, and what the cheapest cut keeps in order. More of it in test_worker_core."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.planner import Limits, Portion, padded, plan
+
+rows_of = st.lists(st.tuples(st.integers(0, 600), st.integers(1, 8), st.integers(0, 1)), min_size=1, max_size=40).map(
+    lambda rows: [Portion(i, *row) for i, row in enumerate(rows)]
+)
+limits_of = st.builds(
+    Limits, budget=st.integers(1, 4096), overhead=st.integers(0, 100), max_rows=st.none(), decks=st.integers(1, 8)
+)
+
+
+def trays_of(rows: Sequence[Portion], limits: Limits) -> list[list[Portion]]:
+    return [[rows[i] for i in tray] for tray in plan(rows, limits)]
+
+
+def cost(trays: list[list[Portion]], overhead: int) -> int:
+    return sum(padded(tray) + overhead for tray in trays)
+
+
+@given(rows_of, limits_of)
+def test_for_any_decks_every_row_is_planned_once_within_the_budget(rows, limits):
+    trays = trays_of(rows, limits)
+    assert sorted(row.index for tray in trays for row in tray) == list(range(len(rows)))
+    assert all(len(tray) == 1 or padded(tray) <= limits.budget for tray in trays)
+    assert all(len({row.priority for row in tray}) == 1 for tray in trays)
+
+
+@given(rows_of, limits_of)
+def test_the_budget_for_all_decks_is_never_larger_than_the_budget(rows, limits):
+    assert limits.for_all_decks(rows).budget <= limits.budget
+    assert dataclasses.replace(limits.for_all_decks(rows), budget=limits.budget) == limits
+
+
+@given(rows_of, limits_of)
+def test_one_deck_has_all_of_the_budget(rows, limits):
+    alone = dataclasses.replace(limits, decks=1)
+    assert alone.for_all_decks(rows) == alone
+
+
+@given(rows_of, limits_of)
+def test_no_deck_has_more_than_its_part_and_a_row_unless_a_pass_costs_more(rows, limits):
+    for priority in (0, 1):
+        alike = [row for row in rows if row.priority == priority]
+        tokens = [row.length * row.sequences for row in alike]
+        for tray in trays_of(rows, limits):
+            if limits.decks > 1 and len(tray) > 1 and tray[0].priority == priority:
+                fair = sum(tokens) / limits.decks + max(tokens)
+                assert padded(tray) <= max(fair, 2 * limits.overhead)
+
+
+@given(st.integers(1, 40), st.integers(20, 200), st.integers(1, 8), st.integers(1, 9))
+def test_equal_rows_are_shared_evenly_by_the_decks(count, length, decks, overhead):
+    rows = [Portion(i, length, 1, 0) for i in range(count)]
+    trays = trays_of(rows, Limits(1 << 20, overhead, decks=decks))
+    assert max(map(len, trays)) == -(-count // decks)
+    assert len(trays) <= decks
+
+
+def test_rows_that_cost_less_than_a_pass_stay_together():
+    rows = [Portion(i, 5, 1, 0) for i in range(8)]
+    assert len(trays_of(rows, Limits(1024, overhead=40, decks=4))) == 1
+
+
+def test_people_and_files_are_each_shared_by_all_decks():
+    rows = [Portion(i, 100, 1, 0) for i in range(2)] + [Portion(i, 100, 1, 1) for i in range(2, 42)]
+    trays = trays_of(rows, Limits(1 << 20, overhead=9, decks=2))
+    assert [len(tray) for tray in trays] == [1, 1, 20, 20]
+
+
+@given(rows_of, limits_of)
+def test_short_rows_are_planned_before_long_ones(rows, limits):
+    order = [(row.priority, row.length) for tray in trays_of(rows, limits) for row in tray]
+    assert order == sorted(order)
+
+
+@given(rows_of, limits_of, st.randoms())
+def test_the_order_in_which_rows_were_claimed_costs_nothing(rows, limits, random):
+    shuffled = [dataclasses.replace(row, sequences=1) for row in rows]
+    straight = cost(trays_of(shuffled, limits), limits.overhead)
+    lengths = [(row.length, row.priority) for row in shuffled]
+    random.shuffle(lengths)
+    again = [Portion(i, length, 1, priority) for i, (length, priority) in enumerate(lengths)]
+    assert cost(trays_of(again, limits), limits.overhead) == straight
+
+
+@given(rows_of, st.integers(1, 4096), st.integers(0, 4096), st.integers(0, 100))
+def test_a_larger_budget_never_makes_a_plan_dearer(rows, budget, more, overhead):
+    smaller, larger = (cost(trays_of(rows, Limits(b, overhead)), overhead) for b in (budget, budget + more))
+    assert larger <= smaller
+
+
+def test_a_dear_pass_is_worth_padding_and_a_cheap_one_is_not():
+    rows = [Portion(0, 10, 1, 0), Portion(1, 50, 1, 0)]
+    assert plan(rows, Limits(1024, overhead=41)) == [[0, 1]]
+    assert plan(rows, Limits(1024, overhead=39)) == [[0], [1]]
+
+
+def test_nothing_to_plan_is_no_microbatch():
+    assert plan([], Limits(1024, decks=4)) == []
+
+
+@pytest.mark.parametrize(("lengths", "tokens"), [([3, 5], 10), ([0], 1), ([0, 0], 2)])
+def test_a_pass_computes_its_longest_row_for_each(lengths, tokens):
+    assert padded([Portion(i, length, 1, 0) for i, length in enumerate(lengths)]) == tokens
+
+
+def test_every_sequence_of_a_row_is_computed():
+    assert padded([Portion(0, 7, 3, 0), Portion(1, 2, 2, 0)]) == 7 * 5
