@@ -11,7 +11,6 @@ Rows whose caller waits are planned first and never share a microbatch with rows
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
 import itertools
 from collections.abc import Sequence
@@ -55,14 +54,11 @@ class Limits:
     decks: int = 1
 
     def for_all_decks(self, portions: Sequence[Portion]) -> Limits:
-        """Budget of these rows, short ones first, such that every deck has a fair part of them."""
-        if self.decks == 1:
-            return self
+        """Budget of these rows such that every deck has a fair part of them."""
         tokens = sum(p.length * p.sequences for p in portions)
         longest = max(p.length * p.sequences for p in portions)
-        # Of rows that differ much, a part for each deck is mostly padding: then more parts than decks.
-        fair = min(tokens // self.decks + longest, _least_budget(portions, trays=self.decks))
-        return dataclasses.replace(self, budget=min(self.budget, max(fair, 2 * self.overhead)))
+        fair = max(2 * self.overhead, tokens // self.decks + longest)
+        return dataclasses.replace(self, budget=min(self.budget, fair)) if self.decks > 1 else self
 
 
 def plan(portions: Sequence[Portion], limits: Limits) -> list[list[int]]:
@@ -70,33 +66,14 @@ def plan(portions: Sequence[Portion], limits: Limits) -> list[list[int]]:
     microbatches: list[list[int]] = []
     for priority in sorted({portion.priority for portion in portions}):
         alike = [portion for portion in portions if portion.priority == priority]
-        alike.sort(key=lambda p: (p.length, p.index))
-        microbatches += _cut(alike, limits.for_all_decks(alike))
+        limits_here = limits.for_all_decks(alike)
+        microbatches += _cut(sorted(alike, key=lambda p: (p.length, p.index)), limits_here)
     return microbatches
 
 
 def padded(portions: Sequence[Sized]) -> int:
     """Tokens that one forward pass over these rows computes."""
     return max(1, *(p.length for p in portions)) * sum(p.sequences for p in portions)
-
-
-def _least_budget(portions: Sequence[Portion], *, trays: int) -> int:
-    """The least with which so many microbatches take all rows, which are sorted by length."""
-    return bisect.bisect_left(
-        range(padded(portions)), True, key=lambda budget: _fits(portions, budget=budget, trays=trays)
-    )
-
-
-def _fits(portions: Sequence[Portion], *, budget: int, trays: int) -> bool:
-    sequences = 0
-    for portion in portions:
-        sequences += portion.sequences
-        if portion.length * sequences > budget:
-            trays -= 1
-            sequences = portion.sequences
-        if trays < 1 or portion.length * sequences > budget:
-            return False
-    return True
 
 
 def _cut(portions: list[Portion], limits: Limits) -> list[list[int]]:
