@@ -57,7 +57,9 @@ class Limits:
         """Budget of these rows such that every deck has a fair part of them."""
         tokens = sum(p.length * p.sequences for p in portions)
         longest = max(p.length * p.sequences for p in portions)
-        fair = max(2 * self.overhead, tokens // self.decks + longest)
+        # Less than a row above its part: a whole one more would leave a deck empty where rows are as many as decks.
+        part = -(-tokens // self.decks) + longest - 1
+        fair = max(2 * self.overhead, part)
         return dataclasses.replace(self, budget=min(self.budget, fair)) if self.decks > 1 else self
 
 

@@ -134,9 +134,12 @@ def test_every_pass_sets_the_pace(books):
 
 
 def test_nothing_is_lost_when_decks_note_at_once(books, restless_threads):
+    together = threading.Barrier(4)
+
     def bake() -> None:
+        together.wait(timeout=20)
         for _ in range(200):
-            books.ledger.note("fake", tray(3, 4), done())
+            books.ledger.note("fake", tray(*[2] * 50), done())
 
     threads = [threading.Thread(target=bake) for _ in range(4)]
     for thread in threads:
@@ -145,7 +148,7 @@ def test_nothing_is_lost_when_decks_note_at_once(books, restless_threads):
         thread.join()
     books.ledger.show()
     count = books.shown()["fake"]
-    assert (count["rows"], count["microbatches"], count["real_tokens"]) == (1600, 800, 5600)
+    assert (count["rows"], count["microbatches"], count["real_tokens"]) == (40_000, 800, 80_000)
 
 
 def test_the_counts_are_written_now_and_then_and_never_lost(books, monkeypatch):
