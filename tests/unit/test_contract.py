@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,12 @@ from contract.schemas import checker, from_text
 from contract.settings import Settings, SettingsError, fields
 from contract.statuses import JOB_MOVES, JOB_OVER, JobStatus
 from contract.tasks import CATALOGUE
+
+
+def test_the_docs_name_every_option_of_a_pipeline():
+    page = (Path(__file__).parents[2] / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    options = {field.name for field in dataclasses.fields(PipelineSpec)} - {"name", "defaults"}
+    assert [name for name in sorted(options) if f"| `{name}` |" not in page] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -25,13 +25,13 @@ def wants_graph(spec: PipelineSpec, kind: type[TaskModel], device: str) -> bool:
     """Raises CheckpointError where the operator asks for what cannot be."""
     asked = spec.backend == "onnx" or spec.quantize != "none"
     if spec.backend == "torch" and spec.quantize != "none":
-        raise _refused('quantize needs backend = "onnx" or "auto"; on torch int8 is no faster.')
+        raise _refused('quantize needs backend = "onnx" or "auto": on torch int8 is slower and further off.')
     fits = issubclass(kind, EncoderTask) and device.startswith("cpu") and spec.dtype in ("auto", "float32")
     if asked and not fits:
         raise _refused("ONNX Runtime runs encoders in float32 on a CPU here. Take backend and quantize out.")
     if asked and not offered():
         raise _refused("ONNX Runtime is not installed on this worker; run pip install 'fournil[onnx]'.")
-    return spec.backend in ("auto", "onnx") and fits and offered()
+    return spec.backend in ("auto", "onnx") and not spec.compile and fits and offered()
 
 
 def graph_of(model: Any, task: EncoderTask, wish: Wish) -> OnnxModel:

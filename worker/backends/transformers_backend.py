@@ -21,6 +21,7 @@ from worker.backends import onnx_runtime as runtime
 from worker.backends import refusals, weights
 from worker.backends.backend import Context, Identity, Inputs, LoadedPipeline, Parameters, Prepared, Recent
 from worker.backends.checkpoints import Checkpoint, resolve
+from worker.backends.compiling import compile_passes, wants_compiling
 from worker.backends.device import Peak, errors_translated, give_back, use_threads, weight_bytes
 from worker.backends.fidelity import INPUTS, compare
 from worker.backends.tasks import TASKS
@@ -53,6 +54,8 @@ class TransformersBackend:
             )
             pipeline = TransformersPipeline(loaded, kind(loaded), checkpoint)
         pipeline.prove(spec)
+        if wants_compiling(spec, kind):
+            pipeline.compile_passes(cache)
         if runtime.wants_graph(spec, kind, device):
             pipeline.run_as_graph(spec, runtime.Wish(spec.task, checkpoint.commit, spec.quantize, cache), recent)
         pipeline.working_bytes = max(0, peak.bytes() - pipeline.nbytes())
@@ -85,6 +88,14 @@ class TransformersPipeline:
             [answer] = self.bake([answer], parameters, Context())
         if isinstance(answer, InputError):
             raise weights.corrupt(f"This pipeline cannot do the example of its task. {answer.message}")
+
+    def compile_passes(self, cache: Path) -> None:
+        """Compute with compiled passes from here on."""
+        assert self._loaded is not None
+        assert self.example is not None
+        row, parameters = self.example
+        compile_passes(self._loaded.model, cache, lambda rows: self.bake([row] * rows, parameters, Context()))
+        self.identity = dataclasses.replace(self.identity, backend="torch-compiled")
 
     def run_as_graph(self, spec: PipelineSpec, wish: runtime.Wish, recent: Recent) -> None:
         """Compute with ONNX Runtime from here on. Where it cannot, torch goes on, unless the operator insists."""
