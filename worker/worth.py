@@ -10,7 +10,7 @@ could have needed a load, and a file of a thousand claims must not look like a t
 what was put away last. It only grows, so what nobody asks for any more is overtaken, however dear it once was.
 
 Those of least worth go first. Who was chosen for bytes that turn out not to be needed, because a larger one had to go
-as well, stays: 6% fewer reloads than without (benchmarks/engine/shelf.py).
+as well, stays: that alone saves 6% of the reloads (docs/decisions/0009-worth-per-byte.md).
 """
 
 from __future__ import annotations
