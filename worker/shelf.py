@@ -7,6 +7,7 @@ goes first (worker/worth.py), and never what is asked for now.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -147,15 +148,16 @@ class Shelf:
         if real and not self._configured:
             configure_process(self._place.threads, self._place.device)
             self._configured = True
-        rise, start = Rise() if counts else None, time.perf_counter()
-        pipeline = backend_for(spec).load(
-            spec, device=self._place.device, cache=self._place.cache, recent=self._recent
-        )
+        start = time.perf_counter()
+        with Rise() if counts else contextlib.nullcontext() as rise:
+            pipeline = backend_for(spec).load(
+                spec, device=self._place.device, cache=self._place.cache, recent=self._recent
+            )
         seconds, size = time.perf_counter() - start, pipeline.nbytes()
         if rise is None:
             return pipeline, Measure((size,), (max(size, weighed.nbytes),), (seconds,))
-        size = max(size, rise.now())
-        return pipeline, Measure((size,), (max(size, rise.peak()),), (seconds,))
+        size = max(size, rise.now)
+        return pipeline, Measure((size,), (max(size, rise.peak),), (seconds,))
 
     def _weigh(self, spec: PipelineSpec, fingerprint: str) -> Weighed:
         if fingerprint not in self._weighed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from pathlib import Path
 
 import pytest
@@ -187,9 +188,27 @@ def test_what_was_given_back_can_grow_again(stands: list[int]):
     assert (growth.bytes(one), growth.bytes(two)) == (0, 200)
 
 
-def test_a_rise_knows_its_peak_after_it_is_over():
-    rise = Rise()
-    block = bytearray(b"x" * (64 << 20))
-    del block
-    assert rise.peak() >= 60 << 20
-    assert rise.now() < rise.peak()
+def test_a_rise_knows_its_peak_after_it_is_over(stands: list[int], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("worker.backends.footprint.resident", lambda: 1000 + stands[-1])
+    seen = threading.Event()
+
+    def look() -> int:
+        if stands[-1] == 700:
+            seen.set()
+        return stands[-1]
+
+    monkeypatch.setattr("worker.backends.footprint.anonymous", look)
+    with Rise() as rise:
+        stands.append(700)
+        assert seen.wait(10)
+        stands.append(300)
+    assert (rise.now, rise.peak) == (200, 600)
+
+
+def test_of_mapped_files_what_is_left_counts(monkeypatch: pytest.MonkeyPatch):
+    mapped = [1000, 1500]
+    monkeypatch.setattr("worker.backends.footprint.resident", lambda: mapped.pop(0))
+    monkeypatch.setattr("worker.backends.footprint.anonymous", lambda: 100)
+    with Rise() as rise:
+        pass
+    assert (rise.now, rise.peak) == (500, 500)

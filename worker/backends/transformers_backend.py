@@ -162,7 +162,8 @@ class TransformersPipeline:
     def nbytes(self) -> int:
         if self._loaded is None:
             return 0
-        return weight_bytes(self._loaded.model) + max(self.working_bytes, GROWTH.bytes(self))
+        grown = GROWTH.bytes(self) if self._device == "cpu" else self.working_bytes
+        return weight_bytes(self._loaded.model) + grown
 
     def close(self) -> None:
         self._loaded = self._task = None
