@@ -1,4 +1,4 @@
-"""Twenty pipelines, room for any four, Zipf requests: reloads by what a pipeline is worth, against least recently used.
+"""Twenty pipelines, room for any four, Zipf requests: reloads by what a pipeline is worth, against LRU.
 
     python -m benchmarks.engine.shelf [--requests 2000] [--through-the-oven 200]
 
