@@ -129,7 +129,7 @@ class Oven:
             os._exit(_LOST)
         except SQLAlchemyError:
             log.exception("The database failed while nothing was to be done.")
-        self._hand.put_down(self._pid)
+        self._hand.leave()
 
     def _let_go(self, *, blamed: Collection[str]) -> None:
         """Give back every row this process holds; the next sweep calls for them again."""
