@@ -217,7 +217,7 @@ class Inference:
         whole(0, 1 << 50),
         0,
         "Measured bytes of warm pipelines one slot may hold. 0: 80% of the GPU, or of the memory its CPU slot "
-        "has a share in. The least recently used pipeline goes first.",
+        "has a share in. The pipeline that is worth least for its bytes goes first.",
     )
     hub_offline: bool = option(
         "HUB_OFFLINE",

@@ -32,7 +32,7 @@ _NAMES_ITS_OWN = ("gpt2", "bloom")
 
 
 def classifier(folder: Path, **config: Any) -> Path:
-    """BERT with three labels."""
+    """BERT with three labels. A wide one needs a `spread` of weights below the usual, or its numbers run away."""
     labels = {0: "bad", 1: "fair", 2: "good"}
     return _bert(folder, "BertForSequenceClassification", **{"id2label": labels, "num_labels": 3, **config})
 
@@ -95,27 +95,22 @@ def poisoned(folder: Path, make: Callable[[Path], Path]) -> Path:
     return folder
 
 
-def _bert(folder: Path, architecture: str, **options: Any) -> Path:
+def _bert(folder: Path, architecture: str, *, spread: float = 0.25, **options: Any) -> Path:
     tokenizer = _word_tokenizer()
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = transformers.BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=POSITIONS,
-        **options,
+        vocab_size=len(tokenizer), max_position_embeddings=POSITIONS, **{**shape, **options}
     )
-    return _write(folder, getattr(transformers, architecture), config, tokenizer)
+    return _write(folder, getattr(transformers, architecture), config, tokenizer, spread=spread)
 
 
-def _write(folder: Path, kind: Any, config: Any, tokenizer: Any) -> Path:
+def _write(folder: Path, kind: Any, config: Any, tokenizer: Any, *, spread: float = 0.25) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(7)
         model = kind(config)
         for parameter in model.parameters():
             if parameter.dim() > 1:
-                torch.nn.init.normal_(parameter, std=0.25)
+                torch.nn.init.normal_(parameter, std=spread)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -22,6 +22,7 @@ from worker.budgets import Budgets
 from worker.doorbell import Doorbell
 from worker.hand import Hand
 from worker.ingest import ingest_slice
+from worker.measures import Measures
 from worker.memory import device_name, room
 from worker.oven import Oven
 from worker.shelf import Place, Shelf
@@ -82,13 +83,14 @@ def child_crew(app: Celery, settings: Settings, *, host: str) -> Crew:
     if not settings.slot.name:
         return Crew(settings, engine, signals, storage, oven=None, doorbell=None)
     oven = _oven(settings, engine, signals, host)
-    return Crew(settings, engine, signals, storage, oven, _doorbell(settings, engine, signals, host))
+    return Crew(settings, engine, signals, storage, oven, _doorbell(settings, engine, signals, host, oven))
 
 
-def _doorbell(settings: Settings, engine: sa.Engine, signals: Signals, host: str) -> Doorbell:
+def _doorbell(settings: Settings, engine: sa.Engine, signals: Signals, host: str, oven: Oven) -> Doorbell:
     with reading(engine) as conn:
         names = [stored.spec.name for stored in list_pipelines(conn)]
-    return Doorbell(signals, _hand(settings, host), slot=f"{host}/{settings.slot.name}", pipelines=names)
+    slot = f"{host}/{settings.slot.name}"
+    return Doorbell(signals, _hand(settings, host), slot=slot, pipelines=names, quiet=oven.rest)
 
 
 def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) -> Oven:
@@ -111,7 +113,7 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) ->
     oven = Oven(
         name=name,
         engine=engine,
-        shelf=Shelf(place, changed, recent),
+        shelf=Shelf(place, changed, recent, measures=_measures(settings)),
         budgets=_budgets(settings),
         hand=_hand(settings, host),
         signals=signals,
@@ -134,6 +136,13 @@ def _budgets(settings: Settings) -> Budgets:
     place = f"{device_name(slot.device)} {slot.device.split(':')[0]} {slot.threads or 'all'} {decks}"
     folder, fixed = settings.storage.data_dir / "budgets", settings.inference.token_budget
     return Budgets(folder, place=place, fixed=fixed, decks=decks)
+
+
+def _measures(settings: Settings) -> Measures:
+    slot = settings.slot
+    # Threads change how long a load takes, and how many sessions hold what they pack.
+    place = f"{device_name(slot.device)} {slot.device.split(':')[0]} {slot.threads or 'all'}"
+    return Measures(settings.storage.data_dir / "measures", place=place)
 
 
 def main_warden(app: Celery, settings: Settings, *, host: str, pid: int) -> Warden:

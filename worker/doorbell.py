@@ -8,7 +8,7 @@ waits for it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from worker.hand import Hand
 from worker.signals import Signals
@@ -20,13 +20,25 @@ _LONGEST_SECONDS = 900.0
 
 
 class Doorbell:
-    """`slot` names the worker (host/slot); `pipelines` are those whose messages this slot consumes."""
+    """`slot` names the worker (host/slot); `pipelines` are those whose messages this slot consumes.
 
-    def __init__(self, signals: Signals, hand: Hand, *, slot: str, pipelines: Sequence[str]) -> None:
+    `quiet` is called when nobody knocked for a while; a knock that comes meanwhile is heard after it.
+    """
+
+    def __init__(
+        self,
+        signals: Signals,
+        hand: Hand,
+        *,
+        slot: str,
+        pipelines: Sequence[str],
+        quiet: Callable[[], None] = lambda: None,
+    ) -> None:
         self._signals = signals
         self._hand = hand
         self._slot = slot
         self._pipelines = pipelines
+        self._quiet = quiet
 
     def rings(self) -> Iterator[str]:
         """Pipelines to look after, each when somebody knocks; ends when Celery has something, or it is time."""
@@ -35,6 +47,8 @@ class Doorbell:
             pipeline = self._signals.knock(self._slot, seconds=_LISTEN_SECONDS)
             if pipeline is not None:
                 yield pipeline
+            else:
+                self._quiet()
         last = self._signals.retire(self._slot)
         if last is not None:
             yield last

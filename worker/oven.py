@@ -9,6 +9,7 @@ are written (worker/recorder.py), and beside the last of a claim the next claim 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Collection, Sequence
@@ -34,6 +35,7 @@ from worker.decks import Decks, Kitchen
 from worker.hand import TABLE, Hand
 from worker.ledger import Ledger
 from worker.loader import Loader
+from worker.lookahead import LookAhead
 from worker.pace import Pace
 from worker.planner import Limits
 from worker.recorder import Recorder
@@ -80,6 +82,7 @@ class Oven:
         kitchen = Kitchen(engine, hand, signals, self._recorder, self._ledger, settings.microbatch_timeout)
         self._decks = Decks(decks, kitchen)
         self._loader = Loader(engine, shelf, budgets, hand, seconds=settings.microbatch_timeout)
+        self._lookahead = LookAhead(engine, shelf, self._loader)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._ahead: Future[Turn | None] | None = None
 
@@ -115,6 +118,19 @@ class Oven:
             note = self._hand.read()
             self._let_go(blamed=note.rows if note else ())
 
+    def rest(self) -> None:
+        """Called now and then while nobody calls: load ahead what will be asked for."""
+        if self._hand.should_stop():
+            return
+        try:
+            self._lookahead.look()
+        except DeviceLost:
+            log.exception("The device is lost; a new process takes over.")
+            os._exit(_LOST)
+        except SQLAlchemyError:
+            log.exception("The database failed while nothing was to be done.")
+        self._hand.leave()
+
     def _let_go(self, *, blamed: Collection[str]) -> None:
         """Give back every row this process holds; the next sweep calls for them again."""
         most = self._settings.max_attempts
@@ -141,6 +157,7 @@ class Oven:
         self._signals.awake(pipeline)
         is_left = self._bake_turns(pipeline, ends=time.monotonic() + self._settings.slice_seconds)
         self._decks.empty()
+        self._shelf.settle(keep=pipeline)
         self._recorder.settle()
         self._ledger.show()
         if is_left:
@@ -263,9 +280,13 @@ class Oven:
         """Bake a turn; False when some of its rows were put back. `ends` is None for rows that people wait for."""
         for done, planned in enumerate(turn.trays):
             self._decks.wait_for_one()
-            if ends is not None and not self._may_go_on(planned, ends=ends, first=done == 0):
-                self._put_back([row for left in turn.trays[done:] for row in left.rows])
-                return False
+            if ends is not None:
+                may_go_on = self._may_go_on(planned, ends=ends, first=done == 0)
+                going_on = self._warm_again(turn) if may_go_on else None
+                if going_on is None:
+                    self._put_back([row for left in turn.trays[done:] for row in left.rows])
+                    return False
+                turn = going_on
             last = done == len(turn.trays) - 1
             if last and ends is not None:
                 self._look_ahead(turn)
@@ -275,6 +296,15 @@ class Oven:
             if tray.rows:
                 self._decks.put_in(turn, tray, last=last and self._ahead is None)
         return True
+
+    def _warm_again(self, turn: Turn) -> Turn | None:
+        """The turn with its pipeline, which a load for people may have put away; None when it loads no more."""
+        if self._shelf.holds(turn.model):
+            return turn
+        self._decks.empty()
+        loaded = self._loader.load(turn.spec)
+        self._hand.leave()
+        return None if loaded is None else dataclasses.replace(turn, model=loaded[0])
 
     def _close_batches(self, batch_ids: set[str]) -> None:
         """Whose last row may have been recorded, or will be when the recorder has settled."""

@@ -117,3 +117,9 @@ def test_identity_is_filled(case: Case) -> None:
 
 def test_it_says_what_it_holds(case: Case) -> None:
     assert case.loaded.nbytes() > 0
+
+
+def test_it_is_weighed_as_what_it_loads(case: Case, tmp_path: Path) -> None:
+    weighed = backend_for(case.spec).weigh(case.spec, device="cpu", cache=tmp_path)
+    assert weighed.commit == case.loaded.identity.commit
+    assert weighed.nbytes > 0

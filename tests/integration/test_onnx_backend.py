@@ -71,6 +71,30 @@ def test_a_damaged_graph_is_made_again(tmp_path: Path) -> None:
     assert load("text-classification", folder, tmp_path).identity.backend == "onnx"
 
 
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_the_weights_of_a_graph_are_mapped_from_a_file_of_their_own(tmp_path: Path, quantize: str) -> None:
+    pipeline = load("text-classification", tiny.classifier(tmp_path / "checkpoint"), tmp_path, quantize=quantize)
+    answers(pipeline, "text-classification", ROWS["text-classification"])
+    suffix = ".int8.weights" if quantize == "int8" else ".weights"
+    mapped = [line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()]
+    [weights] = [f for f in (tmp_path / "onnx").glob("*.weights") if f.name.endswith(suffix) and str(f) in mapped]
+    assert weights.stat().st_size < pipeline.nbytes()
+
+
+def test_a_damaged_file_of_weights_is_made_again(tmp_path: Path) -> None:
+    folder = tiny.classifier(tmp_path / "checkpoint")
+    load("text-classification", folder, tmp_path)
+    [file] = (tmp_path / "onnx").glob("*.weights")
+    file.unlink()
+    assert load("text-classification", folder, tmp_path).identity.backend == "onnx"
+    assert file.exists()
+
+
+def test_making_a_graph_leaves_nothing_else_behind(tmp_path: Path) -> None:
+    load("text-classification", tiny.classifier(tmp_path / "checkpoint"), tmp_path)
+    assert sorted(file.suffix for file in (tmp_path / "onnx").iterdir()) == [".onnx", ".weights"]
+
+
 def test_a_graph_with_other_numbers_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.backends.onnx_model.OnnxModel.__call__", _zeros)
     folder = tiny.classifier(tmp_path / "checkpoint")

@@ -145,6 +145,19 @@ def test_a_request_to_stop_ends_the_rest(doorbell, hand, broker, keys):
     assert broker.zcard(keys.idle) == 0
 
 
+def test_an_oven_is_told_when_nobody_knocks(broker, keys, hand):
+    quiet = []
+
+    def heard() -> None:
+        quiet.append(len(quiet))
+        hand.ask_to_stop()
+
+    signals = Signals(Celery("t", broker="memory://"), broker, keys)
+    doorbell = Doorbell(signals, hand, slot="h/cpu0", pipelines=["a"], quiet=heard)
+    assert list(doorbell.rings()) == []
+    assert quiet == [0]
+
+
 def test_a_broker_that_is_away_ends_the_rest(hand):
     signals = Signals(Celery("t", broker="memory://"), redis.Redis(host="127.0.0.1", port=9), Keys("x"))
     assert list(Doorbell(signals, hand, slot="h/cpu0", pipelines=["a"]).rings()) == []

@@ -15,7 +15,7 @@ from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.pipelines import PipelineSpec
 from models.vectors import pack, unpack
 from worker import shelf as shelf_module
-from worker.backends.backend import Context, DeviceLost, Identity, OutOfMemory, Prepared, Recent
+from worker.backends.backend import Context, DeviceLost, Identity, OutOfMemory, Prepared, Recent, Weighed
 from worker.baking import Baker, Dough
 from worker.hand import Hand, Note
 from worker.memory import host_memory, room
@@ -207,6 +207,10 @@ def loaves(monkeypatch):
     sizes: dict[str, Any] = {}
 
     class Backend:
+        def weigh(self, spec: PipelineSpec, *, device: str, cache: Path) -> Weighed:
+            size = sizes.get(spec.name, 10)
+            return Weighed("c", size if isinstance(size, int) else 10)
+
         def load(self, spec: PipelineSpec, *, device: str, cache: Path, recent: Recent) -> Loaf:
             loads.append(spec.name)
             size = sizes.get(spec.name, 10)

@@ -1,5 +1,6 @@
 """What the worker asks of a backend: the whole border between Fournil and a machine-learning library.
 
+    weigh     what a load would take, before it is begun
     load      a pipeline's checkpoint onto the device, and prove it with a forward pass
     prepare   decode and tokenize rows: what each costs, or why it cannot be served
     bake      one forward pass over prepared rows of one lane: an answer each, in order
@@ -71,6 +72,16 @@ class Context:
     share: int = 1
 
 
+@dataclasses.dataclass(frozen=True)
+class Weighed:
+    """What a pipeline would load."""
+
+    #: Exactly which weights, as Identity has it.
+    commit: str
+    #: Bytes the load is thought to need while it goes on, weights and all.
+    nbytes: int
+
+
 class LoadedPipeline(Protocol):
     identity: Identity
     #: A prepared row and its parameters that stand for usual ones, to measure with; None: measuring makes no sense.
@@ -104,7 +115,7 @@ class LoadedPipeline(Protocol):
         ...
 
     def nbytes(self) -> int:
-        """Measured bytes held on the device (or in memory, for the CPU)."""
+        """Measured bytes held on the device (or in memory, for the CPU): weights, and the growth seen in use."""
         ...
 
     def close(self) -> None: ...
@@ -120,6 +131,13 @@ def nothing_recent(_pipeline: str, _count: int) -> list[Inputs]:
 
 
 class Backend(Protocol):
+    def weigh(self, spec: PipelineSpec, *, device: str, cache: Path) -> Weighed:
+        """Find the checkpoint, fetched or converted where that is needed, and load nothing of it.
+
+        Raises contract.errors.CheckpointError as `load` does.
+        """
+        ...
+
     def load(self, spec: PipelineSpec, *, device: str, cache: Path, recent: Recent) -> LoadedPipeline:
         """Load and run the task's example once; raises contract.errors.CheckpointError with a safe message."""
         ...

@@ -14,6 +14,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from worker.backends.backend import DeviceLost, OutOfMemory
+from worker.backends.footprint import trim
 from worker.backends.onnx_model import OnnxModel
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
@@ -65,8 +66,9 @@ def _is_no_memory(error: Exception) -> bool:
 
 
 def give_back() -> None:
-    """Return what nobody holds any more to the device."""
+    """Return what nobody holds any more to the device, and to this host."""
     gc.collect()
+    trim()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

@@ -26,9 +26,11 @@ from worker.backends.backend import (
     Parameters,
     Prepared,
     Recent,
+    Weighed,
 )
 
 _SLEEP = re.compile(r"\bsleep:(\d+(?:\.\d+)?)")
+_BYTES = 1_000_000
 _COMMAND = re.compile(r"\b(sleep:|die|oom|raise)")
 
 
@@ -57,13 +59,16 @@ class FakePipeline:
         return [_answer(row.payload, parameters) for row in rows]
 
     def nbytes(self) -> int:
-        return 1_000_000
+        return _BYTES
 
     def close(self) -> None:
         return None
 
 
 class FakeBackend:
+    def weigh(self, spec: PipelineSpec, *, device: str, cache: Path) -> Weighed:
+        return Weighed("fake", _BYTES)
+
     def load(self, spec: PipelineSpec, *, device: str, cache: Path, recent: Recent) -> LoadedPipeline:
         return FakePipeline(spec)
 

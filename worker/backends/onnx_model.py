@@ -7,12 +7,13 @@ same numbers as the torch model on real sentences of several lengths, padded and
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-import os
+import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ log = get_logger(__name__)
 #: Largest difference of a logit or a hidden state between the graph and the model it was made from.
 _TOLERANCE = 1e-4
 _OPSET = 17
+#: Part of a kept graph's name: raise it when the way it is kept changes.
+_LAYOUT = 2
+#: Bytes from which a tensor lies in the file of weights.
+_APART = 1024
 
 Batch = dict[str, torch.Tensor]
 
@@ -46,7 +51,8 @@ class OnnxModel:
     """A graph that is called like the model it was exported from.
 
     A session's threads are fixed when it is made, so there is one for each number of threads that callers have: all
-    of the slot's, and a deck's share of them. Each holds the weights.
+    of the slot's, and a deck's share of them. They share the weights, and so does every process that loads them: they
+    are mapped from a file. What a session packs of them for its own arithmetic is its own, and seen as growth.
     """
 
     device = torch.device("cpu")
@@ -66,7 +72,7 @@ class OnnxModel:
 
     @property
     def nbytes(self) -> int:
-        return self._file.stat().st_size * len(self._sessions)
+        return sum(file.stat().st_size for file in (self._file, _weights_of(self._file)) if file.exists())
 
     def _session(self) -> Any:
         """For as many threads as torch gives to whoever calls (worker.backends.device.use_threads)."""
@@ -142,7 +148,7 @@ def _session(file: Path, config: Any, dtype: str, make: Callable[[], None]) -> O
 
 
 def _kept(wish: Wish, names: list[str], suffix: str) -> Path:
-    made_with = f"{wish.task} {wish.commit} {names} {torch.__version__} {transformers.__version__} {_OPSET}"
+    made_with = f"{wish.task} {wish.commit} {names} {torch.__version__} {transformers.__version__} {_OPSET} {_LAYOUT}"
     folder = wish.cache / "onnx"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{hashlib.sha256(made_with.encode()).hexdigest()[:24]}{suffix}"
@@ -168,19 +174,41 @@ def _export(model: Any, batch: Batch, names: list[str], file: Path) -> None:
         output = wrapped(*batch.values())
     axes = {name: {0: "rows", 1: "tokens"} for name in names}
     axes["output"] = {0: "rows", 1: "tokens"} if output.ndim == 3 else {0: "rows"}
-    mine = file.with_suffix(f".{os.getpid()}")
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with _made_beside(file) as mine, warnings.catch_warnings(), torch.no_grad():
             # The tracing exporter takes a tenth of the other's time, and its graphs run faster; both are proven.
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 wrapped, tuple(batch.values()), str(mine), input_names=names, output_names=["output"],
                 dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
             )  # fmt: skip
-        mine.replace(file)
     except Exception as error:
-        mine.unlink(missing_ok=True)
         raise NotExportable(f"its export failed ({type(error).__name__})") from error
+
+
+@contextlib.contextmanager
+def _made_beside(file: Path) -> Iterator[Path]:
+    """Where to write a graph that then takes its place at `file`, its weights in a file of their own first.
+
+    Weights inside a graph are copied into every session; from a file of their own they are mapped.
+    """
+    import onnx
+
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=file.parent) as folder:
+        mine, apart = Path(folder) / "made.onnx", Path(folder) / file.name
+        yield mine
+        weights = _weights_of(file)
+        onnx.save_model(
+            onnx.load(mine), apart, save_as_external_data=True, all_tensors_to_one_file=True,
+            location=weights.name, size_threshold=_APART,
+        )  # fmt: skip
+        if (made := Path(folder) / weights.name).exists():
+            made.replace(weights)
+        apart.replace(file)
+
+
+def _weights_of(file: Path) -> Path:
+    return file.with_suffix(".weights")
 
 
 def _prove(model: Any, graph: OnnxModel, batches: Sequence[Batch]) -> None:
@@ -207,15 +235,13 @@ def _quantize(exact: Path, file: Path) -> None:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    mine = file.with_suffix(f".{os.getpid()}")
     try:
-        quantize_dynamic(
-            exact, mine, weight_type=QuantType.QInt8, per_channel=True, reduce_range=not _has_vnni(),
-            op_types_to_quantize=["MatMul", "Gemm"],
-        )  # fmt: skip
-        mine.replace(file)
+        with _made_beside(file) as mine:
+            quantize_dynamic(
+                exact, mine, weight_type=QuantType.QInt8, per_channel=True, reduce_range=not _has_vnni(),
+                op_types_to_quantize=["MatMul", "Gemm"],
+            )  # fmt: skip
     except Exception as error:
-        mine.unlink(missing_ok=True)
         raise NotExportable(f"its weights cannot be quantized ({type(error).__name__})") from error
 
 

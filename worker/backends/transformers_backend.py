@@ -19,11 +19,12 @@ from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
 from worker.backends import onnx_runtime as runtime
 from worker.backends import refusals, weights
-from worker.backends.backend import Context, Identity, Inputs, LoadedPipeline, Parameters, Prepared, Recent
+from worker.backends.backend import Context, Identity, Inputs, LoadedPipeline, Parameters, Prepared, Recent, Weighed
 from worker.backends.checkpoints import Checkpoint, resolve
 from worker.backends.compiling import compile_passes, wants_compiling
 from worker.backends.device import Peak, errors_translated, give_back, use_threads, weight_bytes
 from worker.backends.fidelity import INPUTS, compare
+from worker.backends.footprint import GROWTH
 from worker.backends.tasks import TASKS
 from worker.backends.tasks.task import EncoderTask, TaskModel
 
@@ -37,14 +38,14 @@ _TOGETHER = 16
 
 
 class TransformersBackend:
+    def weigh(self, spec: PipelineSpec, *, device: str, cache: Path) -> Weighed:
+        checkpoint = _checkpoint(spec, cache)
+        graph = runtime.wants_graph(spec, TASKS[spec.task], device)
+        return Weighed(checkpoint.commit, weights.bytes_to_load(checkpoint.path, graph=graph))
+
     def load(self, spec: PipelineSpec, *, device: str, cache: Path, recent: Recent) -> LoadedPipeline:
         """Also raises OutOfMemory where the weights do not fit beside what is loaded."""
-        checkpoint = resolve(
-            spec.model,
-            revision=spec.revision,
-            adapter=Path(spec.adapter) if spec.adapter else None,
-            cache=cache,
-        )
+        checkpoint = _checkpoint(spec, cache)
         kind = TASKS[spec.task]
         wanted = weights.Wanted(spec.task, kind.auto_class, kind.optional)
         peak = Peak(device)
@@ -59,7 +60,13 @@ class TransformersBackend:
         if runtime.wants_graph(spec, kind, device):
             pipeline.run_as_graph(spec, runtime.Wish(spec.task, checkpoint.commit, spec.quantize, cache), recent)
         pipeline.working_bytes = max(0, peak.bytes() - pipeline.nbytes())
+        give_back()
         return pipeline
+
+
+def _checkpoint(spec: PipelineSpec, cache: Path) -> Checkpoint:
+    adapter = Path(spec.adapter) if spec.adapter else None
+    return resolve(spec.model, revision=spec.revision, adapter=adapter, cache=cache)
 
 
 class TransformersPipeline:
@@ -71,7 +78,8 @@ class TransformersPipeline:
         self.side_by_side = isinstance(task, EncoderTask) and loaded.model.device.type == "cpu"
         self.usual_budget = task.usual_budget
         self._threads = torch.get_num_threads()
-        #: What the example needed on the device beyond the weights.
+        self._device = str(loaded.model.device)
+        #: What the example, or a microbatch since, needed on a GPU beyond the weights.
         self.working_bytes = 0
         self._loaded: weights.Loaded | None = loaded
         self._task: TaskModel | None = task
@@ -157,16 +165,23 @@ class TransformersPipeline:
         if not rows:
             return []
         use_threads(max(1, self._threads // context.share))
-        with errors_translated(), torch.inference_mode():
-            return self._computing.bake(rows, parameters, context)
+        peak = Peak(self._device)
+        with GROWTH.of(self), errors_translated(), torch.inference_mode():
+            answers = self._computing.bake(rows, parameters, context)
+        self.working_bytes = max(self.working_bytes, peak.bytes())
+        return answers
 
     @property
     def token_bytes(self) -> int:
         return 0 if self._task is None else self._task.token_bytes
 
     def nbytes(self) -> int:
-        return 0 if self._loaded is None else weight_bytes(self._loaded.model) + self.working_bytes
+        if self._loaded is None:
+            return 0
+        grown = GROWTH.bytes(self) if self._device == "cpu" else self.working_bytes
+        return weight_bytes(self._loaded.model) + grown
 
     def close(self) -> None:
         self._loaded = self._task = None
         give_back()
+        GROWTH.forget(self)

@@ -55,6 +55,14 @@ def load(path: Path, wanted: Wanted, *, dtype: str, device: str, max_tokens: int
     return Loaded(wanted.task, model, tokenizer, limit, positions)
 
 
+def bytes_to_load(path: Path, *, graph: bool) -> int:
+    """Bytes that a load is thought to need at its worst, from the sizes of its files.
+
+    A graph is proven, and made the first time, beside the model it is made from: three times the weights.
+    """
+    return (3 if graph else 1) * sum(file.stat().st_size for file in path.glob("*.safetensors"))
+
+
 def _config(path: Path) -> Any:
     try:
         return transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
