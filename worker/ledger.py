@@ -52,7 +52,8 @@ class Ledger:
         elif done.typical:
             self._budgets.took(pipeline, padded_tokens=tray.padded_tokens, seconds=done.seconds)
         seconds = done.seconds / done.share
-        self._pace.took(pipeline, rows=len(tray.rows), seconds=seconds)
+        full = self._budgets.of(pipeline).tokens * len(tray.rows) // tray.padded_tokens
+        self._pace.took(pipeline, rows=len(tray.rows), seconds=seconds, full=full)
         count = self._tally.of(pipeline)
         count.rows += len(tray.rows)
         count.microbatches += 1

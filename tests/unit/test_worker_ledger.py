@@ -133,6 +133,13 @@ def test_every_pass_sets_the_pace(books):
     assert 390 <= books.pace.rows("fake") <= 400
 
 
+def test_a_claim_fills_a_microbatch_however_long_one_takes(books):
+    books.budgets.of("fake").measured = False
+    for _ in range(20):
+        books.ledger.note("fake", tray(64, 64), done(30.0))
+    assert books.pace.rows("fake") == books.budgets.of("fake").tokens // 64 == 16
+
+
 def test_nothing_is_lost_when_decks_note_at_once(books, restless_threads):
     together = threading.Barrier(4)
 
