@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import signal
@@ -57,7 +58,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {
         "n": len(ordered),
         "p50": round(statistics.median(ordered), 4),
-        "p95": round(ordered[int(0.95 * (len(ordered) - 1))], 4),
+        "p95": round(ordered[math.ceil(0.95 * len(ordered)) - 1], 4),
         "min": round(ordered[0], 4),
         "max": round(ordered[-1], 4),
     }
