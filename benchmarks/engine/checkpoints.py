@@ -1,6 +1,6 @@
 """Checkpoints to measure with: the MiniLM of a package, and encoders with random weights behind its tokenizer.
 
-A random head costs what a trained one costs, so speeds are right and answers are noise. Weights come from a fixed seed.
+Random weights cost what trained ones cost: speeds are right and answers are noise. They come from a fixed seed.
 """
 
 from __future__ import annotations

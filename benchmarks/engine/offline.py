@@ -110,7 +110,7 @@ class Loop:
 
         torch.set_num_threads(2)
         task = "feature-extraction" if self.kind == "embed" else "text-classification"
-        made = transformers.pipeline(task, model=str(self.checkpoint))  # type: ignore[call-overload]
+        made = transformers.pipeline(task, model=str(self.checkpoint))
         cut: dict[str, Any] = {"truncation": True, "max_length": MOST_TOKENS}
         options = {"tokenize_kwargs": cut} if self.kind == "embed" else cut
         made(self.texts[:4], batch_size=4, **options)
