@@ -168,7 +168,8 @@ def parts_of(running: Stack, work: Any, folder: Path) -> dict[str, Any]:
     for name, process in _processes(running):
         if name in ("web", "oven child", "upkeep child", "oven"):
             out = folder / f"{name.replace(' ', '-')}-{process.pid}.raw"
-            words = [spy, "record", "--format", "raw", "--rate", str(_RATE), "--duration", "3600"]
+            # Not stopped for each sample: a stopped thread does not look idle, and all its waiting would count.
+            words = [spy, "record", "--format", "raw", "--rate", str(_RATE), "--nonblocking", "--duration", "3600"]
             words += ["--pid", str(process.pid), "--output", str(out), "--full-filenames"]
             spies[name, out] = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(1.0)
