@@ -12,8 +12,8 @@ from benchmarks.harness import RESULTS, ROOT
 DOCS = ROOT / "docs"
 _HEAD = """# Benchmarks of the oven
 
-Written by `python -m benchmarks.engine.report` from the JSON files in `benchmarks/results`; do not edit. Each file has
-the commit and the machine. Everything that is compared ran in turns in one run; a ratio is the median of the rounds'
+Written by `python -m benchmarks.engine.report` from the JSON files in `benchmarks/results`; do not edit. Each has the
+commit and the machine. Everything that is compared ran in turns in one run; a ratio is the median of the rounds'
 ratios, with the least and the greatest. Numbers of different rows come from different runs: compare ratios.
 
     python -m benchmarks.engine            # all of it; `bulk`, `callers`, `tasks` or `overhead` for one
@@ -57,7 +57,7 @@ def bulk() -> Iterator[str]:
     yield "## A file of texts\n"
     yield (
         "Upload, queue, oven, database and results over HTTP, against the best loop that a person would write by "
-        "hand for the same backend (sorted by length, one call of the tokenizer, its budget, threads and passes side by "
+        "hand for the same backend (sorted by length, one call of the tokenizer; budget, threads and passes side by "
         "side swept first), and against `pipeline(batch_size=32)` on torch as users write it. Texts: paragraphs of "
         "docstrings, median 19 tokens, cut at 256.\n"
     )
