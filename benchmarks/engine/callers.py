@@ -115,7 +115,7 @@ def rounds(servers: list[Server], given: argparse.Namespace) -> dict[str, Any]:
                 before = cpu_seconds(server)
                 driven = drive(server.target, callers=given.callers, seconds=given.seconds)
                 many[server.name].append(driven)
-                cpu[server.name] = _cpu_a_call(before, cpu_seconds(server), driven, given.seconds)
+                cpu[server.name] = _cpu_a_call(before, cpu_seconds(server), driven.answered)
     figures = {name: _figures(many[name], one[name]) | {"cpu_ms_a_call": cpu[name]} for name in many}
     peer = many.pop(servers[0].name)
     ratios = {
@@ -183,11 +183,7 @@ def _name_of(process: psutil.Process) -> str:
     return process.name()
 
 
-def _cpu_a_call(
-    before: dict[str, float], after: dict[str, float], driven: Driven, seconds: float
-) -> dict[str, float]:
-    # The warm-up's calls are as dear as the others: scaled by time.
-    calls = driven.calls_per_second * (seconds + 1.0)
+def _cpu_a_call(before: dict[str, float], after: dict[str, float], calls: int) -> dict[str, float]:
     used = {role: 1000 * (value - before.get(role, 0.0)) / max(calls, 1) for role, value in after.items()}
     return {role: round(value, 3) for role, value in used.items() if value >= 0.001} | {
         "all": round(sum(used.values()), 3)

@@ -31,6 +31,8 @@ class Driven:
     #: Seconds of each call that ended in time.
     seconds: list[float]
     calls_per_second: float
+    #: All that were answered, those of the warm-up and after the end too.
+    answered: int
 
 
 class Refused(Exception):
@@ -71,7 +73,7 @@ async def _drive(target: Target, callers: int, seconds: float, warm_up: float) -
     await asyncio.wait_for(asyncio.gather(*(caller() for _ in range(callers))), warm_up + seconds + 120)
     # Counted by when they end; those still open at the end are nobody's.
     counted = [(start, end) for start, end in taken if begins <= end <= ends]
-    return Driven([end - start for start, end in counted], len(counted) / seconds)
+    return Driven([end - start for start, end in counted], len(counted) / seconds, len(taken))
 
 
 async def _answer(reader: asyncio.StreamReader) -> bytes:

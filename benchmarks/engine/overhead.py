@@ -98,7 +98,7 @@ def callers(running: Stack, given: argparse.Namespace) -> dict[str, Any]:
     return {
         "callers": given.callers,
         "jobs_per_second": round(driven.calls_per_second, 1),
-        **a_job(before, cpu(running), len(driven.seconds)),
+        **a_job(before, cpu(running), driven.answered),
     }
 
 
