@@ -81,6 +81,11 @@ def commit() -> str:
 
 def save(name: str, figures: dict[str, Any]) -> None:
     """Print the figures and keep them in benchmarks/results/."""
+    print(keep(name, figures))
+
+
+def keep(name: str, figures: dict[str, Any]) -> str:
+    """Write the figures to benchmarks/results/ with commit, time and machine; the text of the file."""
     record = {
         "benchmark": name,
         "commit": commit(),
@@ -91,7 +96,7 @@ def save(name: str, figures: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(record, indent=2)
     (RESULTS / f"{name}.json").write_text(text + "\n")
-    print(text)
+    return text
 
 
 def _lines(path: str) -> list[str]:

@@ -15,7 +15,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.engine import checkpoints
 from benchmarks.engine.corpus import texts
 from benchmarks.engine.offline import Offline, offline
-from benchmarks.harness import RESULTS, Stack, commit, save, spread, stack
+from benchmarks.harness import RESULTS, Stack, commit, keep, spread, stack
 
 _BUDGETS = (256, 512, 1024, 2048)
 #: Threads a pass, passes side by side, whether idle threads spin (ONNX Runtime; torch follows OMP_WAIT_POLICY).
@@ -92,8 +92,11 @@ def run(name: str, given: argparse.Namespace) -> None:
             stack("--pipelines", str(folder / "pipelines.toml")) as running,
             offline(case.kind, checkpoint, folder / "texts.json", graph=graph_of(running, case)) as loop,
         ):
-            figures = measure(Bench(case, running, loop, folder), given, before)
-    save(f"engine-bulk-{name}", {"case": dataclasses.asdict(case), "rows": given.rows, **figures})
+            about = {"case": dataclasses.asdict(case), "rows": given.rows}
+            # After each round: a run of many minutes may be cut short, and goes on with --more.
+            for figures in measure(Bench(case, running, loop, folder), given, before):
+                text = keep(f"engine-bulk-{name}", {**about, **figures})
+    print(text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,18 +107,18 @@ class Bench:
     folder: Path
 
 
-def measure(bench: Bench, given: argparse.Namespace, before: dict[str, Any] | None) -> dict[str, Any]:
+def measure(bench: Bench, given: argparse.Namespace, before: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """What is known after the sweep, and after each round."""
     few = min(given.sweep_rows, given.rows)
     found = before or {**sweep(bench.loop, few), **as_written(bench.loop, few // 2)}
     rounds = list(found.pop("rounds", []))
+    yield {**found, "rounds": rounds}
     for _ in range(given.rounds):
         alone = bench.loop.run(rows=given.rows, keep=str(bench.folder / "loop.npy"), **found["loop_setting"])
         through = fournil(bench)
         rounds.append({"loop": round(alone["rows_per_second"], 2), **through})
         print(json.dumps(rounds[-1]), flush=True)
-    if not given.rounds:
-        return {**found, "rounds": rounds}
-    return {**summary(found, rounds), "agreement": agreement(bench), "rounds": rounds}
+        yield {**summary(found, rounds), "agreement": agreement(bench), "rounds": rounds}
 
 
 def sweep(loop: Offline, rows: int) -> dict[str, Any]:
