@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from benchmarks.engine import checkpoints
 from benchmarks.engine.client import Driven, Refused, Target, drive
 from benchmarks.engine.corpus import texts
 from benchmarks.engine.servers import PEERS_BY_NAME, Peer, Setting, install, serving
-from benchmarks.harness import save, spread, stack
+from benchmarks.harness import keep, save, spread, stack
 from benchmarks.upload_memory import role_of
 
 _ONE_CALLER_SECONDS = 2.0
@@ -58,15 +59,20 @@ def main() -> None:
 
 def run(peer: Peer, given: argparse.Namespace) -> None:
     """A peer that cannot be installed or started is recorded with the reason."""
-    asked = {"callers": given.callers, "seconds": given.seconds}
+    name = f"engine-callers-{peer.name}"
+    found: dict[str, Any] = {"callers": given.callers, "seconds": given.seconds}
     corpus = texts(5_000)
     try:
         python = install(peer, given.peers_dir)
         best, swept = sweep(peer, python, corpus, given)
-        found = {"setting": best, "sweep": swept, **side_by_side(peer, python, best, corpus, given)}
-    except (OSError, RuntimeError, TimeoutError) as error:
-        found = {"failed": str(error)[-1500:]}
-    save(f"engine-callers-{peer.name}", {**asked, **found})
+        found |= {"setting": best, "sweep": swept}
+        # After each round: a run that is cut short has shown something.
+        for figures in side_by_side(peer, python, best, corpus, given):
+            keep(name, found | figures)
+            found |= figures
+    except (OSError, RuntimeError, TimeoutError, Refused, subprocess.CalledProcessError) as error:
+        found |= {"failed": str(error)[-1500:]}
+    save(name, found)
 
 
 def sweep(
@@ -90,7 +96,7 @@ def sweep(
 
 def side_by_side(
     peer: Peer, python: str, setting: Setting, corpus: list[str], given: argparse.Namespace
-) -> dict[str, Any]:
+) -> Iterator[dict[str, Any]]:
     with contextlib.ExitStack() as running:
         target, process = running.enter_context(serving(peer, python, setting, corpus))
         servers = [Server(peer.name, target, process, _name_of, stops=peer.name != "ray")]
@@ -101,10 +107,11 @@ def side_by_side(
         ]
         for server in servers[1:]:
             still(server)
-        return rounds(servers, given)
+        yield from rounds(servers, given)
 
 
-def rounds(servers: list[Server], given: argparse.Namespace) -> dict[str, Any]:
+def rounds(servers: list[Server], given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What is known after each round: all servers once, by one caller and by many."""
     many: dict[str, list[Driven]] = {server.name: [] for server in servers}
     one: dict[str, list[Driven]] = {server.name: [] for server in servers}
     cpu: dict[str, dict[str, float]] = {}
@@ -116,13 +123,20 @@ def rounds(servers: list[Server], given: argparse.Namespace) -> dict[str, Any]:
                 driven = drive(server.target, callers=given.callers, seconds=given.seconds)
                 many[server.name].append(driven)
                 cpu[server.name] = _cpu_a_call(before, cpu_seconds(server), driven.answered)
+        yield _known(servers[0].name, many, one, cpu)
+
+
+def _known(
+    peer: str, many: dict[str, list[Driven]], one: dict[str, list[Driven]], cpu: dict[str, dict[str, float]]
+) -> dict[str, Any]:
     figures = {name: _figures(many[name], one[name]) | {"cpu_ms_a_call": cpu[name]} for name in many}
-    peer = many.pop(servers[0].name)
+    peers = many[peer]
     ratios = {
-        name: spread([mine.calls_per_second / his.calls_per_second for mine, his in zip(found, peer, strict=True)])
+        name: spread([mine.calls_per_second / his.calls_per_second for mine, his in zip(found, peers, strict=True)])
         for name, found in many.items()
+        if name != peer
     }
-    return {"servers": figures, "ratio_to_peer": ratios}
+    return {"rounds": len(peers), "servers": figures, "ratio_to_peer": ratios}
 
 
 @contextlib.contextmanager

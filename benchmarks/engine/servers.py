@@ -74,10 +74,10 @@ def _each(**values: tuple[Any, ...]) -> tuple[Setting, ...]:
 
 
 _BATCHING = _each(
-    batch=(8, 32, 64, 8, 16, 4),
-    delay=(0.01, 0.01, 0.05, 0.005, 0.01, 0.002),
-    workers=(1, 1, 1, 2, 2, 2),
-    threads=(2, 2, 2, 1, 1, 1),
+    batch=(8, 8, 4, 16, 32, 64),
+    delay=(0.005, 0.01, 0.002, 0.01, 0.01, 0.05),
+    workers=(2, 1, 2, 2, 1, 1),
+    threads=(1, 2, 1, 1, 2, 2),
 )
 # Its dispatcher refuses with 503 what it expects to be later than that: under a second it refuses most callers.
 _BENTOML = tuple({**setting, "delay": 10.0 if setting["batch"] < 32 else 60.0} for setting in _BATCHING)
