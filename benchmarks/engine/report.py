@@ -95,10 +95,12 @@ def _bulk_row(name: str, record: Record) -> list[Any]:
 def _speedups(found: dict[str, Record]) -> Iterator[str]:
     """ONNX and int8 beside torch, both through the whole system, and how far int8's vectors are off."""
     speeds = {name: record["fournil_rows_per_second"]["p50"] for name, record in found.items()}
+    rows = {name: record["rows"] for name, record in found.items()}
     for model in ("minilm", "distilbert"):
         base = speeds.get(f"{model}-torch")
         for kind in ("onnx", "int8"):
-            if base and (speed := speeds.get(f"{model}-{kind}")):
+            alike = rows.get(f"{model}-{kind}") == rows.get(f"{model}-torch")
+            if base and alike and (speed := speeds.get(f"{model}-{kind}")):
                 yield f"- {model}: {kind} is {speed / base:.2f} times torch, both through Fournil (separate runs)"
     yield ""
 
@@ -191,7 +193,11 @@ def _task_rows(name: str, record: Record) -> Iterator[list[Any]]:
 def overhead() -> Iterator[str]:
     for record in records("overhead").values():
         yield "## What the system costs a job\n"
-        yield f"CPU microseconds a job with a backend that computes nothing, commit {record['commit']}.\n"
+        yield (
+            f"CPU microseconds a job with a backend that computes nothing; commit {record['commit']}, load at the end "
+            f"{record['machine']['load']:.1f}. Samples of waiting threads are told apart by their state, which is not "
+            "exact: parts that wait may show.\n"
+        )
         for section, words in (("bulk", f"a file of {record['rows']:,} rows"), ("callers", "64 callers at once")):
             one = record[section]
             speed = one.get("rows_per_second") or one.get("jobs_per_second")
