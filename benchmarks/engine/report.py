@@ -194,9 +194,9 @@ def overhead() -> Iterator[str]:
     for record in records("overhead").values():
         yield "## What the system costs a job\n"
         yield (
-            f"CPU microseconds a job with a backend that computes nothing; commit {record['commit']}, load at the end "
-            f"{record['machine']['load']:.1f}. Samples of waiting threads are told apart by their state, which is not "
-            "exact: parts that wait may show.\n"
+            f"CPU microseconds a job with a backend that computes nothing; commit {record['commit']}, load at the "
+            f"end {record['machine']['load']:.1f}. Waiting threads are told apart by their state, which is not exact: "
+            "parts that wait may show.\n"
         )
         for section, words in (("bulk", f"a file of {record['rows']:,} rows"), ("callers", "64 callers at once")):
             one = record[section]
