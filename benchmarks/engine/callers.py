@@ -14,7 +14,9 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -53,6 +55,8 @@ def main() -> None:
     parser.add_argument("--settings", type=int, default=100, help="how many of each peer's to try")
     parser.add_argument("--peers-dir", type=Path, default=Path.home() / ".cache" / "fournil-peers")
     given = parser.parse_args()
+    # Peers have sessions of their own: whoever ends this process must not leave them behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for name in given.peer or PEERS_BY_NAME:
         run(PEERS_BY_NAME[name], given)
 

@@ -195,7 +195,7 @@ def overhead() -> Iterator[str]:
         yield "## What the system costs a job\n"
         yield (
             f"CPU microseconds a job with a backend that computes nothing; commit {record['commit']}, load at the "
-            f"end {record['machine']['load']:.1f}. Waiting threads are told apart by their state, which is not exact: "
+            f"end {record['machine']['load']:.1f}. Waiting threads are told by their state, which is not exact: "
             "parts that wait may show.\n"
         )
         for section, words in (("bulk", f"a file of {record['rows']:,} rows"), ("callers", "64 callers at once")):
