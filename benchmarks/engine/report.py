@@ -113,7 +113,7 @@ def callers() -> Iterator[str]:
     yield "## Callers at once\n"
     yield (
         "64 callers over HTTP, each waiting for the vector of one text (MiniLM). Every job of Fournil is committed "
-        "before it is accepted, and its result is kept; the peers keep nothing. Each peer at its best setting, "
+        "before it is accepted, and its result is kept; the peers keep nothing. Each peer at the best of the settings tried, "
         "with the same torch; one client for all. The ratio is of the same run; in brackets its least and greatest.\n"
     )
     head = ("server", "setting", "calls/s", "p50 ms", "p95 ms", "one caller p50 ms", "CPU ms a call", "Fournil ÷ it")
@@ -144,7 +144,8 @@ def _label(server: str, peer: str) -> str:
 def _callers_rows(peer: str, record: Record) -> Iterator[list[Any]]:
     for server, one in servers(record):
         mine = record["ratio_to_peer"].get(server)
-        setting = ", ".join(f"{name} {value}" for name, value in record["setting"].items()) if server == peer else ""
+        setting = ", ".join(f"{name} {value}" for name, value in record["setting"].items())
+        setting = f"{setting} (of {len(record['sweep'])} tried)" if server == peer else ""
         yield [
             f"**{server}**" if server == peer else server, setting, round(one["calls_per_second"]["p50"], 1),
             round(one["p50_ms"]), round(one["p95_ms"]), one["one_caller_p50_ms"], one["cpu_ms_a_call"]["all"],
