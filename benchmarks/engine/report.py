@@ -114,7 +114,7 @@ def callers() -> Iterator[str]:
     yield (
         "64 callers over HTTP, each waiting for the vector of one text (MiniLM). Every job of Fournil is committed "
         "before it is accepted, and its result is kept; the peers keep nothing. Each peer at the best of the "
-        "settings tried, with the same torch; one client for all. The ratio is of the same run; in brackets its least and greatest.\n"
+        "settings tried, with the same torch; one client for all. Ratios are of one run.\n"
     )
     head = ("server", "setting", "calls/s", "p50 ms", "p95 ms", "one caller p50 ms", "CPU ms a call", "Fournil ÷ it")
     yield from table(head, [row for name, record in worked.items() for row in _callers_rows(name, record)])
