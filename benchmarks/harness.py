@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import signal
@@ -57,7 +58,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {
         "n": len(ordered),
         "p50": round(statistics.median(ordered), 4),
-        "p95": round(ordered[int(0.95 * (len(ordered) - 1))], 4),
+        "p95": round(ordered[math.ceil(0.95 * len(ordered)) - 1], 4),
         "min": round(ordered[0], 4),
         "max": round(ordered[-1], 4),
     }
@@ -80,6 +81,11 @@ def commit() -> str:
 
 def save(name: str, figures: dict[str, Any]) -> None:
     """Print the figures and keep them in benchmarks/results/."""
+    print(keep(name, figures))
+
+
+def keep(name: str, figures: dict[str, Any]) -> str:
+    """Write the figures to benchmarks/results/ with commit, time and machine; the text of the file."""
     record = {
         "benchmark": name,
         "commit": commit(),
@@ -90,7 +96,7 @@ def save(name: str, figures: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(record, indent=2)
     (RESULTS / f"{name}.json").write_text(text + "\n")
-    print(text)
+    return text
 
 
 def _lines(path: str) -> list[str]:

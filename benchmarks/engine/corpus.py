@@ -7,6 +7,7 @@ import random
 import re
 import sysconfig
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 #: Longer paragraphs are cut, as all-MiniLM-L6-v2 would cut them at 256 tokens.
@@ -15,12 +16,17 @@ _MOST_WORDS = 160
 
 def texts(count: int, *, seed: int = 1) -> list[str]:
     """`count` different texts in random order, the same for the same Python version."""
-    found = list(dict.fromkeys(_paragraphs()))
+    found = list(_different())
     random.Random(seed).shuffle(found)
     if len(found) < count:
         # A numbered copy is as long as its original and no longer equal to it.
         found += [f"{text} ({n})" for n, text in enumerate(found * (count // len(found)))]
     return found[:count]
+
+
+@cache
+def _different() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_paragraphs()))
 
 
 def _paragraphs() -> Iterator[str]:
@@ -40,6 +46,5 @@ def _docstrings(path: Path) -> Iterator[str]:
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if documented and (text := ast.get_docstring(node)):
-            yield text
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""

@@ -1,0 +1,28 @@
+"""What the oven bakes, side by side with how else people do it, in one run of one machine.
+
+python -m benchmarks.engine                     every section
+python -m benchmarks.engine bulk tasks          these
+python -m benchmarks.engine bulk --rows 1000    one, with its options (--help lists them)
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+SECTIONS = ("bulk", "callers", "tasks", "overhead", "budget", "writing", "shelf", "shared_weights")
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    named = [word for word in words if word in SECTIONS]
+    options = [word for word in words if word not in SECTIONS]
+    if options and len(named) != 1:
+        raise SystemExit(f"{__doc__}\nOptions belong to one section of: {', '.join(SECTIONS)}")
+    for name in named or SECTIONS:
+        subprocess.run([sys.executable, "-m", f"benchmarks.engine.{name}", *options], check=True)
+    subprocess.run([sys.executable, "-m", "benchmarks.engine.report"], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""benchmarks/results/engine-*.json as docs/benchmarks.md with drawings: `python -m benchmarks.engine.report`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from benchmarks.engine.bars import Bar, Group, draw
+from benchmarks.harness import RESULTS, ROOT
+
+DOCS = ROOT / "docs"
+_HEAD = """# Benchmarks of the oven
+
+Written by `python -m benchmarks.engine.report` from the JSON files in `benchmarks/results`; do not edit. Each has the
+commit and the machine. Everything that is compared ran in turns in one run; a ratio is the median of the rounds'
+ratios, with the least and the greatest. Numbers of different rows come from different runs: compare ratios.
+
+    python -m benchmarks.engine            # all of it; `bulk`, `callers`, `tasks` or `overhead` for one
+"""
+
+Record = dict[str, Any]
+
+
+def main() -> None:
+    sections = [_HEAD, *_machine(), *bulk(), *callers(), *tasks(), *overhead()]
+    (DOCS / "benchmarks.md").write_text("\n".join(sections).rstrip() + "\n", encoding="utf-8")
+    print("wrote docs/benchmarks.md")
+
+
+def records(section: str) -> dict[str, Record]:
+    """Results by what follows the section in the file's name."""
+    found = {}
+    for path in sorted(RESULTS.glob(f"engine-{section}*.json")):
+        found[path.stem.removeprefix(f"engine-{section}").lstrip("-")] = json.loads(path.read_text())
+    return found
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{' --- |' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(map(str, row))} |"
+    yield ""
+
+
+def _machine() -> Iterator[str]:
+    for record in list(records("").values())[:1]:
+        machine = record["machine"]
+        yield f"Machine: {machine['cores']} cores ({machine['cpu']}), Python {machine['python']}.\n"
+
+
+def bulk() -> Iterator[str]:
+    found = {name: record for name, record in records("bulk").items() if record["rounds"]}
+    if not found:
+        return
+    yield "## A file of texts\n"
+    yield (
+        "Upload, queue, oven, database and results over HTTP, against the best loop that a person would write by "
+        "hand for the same backend (sorted by length, one call of the tokenizer; budget, threads and passes side by "
+        "side swept first), and against `pipeline(batch_size=32)` on torch as users write it. Texts: paragraphs of "
+        "docstrings, median 19 tokens, cut at 256.\n"
+    )
+    head = (
+        "case", "rows", "loop, rows/s", "Fournil, rows/s", "ratio", "ratio without download", "× pipeline(32)",
+        "padding", "rounds", "loop's setting", "commit",
+    )  # fmt: skip
+    yield from table(head, [_bulk_row(name, record) for name, record in found.items()])
+    yield from _speedups(found)
+    groups = [
+        Group(
+            name,
+            [
+                Bar("Fournil, whole system", record["fournil_rows_per_second"]["p50"]),
+                Bar("best loop by hand", record["loop_rows_per_second"]["p50"]),
+                Bar("pipeline(batch_size=32)", record["pipeline_b32"]),
+            ],
+        )
+        for name, record in found.items()
+    ]
+    yield picture("bulk", "A file of texts: rows a second", "", groups)
+
+
+def _bulk_row(name: str, record: Record) -> list[Any]:
+    how = record["loop_setting"]
+    setting = f"{how['budget']} tokens, {how['threads']} threads × {how['side_by_side']}"
+    return [
+        name, record["rows"], round(record["loop_rows_per_second"]["p50"], 1),
+        round(record["fournil_rows_per_second"]["p50"], 1), ratio(record["ratio_to_loop"]),
+        ratio(record["ratio_to_loop_before_download"]), record["ratio_to_pipeline_b32"],
+        f"{100 * record['padding_waste']:.1f}%", len(record["rounds"]), setting, record["commit"],
+    ]  # fmt: skip
+
+
+def _speedups(found: dict[str, Record]) -> Iterator[str]:
+    """ONNX and int8 beside torch, both through the whole system, and how far int8's vectors are off."""
+    speeds = {name: record["fournil_rows_per_second"]["p50"] for name, record in found.items()}
+    rows = {name: record["rows"] for name, record in found.items()}
+    for model in ("minilm", "distilbert"):
+        base = speeds.get(f"{model}-torch")
+        for kind in ("onnx", "int8"):
+            alike = rows.get(f"{model}-{kind}") == rows.get(f"{model}-torch")
+            if base and alike and (speed := speeds.get(f"{model}-{kind}")):
+                yield f"- {model}: {kind} is {speed / base:.2f} times torch, both through Fournil (separate runs)"
+    yield ""
+
+
+def callers() -> Iterator[str]:
+    found = records("callers")
+    worked = {name: record for name, record in found.items() if "servers" in record}
+    if not found:
+        return
+    yield "## Callers at once\n"
+    yield (
+        "64 callers over HTTP, each waiting for the vector of one text (MiniLM). Every job of Fournil is committed "
+        "before it is accepted, and its result is kept; the peers keep nothing. Each peer at the best of the "
+        "settings tried, with the same torch; one client for all. Ratios are of one run.\n"
+    )
+    head = ("server", "setting", "calls/s", "p50 ms", "p95 ms", "one caller p50 ms", "CPU ms a call", "Fournil ÷ it")
+    yield from table(head, [row for name, record in worked.items() for row in _callers_rows(name, record)])
+    for name, record in found.items():
+        if "failed" in record:
+            yield f"- {name} did not run: {record['failed'].strip().splitlines()[0]}"
+    yield ""
+    groups = [
+        Group(name, [Bar(_label(server, name), one["calls_per_second"]["p50"]) for server, one in servers(record)])
+        for name, record in worked.items()
+    ]
+    if groups:
+        yield picture("callers", "64 callers: answers a second, in the same run as each peer", "", groups)
+
+
+def servers(record: Record) -> list[tuple[str, Record]]:
+    return sorted(record["servers"].items(), key=lambda item: _ORDER.get(item[0], 2))
+
+
+_ORDER = {"fournil": 0, "fournil-torch": 1}
+
+
+def _label(server: str, peer: str) -> str:
+    return "the peer" if server == peer else {"fournil": "Fournil", "fournil-torch": "Fournil on torch"}[server]
+
+
+def _callers_rows(peer: str, record: Record) -> Iterator[list[Any]]:
+    for server, one in servers(record):
+        mine = record["ratio_to_peer"].get(server)
+        setting = ", ".join(f"{name} {value}" for name, value in record["setting"].items())
+        setting = f"{setting} (of {len(record['sweep'])} tried)" if server == peer else ""
+        yield [
+            f"**{server}**" if server == peer else server, setting, round(one["calls_per_second"]["p50"], 1),
+            round(one["p50_ms"]), round(one["p95_ms"]), one["one_caller_p50_ms"], one["cpu_ms_a_call"]["all"],
+            ratio(mine) if mine else "",
+        ]  # fmt: skip
+
+
+def tasks() -> Iterator[str]:
+    found = records("tasks")
+    if not found:
+        return
+    yield "## Six tasks\n"
+    yield (
+        "Fournil's default (nothing set) against the best of nine fixed batch sizes of the library's "
+        "`pipeline()`, and against one by one, on the same rows as they come (skewed) and sorted by length.\n"
+    )
+    head = (
+        "task", "order", "rows", "best size", "best fixed, rows/s", "Fournil, rows/s", "ratio", "÷ one by one",
+        "ratio on torch",
+    )  # fmt: skip
+    yield from table(head, [row for name, record in found.items() for row in _task_rows(name, record)])
+    groups = [
+        Group(
+            f"{name}"[:26],
+            [
+                Bar("Fournil", record["orders"]["skewed"]["ratio_to_best_fixed"]["p50"]),
+                Bar("Fournil on torch", record["orders"]["skewed"]["torch_ratio_to_best_fixed"]["p50"]),
+            ],
+        )
+        for name, record in found.items()
+    ]
+    title = "Skewed lengths: times as fast as the best fixed batch size of pipeline()"
+    yield picture("tasks", title, "×", groups, line=1.0)
+
+
+def _task_rows(name: str, record: Record) -> Iterator[list[Any]]:
+    for order, one in record["orders"].items():
+        speeds = one["rows_per_second"]
+        yield [
+            name, order, record["rows"], one["best_fixed_size"], round(speeds["best_fixed"]["p50"], 1),
+            round(speeds["fournil"]["p50"], 1), ratio(one["ratio_to_best_fixed"]),
+            ratio(one["ratio_to_one_by_one"]), ratio(one["torch_ratio_to_best_fixed"]),
+        ]  # fmt: skip
+
+
+def overhead() -> Iterator[str]:
+    for record in records("overhead").values():
+        yield "## What the system costs a job\n"
+        yield (
+            f"CPU microseconds a job with a backend that computes nothing; commit {record['commit']}, load at the "
+            f"end {record['machine']['load']:.1f}. Waiting threads are told by their state, which is not exact: "
+            "parts that wait may show.\n"
+        )
+        for section, words in (("bulk", f"a file of {record['rows']:,} rows"), ("callers", "64 callers at once")):
+            one = record[section]
+            speed = one.get("rows_per_second") or one.get("jobs_per_second")
+            yield f"**{words}**: {one['cpu_us_a_job']} µs in all, {speed} jobs/s.\n"
+            yield from table(
+                ("process", "µs a job", "by thread", "largest parts (share of its samples)"),
+                [_overhead_row(name, one, record[f"{section}_parts"]) for name in one["by_process"]],
+            )
+
+
+def _overhead_row(name: str, one: Record, parts: Record) -> list[Any]:
+    threads = ", ".join(f"{thread} {used}" for thread, used in one["by_thread"].get(name, {}).items())
+    largest = list(parts.get(name, {}).get("parts", {}).items())[:3]
+    named = "<br>".join(f"{part}: {100 * share:.0f}%" for part, share in largest)
+    return [name, one["by_process"][name], threads, named]
+
+
+def ratio(figures: dict[str, float]) -> str:
+    return f"{figures['p50']:.2f} ({figures['min']:.2f}–{figures['max']:.2f})"
+
+
+def picture(name: str, title: str, unit: str, groups: Sequence[Group], *, line: float | None = None) -> str:
+    path = DOCS / "images" / f"benchmark-{name}.svg"
+    path.write_text(draw(title, unit, groups, line=line), encoding="utf-8")
+    return f"![{title}](images/{path.name})\n"
+
+
+if __name__ == "__main__":
+    main()
