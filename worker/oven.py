@@ -279,6 +279,9 @@ class Oven:
     def _bake(self, turn: Turn, *, ends: float | None) -> bool:
         """Bake a turn; False when some of its rows were put back. `ends` is None for rows that people wait for."""
         for done, planned in enumerate(turn.trays):
+            # A look at the table before each microbatch but one that was claimed a moment ago; while others bake.
+            fresh = time.monotonic() - turn.since < _FRESH_SECONDS
+            tray = planned if fresh else self._still_wanted(planned)
             self._decks.wait_for_one()
             if ends is not None:
                 may_go_on = self._may_go_on(planned, ends=ends, first=done == 0)
@@ -290,9 +293,6 @@ class Oven:
             last = done == len(turn.trays) - 1
             if last and ends is not None:
                 self._look_ahead(turn)
-            # A look at the table before each microbatch but one that was claimed a moment ago.
-            fresh = time.monotonic() - turn.since < _FRESH_SECONDS
-            tray = planned if fresh else self._still_wanted(planned)
             if tray.rows:
                 self._decks.put_in(turn, tray, last=last and self._ahead is None)
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -19,11 +20,15 @@ from worker.backends.onnx_model import OnnxModel
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 _MINE = threading.local()
+#: A deck takes Python's lock after every operator. A thread that computes in Python, such as the one that plans the
+#: next claim, would keep it for 5 ms each time: 5 to 19% fewer rows with torch on two decks.
+_SWITCH_SECONDS = 0.0002
 _DEAD = ("CUDA error", "device-side assert", "CUBLAS_STATUS", "CUDNN_STATUS")
 
 
 def configure(threads: int, device: str) -> None:
     """Set up this process, once and before its first load; 0 threads stands for all it may run on."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     threads = threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     # Unset, transformers turns the tokenizer's threads off for good as soon as a pipeline sees a list.
