@@ -16,14 +16,25 @@ Written by `python -m benchmarks.engine.report` from the JSON files in `benchmar
 commit and the machine. Everything that is compared ran in turns in one run; a ratio is the median of the rounds'
 ratios, with the least and the greatest. Numbers of different rows come from different runs: compare ratios.
 
-    python -m benchmarks.engine            # all of it; `bulk`, `callers`, `tasks` or `overhead` for one
+    python -m benchmarks.engine            # all of it; name a section for one: bulk, callers, tasks …
 """
 
 Record = dict[str, Any]
 
 
 def main() -> None:
-    sections = [_HEAD, *_machine(), *bulk(), *callers(), *tasks(), *overhead()]
+    sections = [
+        _HEAD,
+        *_machine(),
+        *bulk(),
+        *callers(),
+        *tasks(),
+        *overhead(),
+        *budget(),
+        *writing(),
+        *shelf(),
+        *shared(),
+    ]
     (DOCS / "benchmarks.md").write_text("\n".join(sections).rstrip() + "\n", encoding="utf-8")
     print("wrote docs/benchmarks.md")
 
@@ -214,6 +225,42 @@ def _overhead_row(name: str, one: Record, parts: Record) -> list[Any]:
     largest = list(parts.get(name, {}).get("parts", {}).items())[:3]
     named = "<br>".join(f"{part}: {100 * share:.0f}%" for part, share in largest)
     return [name, one["by_process"][name], threads, named]
+
+
+def budget() -> Iterator[str]:
+    for record in records("budget").values():
+        yield "## The budget that is found\n"
+        yield "The oven's own budget beside fixed ones, on the same texts in turns, planned and baked as the oven does.\n"
+        head = ("backend", "found, tokens", "measured in, s", "best fixed, tokens", "found ÷ best fixed")
+        keys = ("found_tokens", "rehearsal_seconds", "best_fixed", "found_over_best_fixed")
+        yield from table(head, [[name, *(record[name][key] for key in keys)] for name in ("torch", "onnx")])
+
+
+def writing() -> Iterator[str]:
+    for record in records("writing").values():
+        yield "## Texts that are written\n"
+        yield f"{record['answers']} chat answers of at most {record['tokens']} tokens by SmolLM2, tokens/s.\n"
+        ways = record["tokens_per_second"]
+        yield from table([name.replace("_", " ") for name in ways], [[way["p50"] for way in ways.values()]])
+
+
+def shelf() -> Iterator[str]:
+    for record in records("shelf").values():
+        yield "## Twenty pipelines, room for four\n"
+        room = record["room_for_any_four"]
+        yield f"{room['requests']} Zipf requests, room {room['room_megabytes']} MB, medians of 20 shuffles.\n"
+        rules = {name: found for name, found in room.items() if isinstance(found, dict) and "reloads" in found}
+        rows = [[name.replace("_", " "), found["reloads"], found["reload_seconds"]] for name, found in rules.items()]
+        yield from table(("what goes first", "reloads", "seconds of reloads"), rows)
+
+
+def shared() -> Iterator[str]:
+    for record in records("shared_weights").values():
+        yield "## Processes that share weights\n"
+        yield "MB of PSS that each process adds for MiniLM (87 MB of weights).\n"
+        found = record["megabytes_added"]
+        rows = [[name.replace("_", " "), *(one["pss"] for one in found[name].values())] for name in found]
+        yield from table(("backend", *(count.replace("_", " ") for count in next(iter(found.values())))), rows)
 
 
 def ratio(figures: dict[str, float]) -> str:
