@@ -23,18 +23,8 @@ Record = dict[str, Any]
 
 
 def main() -> None:
-    sections = [
-        _HEAD,
-        *_machine(),
-        *bulk(),
-        *callers(),
-        *tasks(),
-        *overhead(),
-        *budget(),
-        *writing(),
-        *shelf(),
-        *shared(),
-    ]
+    parts = (_machine, bulk, callers, tasks, overhead, budget, writing, shelf, shared)
+    sections = [_HEAD, *(line for part in parts for line in part())]
     (DOCS / "benchmarks.md").write_text("\n".join(sections).rstrip() + "\n", encoding="utf-8")
     print("wrote docs/benchmarks.md")
 
@@ -230,7 +220,7 @@ def _overhead_row(name: str, one: Record, parts: Record) -> list[Any]:
 def budget() -> Iterator[str]:
     for record in records("budget").values():
         yield "## The budget that is found\n"
-        yield "The oven's own budget beside fixed ones, on the same texts in turns, planned and baked as the oven does.\n"
+        yield "The oven's own budget beside fixed ones: the same texts in turns, planned and baked as ovens do.\n"
         head = ("backend", "found, tokens", "measured in, s", "best fixed, tokens", "found ÷ best fixed")
         keys = ("found_tokens", "rehearsal_seconds", "best_fixed", "found_over_best_fixed")
         yield from table(head, [[name, *(record[name][key] for key in keys)] for name in ("torch", "onnx")])
@@ -241,7 +231,7 @@ def writing() -> Iterator[str]:
         yield "## Texts that are written\n"
         yield f"{record['answers']} chat answers of at most {record['tokens']} tokens by SmolLM2, tokens/s.\n"
         ways = record["tokens_per_second"]
-        yield from table([name.replace("_", " ") for name in ways], [[way["p50"] for way in ways.values()]])
+        yield from table([name.replace("_", " ") for name in ways], [[round(way["p50"], 1) for way in ways.values()]])
 
 
 def shelf() -> Iterator[str]:
@@ -250,7 +240,10 @@ def shelf() -> Iterator[str]:
         room = record["room_for_any_four"]
         yield f"{room['requests']} Zipf requests, room {room['room_megabytes']} MB, medians of 20 shuffles.\n"
         rules = {name: found for name, found in room.items() if isinstance(found, dict) and "reloads" in found}
-        rows = [[name.replace("_", " "), found["reloads"], found["reload_seconds"]] for name, found in rules.items()]
+        rows = [
+            [name.replace("_", " "), round(found["reloads"]), round(found["reload_seconds"])]
+            for name, found in rules.items()
+        ]
         yield from table(("what goes first", "reloads", "seconds of reloads"), rows)
 
 
@@ -260,7 +253,16 @@ def shared() -> Iterator[str]:
         yield "MB of PSS that each process adds for MiniLM (87 MB of weights).\n"
         found = record["megabytes_added"]
         rows = [[name.replace("_", " "), *(one["pss"] for one in found[name].values())] for name in found]
-        yield from table(("backend", *(count.replace("_", " ") for count in next(iter(found.values())))), rows)
+        yield from table(
+            (
+                "backend",
+                *(
+                    count.replace("_", " ").replace("1 processes", "1 process")
+                    for count in next(iter(found.values()))
+                ),
+            ),
+            rows,
+        )
 
 
 def ratio(figures: dict[str, float]) -> str:
