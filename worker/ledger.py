@@ -39,6 +39,7 @@ class Ledger:
         self._slot = slot
         self._tally = Tally()
         self._shown_at = 0.0
+        self._is_shown = True
         # Decks note what they baked from threads of their own.
         self._lock = threading.Lock()
 
@@ -62,12 +63,14 @@ class Ledger:
         count.seconds += seconds
         count.out_of_memory += done.ran_out
         count.budget = self._budgets.of(pipeline).tokens
+        self._is_shown = False
 
     def show(self) -> None:
-        """Write the counts into this slot's row, now and then."""
-        if time.monotonic() - self._shown_at < _SHOW_SECONDS:
+        """Write the counts into this slot's row, now and then, when there are new ones."""
+        if self._is_shown or time.monotonic() - self._shown_at < _SHOW_SECONDS:
             return
         with self._lock:
             tally = self._tally.as_dict()
+            self._is_shown = True
         transaction(self._engine, lambda conn: set_worker(conn, self._slot, tally=tally), lasting=False)
         self._shown_at = time.monotonic()

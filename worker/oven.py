@@ -119,10 +119,11 @@ class Oven:
             self._let_go(blamed=note.rows if note else ())
 
     def rest(self) -> None:
-        """Called now and then while nobody calls: load ahead what will be asked for."""
+        """Called now and then while nobody calls: show what was counted last, load ahead what will be asked for."""
         if self._hand.should_stop():
             return
         try:
+            self._ledger.show()
             self._lookahead.look()
         except DeviceLost:
             log.exception("The device is lost; a new process takes over.")

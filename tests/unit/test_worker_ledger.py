@@ -175,6 +175,10 @@ def test_the_counts_are_written_now_and_then_and_never_lost(books, monkeypatch):
     clock.now += 5.0
     books.ledger.show()
     assert books.shown()["fake"]["rows"] == 2
+    # Nothing new: an oven that rests asks again and again.
+    monkeypatch.setattr("worker.ledger.set_worker", lambda *_, **__: pytest.fail("written again"))
+    clock.now += 5.0
+    books.ledger.show()
 
 
 def test_before_the_first_microbatch_there_is_nothing_to_show(books):

@@ -227,3 +227,10 @@ def test_a_process_that_cannot_go_on_ends(house, monkeypatch, lost):
         monkeypatch.setattr(oven_module.sweeps, "reap_worker", away)
     with pytest.raises(Gone):
         house.oven.serve("fake")
+
+
+def test_an_oven_that_rests_shows_what_it_counted_last(house, monkeypatch):
+    shown: list[str] = []
+    monkeypatch.setattr("worker.ledger.Ledger.show", lambda _self: shown.append("shown"))
+    house.oven.rest()
+    assert shown == ["shown"]
