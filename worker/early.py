@@ -5,7 +5,6 @@ They are recorded while the rest is written, several in one transaction when the
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
@@ -17,7 +16,10 @@ from worker.recorder import Recorder
 
 
 class Early:
-    """The early answers of one microbatch. `seconds`: what its pipeline's load took, for their timing."""
+    """The early answers of one microbatch, for the thread that bakes it.
+
+    `seconds`: what its pipeline's load took, for their timing.
+    """
 
     def __init__(self, rows: dict[str, Claimed], recorder: Recorder, identity: Identity, *, seconds: float) -> None:
         self._rows = rows
@@ -26,18 +28,16 @@ class Early:
         self._load_seconds = seconds
         self._start = time.perf_counter()
         self._waiting: list[tuple[Claimed, Any | InputError]] = []
-        self._lock = threading.Lock()
         #: Ids of rows whose answer was handed to the recorder.
         self.recorded: set[str] = set()
 
     def done(self, job_id: str, answer: Any | InputError) -> None:
         """A row is over. Raises what broke in the recorder."""
-        with self._lock:
-            self._waiting.append((self._rows[job_id], answer))
-            if not self._recorder.is_free():
-                return
-            rows, answers = [row for row, _ in self._waiting], [answer for _, answer in self._waiting]
-            self._waiting.clear()
+        self._waiting.append((self._rows[job_id], answer))
+        if not self._recorder.is_free():
+            return
+        rows, answers = [row for row, _ in self._waiting], [answer for _, answer in self._waiting]
+        self._waiting.clear()
         self._recorder.record_later(rows, answers, self._identity, self.timing())
         self.recorded.update(row.id for row in rows)
 

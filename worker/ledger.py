@@ -72,5 +72,9 @@ class Ledger:
         with self._lock:
             tally = self._tally.as_dict()
             self._is_shown = True
-        transaction(self._engine, lambda conn: set_worker(conn, self._slot, tally=tally), lasting=False)
+        try:
+            transaction(self._engine, lambda conn: set_worker(conn, self._slot, tally=tally), lasting=False)
+        except BaseException:
+            self._is_shown = False
+            raise
         self._shown_at = time.monotonic()

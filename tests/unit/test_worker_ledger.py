@@ -181,6 +181,19 @@ def test_the_counts_are_written_now_and_then_and_never_lost(books, monkeypatch):
     books.ledger.show()
 
 
+def test_counts_that_could_not_be_written_are_written_the_next_time(books, monkeypatch):
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError
+
+    books.ledger.note("fake", tray(1), done())
+    with monkeypatch.context() as broken:
+        broken.setattr("worker.ledger.set_worker", fail)
+        with pytest.raises(RuntimeError):
+            books.ledger.show()
+    books.ledger.show()
+    assert books.shown()["fake"]["rows"] == 1
+
+
 def test_before_the_first_microbatch_there_is_nothing_to_show(books):
     assert books.shown() is None
 
