@@ -187,7 +187,7 @@ class Inference:
         "CLAIM_ROWS",
         whole(1, 10_000),
         1024,
-        "Most rows one claim takes; about four seconds of work below that. More sort better by length; all of them "
+        "Most rows one claim takes; about eight seconds of work below that. More sort better by length; all of them "
         "come back when the worker dies.",
     )
     slice_seconds: float = option(

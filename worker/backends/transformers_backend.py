@@ -17,8 +17,8 @@ import torch
 from contract.errors import InputError
 from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
+from worker.backends import onednn, refusals, weights
 from worker.backends import onnx_runtime as runtime
-from worker.backends import refusals, weights
 from worker.backends.backend import Context, Identity, Inputs, LoadedPipeline, Parameters, Prepared, Recent, Weighed
 from worker.backends.checkpoints import Checkpoint, resolve
 from worker.backends.compiling import compile_passes, wants_compiling
@@ -59,6 +59,7 @@ class TransformersBackend:
             pipeline.compile_passes(cache)
         if runtime.wants_graph(spec, kind, device):
             pipeline.run_as_graph(spec, runtime.Wish(spec.task, checkpoint.commit, spec.quantize, cache), recent)
+        pipeline.multiply_faster()
         pipeline.working_bytes = max(0, peak.bytes() - pipeline.nbytes())
         give_back()
         return pipeline
@@ -126,6 +127,13 @@ class TransformersPipeline:
             answers = self._answers(rows, parameters)
             self.fidelity = compare(exact, answers, recent=len(rows) > 1)
         give_back()
+
+    def multiply_faster(self) -> None:
+        """What torch computes, an encoder on a CPU multiplies through oneDNN where that is faster."""
+        task = self._computing
+        if isinstance(task, EncoderTask) and self.identity.backend == "torch":
+            batches = [batch for batch in runtime.sentences_for(task) if batch]
+            onednn.multiply_faster(task.encoder.model, batches)
 
     def _to_compare(self, spec: PipelineSpec, recent: Recent) -> tuple[list[Prepared], Parameters]:
         """Rows that people sent, or the example where nobody has yet."""
