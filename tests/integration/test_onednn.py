@@ -43,7 +43,10 @@ def answers(model: Any, batches: list[dict[str, Any]]) -> list[Any]:
 
     with torch.inference_mode():
         found = [model(**batch)[0] for batch in batches]
-    masks = [batch["attention_mask"].unsqueeze(-1) if one.ndim == 3 else 1 for one, batch in zip(found, batches)]
+    masks = [
+        batch["attention_mask"].unsqueeze(-1) if one.ndim == 3 else 1
+        for one, batch in zip(found, batches, strict=True)
+    ]
     return [(one * mask).flatten().tolist() for one, mask in zip(found, masks, strict=True)]
 
 
