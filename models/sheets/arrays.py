@@ -17,7 +17,8 @@ from models.sheets.jsonl import an_object, with_columns
 from models.sheets.layout import MAX_RECORD, FileError, Layout, Place, Record, Sample
 from models.sheets.packed import opened
 
-_BEGINS = re.compile(r'\s*\[(?=\s*(?:[{\]]|"(?:[^"\\]|\\.)*"\s*[,\]]))')
+_BEGINS = re.compile(r'\s*\[(?=\s*(?:[{\]]|"(?:[^"\\]|\\.)*(?:"\s*[,\]]|\Z)))')
+_BEGINS_FOR_SURE = re.compile(r'\s*\[\s*\{\s*"')
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _PIECE = 1 << 18
 #: A piece of JSON that ends so near to the end of what was read may only be cut.
@@ -27,7 +28,8 @@ _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, 
 
 
 def fits(sample: Sample, *, hint: str | None) -> bool:
-    return hint not in ("csv", "tsv") and bool(_BEGINS.match(sample.text))
+    begins = _BEGINS_FOR_SURE if hint in ("csv", "tsv") else _BEGINS
+    return bool(begins.match(sample.text))
 
 
 def sniff(sample: Sample, *, main_field: str) -> Layout:
@@ -36,6 +38,8 @@ def sniff(sample: Sample, *, main_field: str) -> Layout:
     before = found.group()
     start = sample.start + len(before.encode(sample.encoding))
     layout = sample.layout("json", [], bare=main_field, start=start, line=1 + before.count(sample.newline))
+    if next(records(sample.path, layout, Place()), None) is None:
+        raise FileError(ErrorCode.NO_ROWS, "The array is empty.")
     return with_columns(layout, records(sample.path, layout, Place()))
 
 

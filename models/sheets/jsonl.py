@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from models.sheets.layout import MAX_CELL, MAX_COLUMNS, Layout, Place, Record, Sample
+from contract.errors import ErrorCode
+from models.sheets.layout import MAX_CELL, MAX_COLUMNS, FileError, Layout, Place, Record, Sample
 from models.sheets.lines import Lines
 from models.sheets.packed import opened
 
@@ -22,6 +23,9 @@ def fits(sample: Sample, *, hint: str | None) -> bool:
     """Whether this is JSONL and not CSV: by its first line, or by any of the first where it is said to be."""
     lines = [line for line in sample.text[: 1 << 18].splitlines() if line.strip()][:_HINTED]
     first = lines[0].lstrip()
+    if first.strip() == "{":
+        message = "This is one JSON object over many lines. Write an array of objects, or an object a line."
+        raise FileError(ErrorCode.UNKNOWN_FORMAT, message, line=1)
     if first.startswith("{"):
         # `{id},{text}` is a CSV header of a kind; but a broken object is a broken JSONL line.
         return hint != "csv" or isinstance(_loads(first), dict)

@@ -27,6 +27,7 @@ from models.database import transaction
 from models.records import Failure, Success, Timing
 from models.tables import metadata
 from tests.integration.conftest import NOW
+from tests.nasty import FILES as NASTY
 from tests.sheets import arrow, parquet, xlsx
 from web.app import create_app
 from web.schemas import BATCH, BATCH_REPORT
@@ -221,6 +222,18 @@ def test_every_format_goes_in_and_comes_out_joined_and_in_order(caller, name):
     assert caller.get(f"{path}/results").status_code == 200
     assert caller.http.delete(path).status_code == 204
     assert caller.stored() == []
+
+
+def test_no_file_whatever_is_an_error_of_ours(caller, monkeypatch):
+    monkeypatch.setattr("models.sheets.packed.HARMLESS", 1 << 20)
+    for what, (name, data, _, _) in NASTY.items():
+        report = caller.upload(data, path="/validate", name=name)
+        assert report.status_code in (200, 413), what
+        taken = caller.upload(data, name=name)
+        assert taken.status_code in (202, 413, 422), what
+        if taken.status_code == 202:
+            status = caller.read(taken.headers["Location"])["status"]
+            assert status == ("running" if report.json["valid"] else "failed"), what
 
 
 def test_a_dry_run_of_a_packed_file_says_so_and_leaves_nothing(caller):
