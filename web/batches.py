@@ -132,6 +132,7 @@ def dry_run(here: Services, asked: Asked, file: Received, *, seconds: float | No
         filename=file.filename,
         parameters=asked.parameters,
         seconds=seconds,
+        limit=here.settings.storage.max_unpacked_bytes,
     )
 
 
@@ -170,8 +171,8 @@ def take_batch(here: Services, asked: Asked, file: Received, *, is_known: bool) 
 def look(here: Services, asked: Asked, file: Received) -> dict[str, str]:
     """Which column feeds which field; raises FileError for a file that cannot be used at all."""
     path = here.storage.path(file.file_id)
-    main_field = asked.spec.catalogue.main_field
-    layout = formats.sniff(path, main_field=main_field, filename=file.filename, said=asked.format)
+    main_field, limit = asked.spec.catalogue.main_field, here.settings.storage.max_unpacked_bytes
+    layout = formats.sniff(path, main_field=main_field, filename=file.filename, said=asked.format, limit=limit)
     found = resolve(asked.spec, layout, asked.mapping, asked.id_column)
     if next(formats.records(path, layout), None) is None:
         raise FileError(ErrorCode.NO_ROWS, NO_ROWS)
@@ -253,10 +254,11 @@ def _whole_run(batch: Batch, rows: int) -> float | None:
 
 def _likely_rows(conn: sa.Connection, batch: Batch, read: int) -> int:
     """How many rows the file has, by how far in it the reading is."""
-    stored = find_file(conn, batch.file_id)
+    layout, stored = batch.layout or {}, find_file(conn, batch.file_id)
     if stored is None or not batch.cursor.offset:
         return read
-    return max(read, round(batch.cursor.row * stored.bytes / batch.cursor.offset))
+    size = layout.get("size") or stored.bytes
+    return max(read, layout.get("rows") or round(batch.cursor.row * size / batch.cursor.offset))
 
 
 def cancel_batch(here: Services, batch_id: str) -> None:

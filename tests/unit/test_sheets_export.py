@@ -21,13 +21,13 @@ def row(number=0, inputs=None, *, status="succeeded", body=BODY, vector=None, er
 
 
 def as_csv(rows, inputs=("text",), columns=None, task=TASK):
-    table = Table(task, list(inputs), flat=True)
+    table = Table(task, list(inputs), format="csv")
     text = b"".join(WRITERS["csv"](table.choose(columns), rows)).decode()
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
 def as_json(rows, inputs=("text",), columns=None, fmt="jsonl", task=TASK):
-    table = Table(task, list(inputs), flat=False)
+    table = Table(task, list(inputs), format=fmt)
     data = b"".join(WRITERS[fmt](table.choose(columns), rows))
     return json.loads(data) if fmt == "json" else [json.loads(line) for line in data.splitlines()]
 
@@ -98,7 +98,7 @@ def test_columns_can_be_chosen():
 
 
 def test_only_input_columns_make_the_upload_be_read_again():
-    table = Table(TASK, ["text"], flat=True)
+    table = Table(TASK, ["text"], format="csv")
     assert table.needs_file(table.choose(None))
     assert not table.needs_file(table.choose("results"))
 
