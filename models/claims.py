@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from contract.statuses import PRIORITY_RANK, JobStatus, Priority
+from models.counts import Move, moved
 from models.tables import job_data, jobs
 
 # A literal: with a bound status PostgreSQL's generic plan would leave the partial index aside.
@@ -59,6 +61,7 @@ def claim(
     if picked:
         ids = [row.id for row in picked]
         conn.execute(_take(), {"ids": ids, "worker": worker, "lease_until": now + lease, "started_at": now})
+        moved(conn, Counter(Move(row.batch_id, JobStatus.QUEUED, JobStatus.RUNNING) for row in picked))
     return [Claimed(**{**row._mapping, "fence": row.fence + 1}) for row in picked]
 
 
@@ -132,21 +135,24 @@ def still_mine(conn: sa.Connection, rows: Sequence[Claimed]) -> set[str]:
 
 def release(conn: sa.Connection, rows: Sequence[Claimed]) -> int:
     """Give rows back untouched, to their old place in line: the slice is over, or the worker stops."""
-    return sum(
-        conn.execute(
+    # A row that nobody baked was not tried; its fence stays as it is all the same.
+    values = {"attempts": jobs.c.attempts - 1, "worker": None, "lease_until": None, "started_at": None}
+    return back_in_line(conn, ((row.id, row.fence) for row in rows), values)
+
+
+def back_in_line(conn: sa.Connection, rows: Iterable[tuple[str, int]], values: dict[str, Any]) -> int:
+    """Queue those `(id, fence)` rows again that are still held with that fence; how many those are."""
+    moves: Counter[Move] = Counter()
+    for fence, ids in by_fence(rows).items():
+        back = (
             sa.update(jobs)
             .where(jobs.c.id.in_(ids), jobs.c.fence == fence, _RUNNING)
-            # A row that nobody baked was not tried; its fence stays as it is all the same.
-            .values(
-                status=JobStatus.QUEUED.value,
-                attempts=jobs.c.attempts - 1,
-                worker=None,
-                lease_until=None,
-                started_at=None,
-            )
-        ).rowcount
-        for fence, ids in by_fence((row.id, row.fence) for row in rows).items()
-    )
+            .values(status=JobStatus.QUEUED.value, **values)
+            .returning(jobs.c.batch_id)
+        )
+        moves.update(Move(batch_id, JobStatus.RUNNING, JobStatus.QUEUED) for batch_id in conn.scalars(back))
+    moved(conn, moves)
+    return moves.total()
 
 
 def by_fence(pairs: Iterable[tuple[str, int]]) -> dict[int, list[str]]:

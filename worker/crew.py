@@ -69,7 +69,13 @@ class Crew:
             self.signals.read(batch_id)
 
     def sweep(self) -> None:
-        upkeep.sweep(self.engine, self.signals, max_attempts=self.settings.inference.max_attempts)
+        upkeep.sweep(
+            self.engine,
+            self.signals,
+            self.storage,
+            max_attempts=self.settings.inference.max_attempts,
+            keep_days=self.settings.upkeep.keep_days,
+        )
 
     def cancel_batch(self, batch_id: str) -> None:
         upkeep.cancel_rows(self.engine, self.signals, batch_id)
