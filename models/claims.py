@@ -15,13 +15,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from contract.statuses import PRIORITY_RANK, JobStatus, Priority
+from contract.statuses import PRIORITY_RANK, BatchStatus, JobStatus, Priority
 from models.counts import Move, moved
-from models.tables import job_data, jobs
+from models.sweeps import end_rows
+from models.tables import batches, job_data, jobs
 
 # A literal: with a bound status PostgreSQL's generic plan would leave the partial index aside.
 _QUEUED = jobs.c.status == sa.literal_column("'queued'")
 _RUNNING = jobs.c.status == sa.literal_column("'running'")
+#: Looks for rows where the first in line are all of batches that are being canceled.
+_LOOKS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +59,35 @@ def claim(
     claim has locked; SQLite's transaction has begun as a writer's.
     """
     line = _line(people_only=only is Priority.INTERACTIVE)
-    found = conn.execute(line, {"pipeline": pipeline, "now": now, "limit": limit}).all()
+    found: list[Any] = []
+    for _ in range(_LOOKS):
+        first = conn.execute(line, {"pipeline": pipeline, "now": now, "limit": limit}).all()
+        found = _wanted(conn, first, now)
+        if found or not first:
+            break
     picked = _alike(found)
     if picked:
         ids = [row.id for row in picked]
         conn.execute(_take(), {"ids": ids, "worker": worker, "lease_until": now + lease, "started_at": now})
         moved(conn, Counter(Move(row.batch_id, JobStatus.QUEUED, JobStatus.RUNNING) for row in picked))
     return [Claimed(**{**row._mapping, "fence": row.fence + 1}) for row in picked]
+
+
+def _wanted(conn: sa.Connection, found: Sequence[Any], now: datetime) -> list[Any]:
+    """Those whose batch nobody has canceled; the others end here, ahead of whoever cancels them piece by piece."""
+    ids = {row.batch_id for row in found if row.batch_id is not None}
+    stopped = set(conn.scalars(_stopped(), {"ids": list(ids)})) if ids else set()
+    if not stopped:
+        return list(found)
+    unwanted = [row for row in found if row.batch_id in stopped]
+    end_rows(conn, unwanted, before=JobStatus.QUEUED, after=JobStatus.CANCELED, now=now)
+    return [row for row in found if row.batch_id not in stopped]
+
+
+@functools.cache
+def _stopped() -> sa.Select[Any]:
+    canceling = batches.c.status == BatchStatus.CANCELING.value
+    return sa.select(batches.c.id).where(batches.c.id.in_(sa.bindparam("ids", expanding=True)), canceling)
 
 
 def any_waiting(conn: sa.Connection, pipeline: str, *, now: datetime) -> bool:

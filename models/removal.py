@@ -16,7 +16,7 @@ from contract.ids import first_id_at
 from contract.statuses import BATCH_OVER, JOB_OVER
 from models.batches import Batch
 from models.database import reading, transaction
-from models.files import FileStorage, delete_file
+from models.files import FileStorage, delete_file, find_file
 from models.tables import batches, files, jobs, rejected_rows, row_ids
 
 PIECE = 5_000
@@ -109,6 +109,21 @@ def remove_old_jobs(conn: sa.Connection, *, before: datetime) -> int:
         .limit(PIECE)
     )  # fmt: skip
     return conn.execute(sa.delete(jobs).where(jobs.c.id.in_(old.scalar_subquery()))).rowcount
+
+
+def remove_waste(engine: sa.Engine, storage: FileStorage, *, before: datetime) -> int:
+    """Remove what a process that was killed left in storage: parts of uploads, and files without a row; how many.
+
+    Only what nobody has written to since a moment: an upload that arrives now is neither.
+    """
+    removed = 0
+    for path in storage.untouched_since(before):
+        with reading(engine) as conn:
+            if find_file(conn, path.name) is not None:
+                continue
+        path.unlink(missing_ok=True)
+        removed += 1
+    return removed
 
 
 def remove_old_files(engine: sa.Engine, storage: FileStorage, *, before: datetime) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -40,8 +40,14 @@ def cancel(conn: sa.Connection, job_id: str, *, now: datetime) -> bool:
 
 
 def cancel_batch_rows(conn: sa.Connection, batch_id: str, *, limit: int, now: datetime) -> int:
-    """Cancel up to `limit` open rows of a batch: in pieces, so that no writer waits long. 0: none is left."""
-    return len(_end(conn, JobStatus.CANCELED, jobs.c.batch_id == batch_id, limit=limit, now=now).jobs)
+    """Cancel up to `limit` open rows of a batch: in pieces, so that no writer waits long. 0: none is left.
+
+    What workers have in hand goes first, for they look before each microbatch; then what they would take next.
+    """
+    running = sa.and_(jobs.c.batch_id == batch_id, _RUNNING)
+    queued = sa.and_(jobs.c.batch_id == batch_id, _QUEUED)
+    ended = len(_end(conn, JobStatus.CANCELED, running, limit=limit, now=now).jobs)
+    return ended + len(_end(conn, JobStatus.CANCELED, queued, limit=limit - ended, by=jobs.c.row, now=now).jobs)
 
 
 def expire(conn: sa.Connection, *, now: datetime, limit: int = 5_000) -> Touched:
@@ -50,16 +56,28 @@ def expire(conn: sa.Connection, *, now: datetime, limit: int = 5_000) -> Touched
 
 
 def _end(
-    conn: sa.Connection, status: JobStatus, which: sa.ColumnElement[bool], *, limit: int, now: datetime
+    conn: sa.Connection,
+    status: JobStatus,
+    which: sa.ColumnElement[bool],
+    *,
+    limit: int,
+    now: datetime,
+    by: sa.ColumnElement[Any] | None = None,
 ) -> Touched:
-    some = sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.status).where(which, _OPEN).limit(limit)
+    some = sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.status).where(which, _OPEN).order_by(by).limit(limit)
     # Locked first: what a row was is counted, and must be what it is when it is ended.
     rows = conn.execute(some.with_for_update()).all()
+    for before in (JobStatus.QUEUED, JobStatus.RUNNING):
+        end_rows(conn, [row for row in rows if row.status == before], before=before, after=status, now=now)
+    return _touched(rows)
+
+
+def end_rows(conn: sa.Connection, rows: Sequence[Any], *, before: JobStatus, after: JobStatus, now: datetime) -> None:
+    """End rows (`id`, `batch_id`) that this transaction has locked in the status `before`."""
     if rows:
         ended = sa.update(jobs).where(jobs.c.id.in_([row.id for row in rows]))
-        conn.execute(ended.values(status=status.value, finished_at=now, **_FREE))
-        moved(conn, Counter(Move(row.batch_id, JobStatus(row.status), status) for row in rows))
-    return _touched(rows)
+        conn.execute(ended.values(status=after.value, finished_at=now, **_FREE))
+        moved(conn, Counter(Move(row.batch_id, before, after) for row in rows))
 
 
 def _touched(rows: Any) -> Touched:

@@ -232,6 +232,7 @@ def cancel_batch(here: Services, batch_id: str) -> None:
     if not transaction(here.engine, lambda conn: batches.begin_cancel(conn, batch_id)):
         return
     ended = transaction(here.engine, lambda conn: cancel_batch_rows(conn, batch_id, limit=CANCELED_AT_ONCE, now=now))
+    # From the first commit on no worker begins a row of it, and from the second on none goes on with one.
     if ended < CANCELED_AT_ONCE:
         transaction(here.engine, lambda conn: batches.close_if_over(conn, batch_id, now=utc_now()))
     else:

@@ -87,6 +87,7 @@ def child_crew(app: Celery, settings: Settings, *, host: str) -> Crew:
     signals = _signals(app, settings)
     storage = FileStorage(settings.storage.files_dir)
     if not settings.slot.name:
+        upkeep.tidy(engine, storage)
         return Crew(settings, engine, signals, storage, oven=None, doorbell=None)
     oven = _oven(settings, engine, signals, host)
     return Crew(settings, engine, signals, storage, oven, _doorbell(settings, engine, signals, host, oven))

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from contract.logs import get_logger
 from contract.statuses import BatchStatus
 from contract.times import utc_now
 from models import batches, removal, sweeps
@@ -20,9 +21,13 @@ from models.files import FileStorage
 from models.workers import forget_workers
 from worker.signals import Signals
 
+log = get_logger(__name__)
+
 _CANCEL_PIECE = 5_000
 _FORGET_AFTER = timedelta(hours=1)
 _REAPED = 5_000
+#: What was not written to for so long is no upload that is still under way.
+_WASTE_AFTER = timedelta(hours=2)
 _REMOVE_SECONDS = 2.0
 
 
@@ -46,6 +51,12 @@ def sweep(engine: sa.Engine, signals: Signals, storage: FileStorage, *, max_atte
     if keep_days:
         _retire(engine, storage, before=now - timedelta(days=keep_days), now=now)
     _remove(engine, storage)
+
+
+def tidy(engine: sa.Engine, storage: FileStorage) -> None:
+    """Once, when a process for upkeep starts: remove what killed ones left in storage."""
+    if removed := removal.remove_waste(engine, storage, before=utc_now() - _WASTE_AFTER):
+        log.info("Files that belong to nothing were removed.", action="waste_removed", files=removed)
 
 
 def _retire(engine: sa.Engine, storage: FileStorage, *, before: datetime, now: datetime) -> None:

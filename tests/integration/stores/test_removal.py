@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from models.tables import metadata
 from tests.integration.conftest import NOW
 from tests.integration.stores.conftest import found_batch
 from tests.integration.stores.test_upkeep import sweep
+from worker import upkeep
 
 TIMING = Timing(load=0.0, inference=0.1)
 OF_BATCHES = ("batches", "batch_counts", "files", "jobs", "job_data", "job_results", "rejected_rows", "row_ids")
@@ -163,6 +165,21 @@ def test_an_upload_that_nothing_was_made_from_goes(engine, over_batch, storage):
     assert [storage.path(file_id).exists() for file_id in (*ids, batch.file_id)] == [False, True, True]
     with reading(engine) as conn:
         assert [find_file(conn, file_id) is not None for file_id in ids] == [False, True]
+
+
+def test_what_a_killed_process_left_in_storage_goes_and_nothing_else(engine, over_batch, storage):
+    batch = over_batch()
+    torn, orphan, arriving = (storage.path(new_id()) for _ in range(3))
+    torn = torn.with_name(torn.name + ".part")
+    for path in (torn, orphan, arriving):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"text\n")
+    long_ago = (utc_now() - timedelta(hours=3)).timestamp()
+    for path in (torn, orphan, storage.path(batch.file_id)):
+        os.utime(path, (long_ago, long_ago))
+    upkeep.tidy(engine, storage)
+    assert [path.exists() for path in (torn, orphan, arriving)] == [False, False, True]
+    assert stored(storage, batch)
 
 
 def test_an_id_is_sorted_by_the_moment_it_was_made():
