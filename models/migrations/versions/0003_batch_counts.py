@@ -50,17 +50,18 @@ def upgrade() -> None:
     _index("ix_jobs_single_open", ["pipeline", "status"], _SINGLE)
     _index("ix_jobs_ended_badly", ["status", "id"], _BADLY)
     op.drop_index("ix_jobs_batch_status", table_name="jobs")
-    with op.batch_alter_table("batches") as batches:
-        batches.add_column(sa.Column("resumed_at", UtcDateTime, comment="When a retry last opened it again"))
-        batches.add_column(
-            sa.Column("resumed_with", sa.BigInteger, comment="Rows that were over already at that moment")
-        )
-        batches.add_column(
-            sa.Column(
-                "deleted_at", UtcDateTime, comment="Gone for whoever asks; upkeep takes what is left of its rows away"
-            )
-        )
-        batches.create_index(op.f("ix_batches_file_id"), ["file_id"])
+    # Not in Alembic's batch mode: it drops the table on SQLite, and with it whatever refers to a batch.
+    op.add_column("batches", sa.Column("resumed_at", UtcDateTime, comment="When a retry last opened it again"))
+    op.add_column(
+        "batches", sa.Column("resumed_with", sa.BigInteger, comment="Rows that were over already at that moment")
+    )
+    op.add_column(
+        "batches",
+        sa.Column(
+            "deleted_at", UtcDateTime, comment="Gone for whoever asks; upkeep takes what is left of its rows away"
+        ),
+    )
+    op.create_index(op.f("ix_batches_file_id"), "batches", ["file_id"])
     where = sa.text("deleted_at IS NOT NULL")
     op.create_index("ix_batches_deleted", "batches", ["deleted_at"], sqlite_where=where, postgresql_where=where)
 
@@ -72,11 +73,10 @@ def downgrade() -> None:
             "autovacuum_analyze_scale_factor)"
         )
     _index("ix_jobs_batch_status", ["batch_id", "status"], "batch_id IS NOT NULL")
-    with op.batch_alter_table("batches") as batches:
-        batches.drop_index("ix_batches_deleted")
-        batches.drop_index(op.f("ix_batches_file_id"))
-        for column in ("deleted_at", "resumed_with", "resumed_at"):
-            batches.drop_column(column)
+    op.drop_index("ix_batches_deleted", table_name="batches")
+    op.drop_index(op.f("ix_batches_file_id"), table_name="batches")
+    for column in ("deleted_at", "resumed_with", "resumed_at"):
+        op.drop_column("batches", column)
     op.drop_index("ix_jobs_ended_badly", table_name="jobs")
     op.drop_index("ix_jobs_single_open", table_name="jobs")
     op.drop_index("ix_jobs_batch_rest", table_name="jobs")
