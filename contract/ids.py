@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from datetime import datetime
 
 _lock = threading.Lock()
 _last = 0
@@ -27,6 +28,11 @@ def new_ids(count: int) -> list[str]:
         _last = first + count - 1
     random = os.urandom(8 * count)
     return [_format(first + i, random[8 * i : 8 * i + 8]) for i in range(count)]
+
+
+def first_id_at(moment: datetime) -> str:
+    """What sorts before every id made from this moment on, and after those made before."""
+    return f"{int(moment.timestamp() * 1000):012x}"
 
 
 def is_id(text: str) -> bool:

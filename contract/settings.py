@@ -257,6 +257,13 @@ class Upkeep:
         2_000,
         "Rows of a file committed at once. More is faster; the database is locked a little longer.",
     )
+    keep_days: int = option(
+        "KEEP_DAYS",
+        whole(0, 36_500),
+        0,
+        "Days until what is over is removed: batches with their rows and files, jobs, uploads that nothing was made "
+        "from. 0: never. What is removed cannot be had back.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

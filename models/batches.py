@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from contract.errors import ErrorCode
 from contract.ids import new_id
-from contract.statuses import BATCH_OVER, JOB_RETRYABLE, BatchStatus, JobStatus, OnInvalidRows
-from models.tables import batches, jobs, rejected_rows, row_ids
+from contract.statuses import BATCH_OVER, JOB_RETRYABLE, BatchStatus, JobStatus, OnInvalidRows, Priority
+from models.bulk import load
+from models.counts import Move, count, moved
+from models.submit import NewJob, job_row
+from models.tables import NOT_SUCCEEDED, batches, job_data, jobs, rejected_rows, row_ids
 
 ERRORS_SHOWN = 100
 _IDS_ASKED = 5_000
-_OPEN = jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")])
+_OPEN = sa.and_(jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")]), NOT_SUCCEEDED)
+_HAS_OPEN = sa.select(sa.exists().where(jobs.c.batch_id == sa.bindparam("batch_id"), _OPEN))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +64,9 @@ class Batch:
     started_at: datetime | None
     finished_at: datetime | None
     expires_at: datetime | None
+    resumed_at: datetime | None
+    resumed_with: int | None
+    deleted_at: datetime | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,13 +112,14 @@ def _batch(found: Any) -> Batch:
 
 
 def find_batch(conn: sa.Connection, batch_id: str) -> Batch | None:
-    found = conn.execute(sa.select(batches).where(batches.c.id == batch_id)).first()
+    """None for one that was deleted, too."""
+    found = conn.execute(sa.select(batches).where(batches.c.id == batch_id, batches.c.deleted_at.is_(None))).first()
     return None if found is None else _batch(found)
 
 
 def list_batches(conn: sa.Connection, *, limit: int, after: str | None = None) -> tuple[list[Batch], str | None]:
     """Newest first, and the id to go on after (None on the last page)."""
-    query = sa.select(batches).order_by(batches.c.id.desc()).limit(limit + 1)
+    query = sa.select(batches).where(batches.c.deleted_at.is_(None)).order_by(batches.c.id.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(batches.c.id < after)
     found = [_batch(row) for row in conn.execute(query)]
@@ -121,14 +130,7 @@ def counts(conn: sa.Connection, batch: Batch) -> dict[str, int | None]:
     """Rows by status. They add up to `total` once that is known."""
     if batch.tally is not None:
         return {"total": batch.total, **batch.tally}
-    found = _count(conn, batch.id)
-    return {"total": batch.total, **found, "invalid": batch.invalid}
-
-
-def _count(conn: sa.Connection, batch_id: str) -> dict[str, int]:
-    query = sa.select(jobs.c.status, sa.func.count()).where(jobs.c.batch_id == batch_id).group_by(jobs.c.status)
-    found: dict[str, int] = {row[0]: row[1] for row in conn.execute(query)}
-    return {status.value: found.get(status.value, 0) for status in JobStatus}
+    return count(conn, batch.id)
 
 
 def advance(conn: sa.Connection, batch: Batch, cursor: Cursor, **changes: Any) -> bool:
@@ -153,6 +155,29 @@ def advance(conn: sa.Connection, batch: Batch, cursor: Cursor, **changes: Any) -
     return conn.execute(moved).rowcount == 1
 
 
+class BatchRow(NamedTuple):
+    """A row of a file as it goes into the queue, under the id it will have."""
+
+    job_id: str
+    row: int
+    line: int
+    external_id: str | None
+    inputs: Any
+    parameters: dict[str, Any]
+
+
+def add_rows(conn: sa.Connection, batch: Batch, rows: list[BatchRow], *, now: datetime) -> None:
+    """Queue rows of a file; after `advance`, in its transaction."""
+    job = NewJob(batch.pipeline, None, {}, Priority.BULK, None, batch.expires_at)
+    # One turn for the whole file: its rows stay together, behind files that came before.
+    same = job_row(job, "", now, available_at=batch.created_at, batch_id=batch.id)
+    same.pop("id")
+    load(conn, jobs, ("id", "row", "line", "external_id"), (row[:4] for row in rows), **same)
+    data = ((row.job_id, row.inputs, row.parameters) for row in rows)
+    load(conn, job_data, ("job_id", "inputs", "parameters"), data)
+    moved(conn, Counter({Move(batch.id, None, JobStatus.QUEUED): len(rows)}))
+
+
 def reject_rows(conn: sa.Connection, rows: list[dict[str, Any]]) -> None:
     """Keep rows that were not taken: batch_id, row, line, external_id, code, message, input."""
     if rows:
@@ -170,8 +195,7 @@ def known_ids(conn: sa.Connection, batch_id: str, ids: list[str]) -> set[str]:
 
 def keep_ids(conn: sa.Connection, batch_id: str, ids: list[str]) -> None:
     """Remember the ids of a piece; after `advance`, in its transaction."""
-    if ids:
-        conn.execute(sa.insert(row_ids), [{"batch_id": batch_id, "external_id": one} for one in ids])
+    load(conn, row_ids, ("external_id",), ((one,) for one in ids), batch_id=batch_id)
 
 
 def refuse_batch(conn: sa.Connection, batch_id: str, errors: list[dict[str, Any]], *, now: datetime) -> bool:
@@ -214,7 +238,7 @@ def stop_reading(conn: sa.Connection, batch: Batch, *, errors: list[dict[str, An
         )
         .values(
             ingested=True,
-            total=batches.c.invalid + _rows_of(batch.id),
+            total=batches.c.invalid + _taken(conn, batch.id),
             cursor=dataclasses.asdict(dataclasses.replace(batch.cursor, stopped=True)),
             cursor_version=batch.cursor_version + 1,
             status=BatchStatus.RUNNING.value,
@@ -224,8 +248,10 @@ def stop_reading(conn: sa.Connection, batch: Batch, *, errors: list[dict[str, An
     return conn.execute(stopped).rowcount == 1
 
 
-def _rows_of(batch_id: Any) -> Any:
-    return sa.select(sa.func.count()).where(jobs.c.batch_id == batch_id).scalar_subquery()
+def _taken(conn: sa.Connection, batch_id: str) -> int:
+    """Rows that are in the queue, or were."""
+    found = count(conn, batch_id)
+    return sum(found[status] or 0 for status in JobStatus)
 
 
 def close_if_over(conn: sa.Connection, batch_id: str, *, now: datetime) -> BatchStatus | None:
@@ -236,9 +262,9 @@ def close_if_over(conn: sa.Connection, batch_id: str, *, now: datetime) -> Batch
     canceling = batch.status is BatchStatus.CANCELING
     if not (batch.ingested or canceling):
         return None
-    if conn.scalar(sa.select(sa.exists().where(jobs.c.batch_id == batch_id, _OPEN))):
+    if conn.scalar(_HAS_OPEN, {"batch_id": batch_id}):
         return None
-    tally = {**_count(conn, batch_id), "invalid": batch.invalid}
+    tally = {name: value or 0 for name, value in count(conn, batch_id).items() if name != "total"}
     late = batch.cursor.stopped and batch.expires_at is not None and batch.expires_at <= now
     status = _final_status(tally, canceling=canceling, late=late)
     total = sum(tally.values())
@@ -260,16 +286,8 @@ def retry(conn: sa.Connection, batch: Batch, *, now: datetime) -> int:
     """Queue the rows that did not succeed again, into the same batch; how many those are. Finished rows stay."""
     if batch.status not in BATCH_OVER or batch.status is BatchStatus.FAILED:
         return 0
-    again = (
-        sa.update(jobs)
-        .where(jobs.c.batch_id == batch.id, jobs.c.status.in_([status.value for status in JOB_RETRYABLE]))
-        .values(
-            status=JobStatus.QUEUED.value, available_at=now, crashes=0, max_group=None, started_at=None,
-            finished_at=None, expires_at=None, error_code=None, error_message=None, queue_seconds=None,
-            load_seconds=None, inference_seconds=None,
-        )
-    )  # fmt: skip
-    queued = conn.execute(again).rowcount
+    moves = Counter({Move(batch.id, was, JobStatus.QUEUED): _reopen(conn, batch, was, now) for was in JOB_RETRYABLE})
+    queued = moves.total()
     ingested = batch.ingested and not batch.cursor.stopped
     if queued or not ingested:
         # A batch canceled or expired while its file was read goes on reading where it stopped.
@@ -279,19 +297,26 @@ def retry(conn: sa.Connection, batch: Batch, *, now: datetime) -> int:
             .where(batches.c.id == batch.id)
             .values(
                 status=status.value, tally=None, finished_at=None, expires_at=None, ingested=ingested,
+                resumed_at=now, resumed_with=(batch.tally or {}).get(JobStatus.SUCCEEDED.value, 0),
                 cursor=dataclasses.asdict(dataclasses.replace(batch.cursor, stopped=False)),
                 cursor_version=batches.c.cursor_version + 1, total=batch.total if ingested else None,
             )
         )  # fmt: skip
+    moved(conn, moves)
     return queued
 
 
-def delete_batch(conn: sa.Connection, batch: Batch) -> bool:
-    """Remove a batch that is over, with its rows and results; False while it runs."""
-    if batch.status not in BATCH_OVER:
-        return False
-    conn.execute(sa.delete(jobs).where(jobs.c.batch_id == batch.id))
-    return conn.execute(sa.delete(batches).where(batches.c.id == batch.id)).rowcount == 1
+def _reopen(conn: sa.Connection, batch: Batch, was: JobStatus, now: datetime) -> int:
+    again = (
+        sa.update(jobs)
+        .where(jobs.c.batch_id == batch.id, jobs.c.status == was.value, NOT_SUCCEEDED)
+        .values(
+            status=JobStatus.QUEUED.value, available_at=now, crashes=0, max_group=None, started_at=None,
+            finished_at=None, expires_at=None, error_code=None, error_message=None, queue_seconds=None,
+            load_seconds=None, inference_seconds=None,
+        )
+    )  # fmt: skip
+    return conn.execute(again).rowcount
 
 
 def open_batches(conn: sa.Connection) -> list[tuple[str, BatchStatus, bool]]:

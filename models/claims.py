@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from contract.statuses import PRIORITY_RANK, JobStatus, Priority
-from models.tables import job_data, jobs
+from contract.statuses import PRIORITY_RANK, BatchStatus, JobStatus, Priority
+from models.counts import Move, moved
+from models.sweeps import end_rows
+from models.tables import batches, job_data, jobs
 
 # A literal: with a bound status PostgreSQL's generic plan would leave the partial index aside.
 _QUEUED = jobs.c.status == sa.literal_column("'queued'")
 _RUNNING = jobs.c.status == sa.literal_column("'running'")
+#: Looks for rows where the first in line are all of batches that are being canceled.
+_LOOKS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +59,35 @@ def claim(
     claim has locked; SQLite's transaction has begun as a writer's.
     """
     line = _line(people_only=only is Priority.INTERACTIVE)
-    found = conn.execute(line, {"pipeline": pipeline, "now": now, "limit": limit}).all()
+    found: list[Any] = []
+    for _ in range(_LOOKS):
+        first = conn.execute(line, {"pipeline": pipeline, "now": now, "limit": limit}).all()
+        found = _wanted(conn, first, now)
+        if found or not first:
+            break
     picked = _alike(found)
     if picked:
         ids = [row.id for row in picked]
         conn.execute(_take(), {"ids": ids, "worker": worker, "lease_until": now + lease, "started_at": now})
+        moved(conn, Counter(Move(row.batch_id, JobStatus.QUEUED, JobStatus.RUNNING) for row in picked))
     return [Claimed(**{**row._mapping, "fence": row.fence + 1}) for row in picked]
+
+
+def _wanted(conn: sa.Connection, found: Sequence[Any], now: datetime) -> list[Any]:
+    """Those whose batch nobody has canceled; the others end here, ahead of whoever cancels them piece by piece."""
+    ids = {row.batch_id for row in found if row.batch_id is not None}
+    stopped = set(conn.scalars(_stopped(), {"ids": list(ids)})) if ids else set()
+    if not stopped:
+        return list(found)
+    unwanted = [row for row in found if row.batch_id in stopped]
+    end_rows(conn, unwanted, before=JobStatus.QUEUED, after=JobStatus.CANCELED, now=now)
+    return [row for row in found if row.batch_id not in stopped]
+
+
+@functools.cache
+def _stopped() -> sa.Select[Any]:
+    canceling = batches.c.status == BatchStatus.CANCELING.value
+    return sa.select(batches.c.id).where(batches.c.id.in_(sa.bindparam("ids", expanding=True)), canceling)
 
 
 def any_waiting(conn: sa.Connection, pipeline: str, *, now: datetime) -> bool:
@@ -132,21 +160,24 @@ def still_mine(conn: sa.Connection, rows: Sequence[Claimed]) -> set[str]:
 
 def release(conn: sa.Connection, rows: Sequence[Claimed]) -> int:
     """Give rows back untouched, to their old place in line: the slice is over, or the worker stops."""
-    return sum(
-        conn.execute(
+    # A row that nobody baked was not tried; its fence stays as it is all the same.
+    values = {"attempts": jobs.c.attempts - 1, "worker": None, "lease_until": None, "started_at": None}
+    return back_in_line(conn, ((row.id, row.fence) for row in rows), values)
+
+
+def back_in_line(conn: sa.Connection, rows: Iterable[tuple[str, int]], values: dict[str, Any]) -> int:
+    """Queue those `(id, fence)` rows again that are still held with that fence; how many those are."""
+    moves: Counter[Move] = Counter()
+    for fence, ids in by_fence(rows).items():
+        back = (
             sa.update(jobs)
             .where(jobs.c.id.in_(ids), jobs.c.fence == fence, _RUNNING)
-            # A row that nobody baked was not tried; its fence stays as it is all the same.
-            .values(
-                status=JobStatus.QUEUED.value,
-                attempts=jobs.c.attempts - 1,
-                worker=None,
-                lease_until=None,
-                started_at=None,
-            )
-        ).rowcount
-        for fence, ids in by_fence((row.id, row.fence) for row in rows).items()
-    )
+            .values(status=JobStatus.QUEUED.value, **values)
+            .returning(jobs.c.batch_id)
+        )
+        moves.update(Move(batch_id, JobStatus.RUNNING, JobStatus.QUEUED) for batch_id in conn.scalars(back))
+    moved(conn, moves)
+    return moves.total()
 
 
 def by_fence(pairs: Iterable[tuple[str, int]]) -> dict[int, list[str]]:

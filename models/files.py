@@ -69,6 +69,15 @@ class FileStorage:
         for copy in path.parent.glob(f"{path.name}.*"):
             copy.unlink(missing_ok=True)
 
+    def untouched_since(self, moment: datetime) -> Iterator[Path]:
+        """Files and parts of files that nobody has written to since."""
+        for path in self._folder.glob("*/*"):
+            try:
+                if path.stat().st_mtime < moment.timestamp():
+                    yield path
+            except FileNotFoundError:
+                continue
+
 
 def _write(out: BinaryIO, pieces: Iterable[bytes], max_bytes: int) -> int:
     size = 0

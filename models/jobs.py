@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from contract.statuses import PRIORITY_RANK, JobStatus, Priority
-from models.tables import job_data, job_results, jobs
+from contract.statuses import JOB_RETRYABLE, PRIORITY_RANK, JobStatus, Priority
+from models.tables import ENDED_BADLY, NOT_SUCCEEDED, job_data, job_results, jobs
 from models.vectors import unpack
 
 _PRIORITIES = {rank: priority for priority, rank in PRIORITY_RANK.items()}
@@ -133,6 +133,8 @@ def list_jobs(
         query = query.where(jobs.c.pipeline == pipeline)
     if status is not None:
         query = query.where(jobs.c.status == status.value)
+        if status in JOB_RETRYABLE:
+            query = query.where(ENDED_BADLY)
     if batch_id is not None:
         query = query.where(jobs.c.batch_id == batch_id)
     if single:
@@ -149,6 +151,9 @@ def list_batch_jobs(
     query = _SELECT.where(jobs.c.batch_id == batch_id, jobs.c.row > after_row).order_by(jobs.c.row).limit(limit + 1)
     if status is not None:
         query = query.where(jobs.c.status == status.value)
+        if status is not JobStatus.SUCCEEDED:
+            # An index of its own finds the few among a million.
+            query = query.where(NOT_SUCCEEDED)
     found = [_job(row) for row in conn.execute(query)]
     more = len(found) > limit
     return Page(found[:limit], str(found[limit - 1].row) if more else None)
@@ -200,16 +205,3 @@ def delete_job(conn: sa.Connection, job_id: str) -> bool:
     """Remove a terminal job with what it was sent and what came back; False while it is open."""
     over = jobs.c.status.not_in(["queued", "running"])
     return conn.execute(sa.delete(jobs).where(jobs.c.id == job_id, over)).rowcount == 1
-
-
-def count_open(conn: sa.Connection) -> dict[str, dict[str, int]]:
-    """Queued and running jobs by pipeline."""
-    query = (
-        sa.select(jobs.c.pipeline, jobs.c.status, sa.func.count())
-        .where(jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")]))
-        .group_by(jobs.c.pipeline, jobs.c.status)
-    )
-    counts: dict[str, dict[str, int]] = {}
-    for pipeline, status, count in conn.execute(query):
-        counts.setdefault(pipeline, {})[status] = count
-    return counts

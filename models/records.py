@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,9 @@ import sqlalchemy as sa
 
 from contract.errors import ErrorCode
 from contract.statuses import JobStatus
-from models.claims import by_fence
+from models.bulk import load
+from models.claims import back_in_line, by_fence
+from models.counts import Move, moved
 from models.tables import job_results, jobs
 from models.vectors import pack
 
@@ -45,21 +48,24 @@ class Timing:
 
 
 _FREE = {"worker": None, "lease_until": None}
-_INSERT_RESULTS = sa.insert(job_results)
 
 
 def finish(
     conn: sa.Connection, rows: Sequence[Success], *, model: dict[str, Any], timing: Timing, now: datetime
 ) -> set[str]:
     """Record results; the ids of those rows that were still ours to record."""
-    recorded: set[str] = set()
+    recorded: dict[str, str | None] = {}
     for fence, ids in by_fence((row.job_id, row.fence) for row in rows).items():
         values = {"ids": ids, "mine": fence, "now": now, "load": timing.load, "inference": timing.inference}
-        recorded.update(conn.scalars(_finish(conn.dialect.name), values))
-    results = [_result(row, model) for row in rows if row.job_id in recorded]
-    if results:
-        conn.execute(_INSERT_RESULTS, results)
-    return recorded
+        recorded.update((row.id, row.batch_id) for row in conn.execute(_finish(conn.dialect.name), values))
+    results = ((row.job_id, *pack(row.result)) for row in rows if row.job_id in recorded)
+    load(conn, job_results, ("job_id", "body", "vector"), results, model=model)
+    _count(conn, recorded, JobStatus.SUCCEEDED)
+    return set(recorded)
+
+
+def _count(conn: sa.Connection, recorded: dict[str, str | None], status: JobStatus) -> None:
+    moved(conn, Counter(Move(batch_id, JobStatus.RUNNING, status) for batch_id in recorded.values()))
 
 
 @functools.cache
@@ -77,13 +83,13 @@ def _finish(dialect: str) -> sa.UpdateBase:
             inference_seconds=sa.bindparam("inference", type_=sa.Float),
             **_FREE,
         )
-        .returning(jobs.c.id)
+        .returning(jobs.c.id, jobs.c.batch_id)
     )
 
 
 def fail(conn: sa.Connection, rows: Sequence[Failure], *, timing: Timing, now: datetime) -> set[str]:
     """Record why rows failed; the ids of those that were still ours to record."""
-    recorded: set[str] = set()
+    recorded: dict[str, str | None] = {}
     for row in rows:
         failed = (
             sa.update(jobs)
@@ -94,22 +100,16 @@ def fail(conn: sa.Connection, rows: Sequence[Failure], *, timing: Timing, now: d
                 error_code=row.code.value,
                 error_message=row.message,
             )
+            .returning(jobs.c.id, jobs.c.batch_id)
         )
-        if conn.execute(failed).rowcount:
-            recorded.add(row.job_id)
-    return recorded
+        recorded.update((found.id, found.batch_id) for found in conn.execute(failed))
+    _count(conn, recorded, JobStatus.FAILED)
+    return set(recorded)
 
 
 def requeue(conn: sa.Connection, rows: Sequence[tuple[str, int]], *, at: datetime) -> int:
     """Put `(id, fence)` rows back in line for `at`: something that is not their fault went wrong."""
-    return sum(
-        conn.execute(
-            sa.update(jobs)
-            .where(jobs.c.id.in_(ids), jobs.c.fence == fence, _running())
-            .values(status=JobStatus.QUEUED.value, available_at=at, started_at=None, **_FREE)
-        ).rowcount
-        for fence, ids in by_fence(rows).items()
-    )
+    return back_in_line(conn, rows, {"available_at": at, "started_at": None, **_FREE})
 
 
 def _running() -> sa.ColumnElement[bool]:
@@ -132,8 +132,3 @@ def seconds_from(dialect: str, start: Any, end: Any) -> sa.ColumnElement[float]:
         days = sa.func.julianday(end) - sa.func.julianday(start)
         return sa.func.max(0.0, sa.func.round(days * 86_400.0, 4))
     return sa.func.greatest(0.0, sa.extract("epoch", end - start))
-
-
-def _result(row: Success, model: dict[str, Any]) -> dict[str, Any]:
-    body, vector = pack(row.result)
-    return {"job_id": row.job_id, "body": body, "vector": vector, "model": model}

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +16,10 @@ import sqlalchemy as sa
 
 from contract.errors import ErrorCode
 from contract.statuses import PRIORITY_RANK, JobStatus, Priority
-from models.tables import jobs, pipelines
+from models.counts import Move, moved
+from models.tables import NOT_SUCCEEDED, jobs, pipelines
 
-_OPEN = jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")])
+_OPEN = sa.and_(jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")]), NOT_SUCCEEDED)
 _QUEUED = jobs.c.status == sa.literal_column("'queued'")
 _RUNNING = jobs.c.status == sa.literal_column("'running'")
 _FREE = {"worker": None, "lease_until": None}
@@ -34,29 +36,48 @@ class Touched:
 
 def cancel(conn: sa.Connection, job_id: str, *, now: datetime) -> bool:
     """Cancel a job that is not over. A worker that has it in hand will find it is no longer its own."""
-    return bool(_end(conn, JobStatus.CANCELED, jobs.c.id == job_id, now=now).jobs)
+    return bool(_end(conn, JobStatus.CANCELED, jobs.c.id == job_id, limit=1, now=now).jobs)
 
 
 def cancel_batch_rows(conn: sa.Connection, batch_id: str, *, limit: int, now: datetime) -> int:
-    """Cancel up to `limit` open rows of a batch: in pieces, so that no writer waits long. 0: none is left."""
-    some = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id, _OPEN).limit(limit).scalar_subquery()
-    return len(_end(conn, JobStatus.CANCELED, jobs.c.id.in_(some), now=now).jobs)
+    """Cancel up to `limit` open rows of a batch: in pieces, so that no writer waits long. 0: none is left.
+
+    What workers have in hand goes first, for they look before each microbatch; then what they would take next.
+    """
+    running = sa.and_(jobs.c.batch_id == batch_id, _RUNNING)
+    queued = sa.and_(jobs.c.batch_id == batch_id, _QUEUED)
+    ended = len(_end(conn, JobStatus.CANCELED, running, limit=limit, now=now).jobs)
+    return ended + len(_end(conn, JobStatus.CANCELED, queued, limit=limit - ended, by=jobs.c.row, now=now).jobs)
 
 
 def expire(conn: sa.Connection, *, now: datetime, limit: int = 5_000) -> Touched:
     """End open rows whose time is up."""
-    late = sa.select(jobs.c.id).where(jobs.c.expires_at <= now, _OPEN).limit(limit).scalar_subquery()
-    return _end(conn, JobStatus.EXPIRED, jobs.c.id.in_(late), now=now)
+    return _end(conn, JobStatus.EXPIRED, jobs.c.expires_at <= now, limit=limit, now=now)
 
 
-def _end(conn: sa.Connection, status: JobStatus, which: sa.ColumnElement[bool], *, now: datetime) -> Touched:
-    ended = (
-        sa.update(jobs)
-        .where(which, _OPEN)
-        .values(status=status.value, finished_at=now, **_FREE)
-        .returning(jobs.c.id, jobs.c.batch_id)
-    )
-    return _touched(conn.execute(ended))
+def _end(
+    conn: sa.Connection,
+    status: JobStatus,
+    which: sa.ColumnElement[bool],
+    *,
+    limit: int,
+    now: datetime,
+    by: sa.ColumnElement[Any] | None = None,
+) -> Touched:
+    some = sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.status).where(which, _OPEN).order_by(by).limit(limit)
+    # Locked first: what a row was is counted, and must be what it is when it is ended.
+    rows = conn.execute(some.with_for_update()).all()
+    for before in (JobStatus.QUEUED, JobStatus.RUNNING):
+        end_rows(conn, [row for row in rows if row.status == before], before=before, after=status, now=now)
+    return _touched(rows)
+
+
+def end_rows(conn: sa.Connection, rows: Sequence[Any], *, before: JobStatus, after: JobStatus, now: datetime) -> None:
+    """End rows (`id`, `batch_id`) that this transaction has locked in the status `before`."""
+    if rows:
+        ended = sa.update(jobs).where(jobs.c.id.in_([row.id for row in rows]))
+        conn.execute(ended.values(status=after.value, finished_at=now, **_FREE))
+        moved(conn, Counter(Move(row.batch_id, before, after) for row in rows))
 
 
 def _touched(rows: Any) -> Touched:
@@ -73,15 +94,22 @@ def reap_worker(
     deaths in all, fails with worker_lost.
     """
     held = conn.execute(
-        sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.crashes, jobs.c.max_group).where(
-            jobs.c.worker == worker, _RUNNING
+        sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.crashes, jobs.c.max_group)
+        .where(
+            # Locked: a last word of the dead that is still being committed, or a cancel, comes before or after.
+            jobs.c.worker == worker,
+            _RUNNING,
         )
+        .with_for_update()
     ).all()
     suspects = [row for row in held if row.id in in_hand]
-    _go_back(conn, [row.id for row in held if row.id not in in_hand])
+    others = [row for row in held if row.id not in in_hand]
+    _go_back(conn, [row.id for row in others])
+    moves = Counter(_back(row) for row in others)
     for row in suspects:
         group = min(len(suspects), row.max_group or len(suspects))
-        _suspect(conn, row.id, crashes=row.crashes + 1, group=group, max_attempts=max_attempts, now=now)
+        moves[_suspect(conn, row, crashes=row.crashes + 1, group=group, max_attempts=max_attempts, now=now)] += 1
+    moved(conn, moves)
     return _touched(held)
 
 
@@ -97,13 +125,15 @@ def reap_expired(conn: sa.Connection, *, max_attempts: int, now: datetime, limit
         # A heartbeat that is just renewing one of them wins: it is alive.
         .with_for_update(skip_locked=True)
     ).all()
+    moves: Counter[Move] = Counter()
     for row in lost:
         crashes = row.crashes + 1
         group = row.max_group if crashes < max_attempts else row.max_group or 2
         if group is None:
-            _suspend(conn, row.id, {"crashes": crashes}, now)
+            moves[_suspend(conn, row, {"crashes": crashes}, now)] += 1
         else:
-            _suspect(conn, row.id, crashes=crashes, group=group, max_attempts=max_attempts, now=now)
+            moves[_suspect(conn, row, crashes=crashes, group=group, max_attempts=max_attempts, now=now)] += 1
+    moved(conn, moves)
     return _touched(lost)
 
 
@@ -114,7 +144,11 @@ def _go_back(conn: sa.Connection, ids: list[str]) -> None:
         conn.execute(sa.update(jobs).where(jobs.c.id.in_(ids), _RUNNING).values(values))
 
 
-def _suspect(conn: sa.Connection, job_id: str, *, crashes: int, group: int, max_attempts: int, now: datetime) -> None:
+def _back(row: Any) -> Move:
+    return Move(row.batch_id, JobStatus.RUNNING, JobStatus.QUEUED)
+
+
+def _suspect(conn: sa.Connection, row: Any, *, crashes: int, group: int, max_attempts: int, now: datetime) -> Move:
     if group == 1 and crashes >= max_attempts:
         values: dict[str, Any] = {
             "status": JobStatus.FAILED.value,
@@ -124,15 +158,16 @@ def _suspect(conn: sa.Connection, job_id: str, *, crashes: int, group: int, max_
             "error_message": LOST_MESSAGE,
             **_FREE,
         }
-        conn.execute(sa.update(jobs).where(jobs.c.id == job_id, _RUNNING).values(values))
-    else:
-        _suspend(conn, job_id, {"crashes": crashes, "max_group": max(1, group // 2)}, now)
+        conn.execute(sa.update(jobs).where(jobs.c.id == row.id).values(values))
+        return Move(row.batch_id, JobStatus.RUNNING, JobStatus.FAILED)
+    return _suspend(conn, row, {"crashes": crashes, "max_group": max(1, group // 2)}, now)
 
 
-def _suspend(conn: sa.Connection, job_id: str, values: dict[str, Any], now: datetime) -> None:
+def _suspend(conn: sa.Connection, row: Any, values: dict[str, Any], now: datetime) -> Move:
     """Back in line, behind everything that waits now: the healthy rows of this moment go first."""
     values = {**values, "status": JobStatus.QUEUED.value, "available_at": now, "started_at": None, **_FREE}
-    conn.execute(sa.update(jobs).where(jobs.c.id == job_id, _RUNNING).values(values))
+    conn.execute(sa.update(jobs).where(jobs.c.id == row.id).values(values))
+    return _back(row)
 
 
 def pipelines_with_work(conn: sa.Connection, *, now: datetime, only: Priority | None = None) -> list[str]:
@@ -142,15 +177,32 @@ def pipelines_with_work(conn: sa.Connection, *, now: datetime, only: Priority | 
 
 @functools.cache
 def _with_work(only: Priority | None) -> sa.Select[Any]:
-    waiting = sa.exists().where(
-        jobs.c.pipeline == pipelines.c.name, _QUEUED, jobs.c.available_at <= sa.bindparam("now")
-    )
+    waits = [jobs.c.available_at <= sa.bindparam("now")]
     if only is not None:
-        waiting = waiting.where(jobs.c.priority == PRIORITY_RANK[only])
+        waits.append(jobs.c.priority == PRIORITY_RANK[only])
+    waiting = _first_in_line(jobs.c.id, *waits).is_not(None)
     return sa.select(pipelines.c.name).where(pipelines.c.state == "active", waiting).order_by(pipelines.c.place)
 
 
+def _first_in_line(column: sa.Column[Any], *more: sa.ColumnElement[bool]) -> Any:
+    """Of the first in line of a pipeline. A seek whatever PostgreSQL believes of the table: asked whether one exists,
+    it has read a million rows where most were in line when it last looked.
+    """
+    line = sa.select(column).where(jobs.c.pipeline == pipelines.c.name, _QUEUED, *more)
+    return line.order_by(jobs.c.priority, jobs.c.available_at, jobs.c.id).limit(1).scalar_subquery()
+
+
 def oldest_wait(conn: sa.Connection, *, now: datetime) -> dict[str, float]:
-    """Seconds the first in line of each pipeline has waited."""
-    query = sa.select(jobs.c.pipeline, sa.func.min(jobs.c.created_at)).where(_QUEUED).group_by(jobs.c.pipeline)
-    return {name: max(0.0, (now - first).total_seconds()) for name, first in conn.execute(query)}
+    """Seconds the first in line of each pipeline has waited; the longer of a person's and a file's."""
+    waits: dict[str, float] = {}
+    for name, *firsts in conn.execute(_FIRST_IN_LINE):
+        since = min((first for first in firsts if first is not None), default=None)
+        if since is not None:
+            waits[name] = max(0.0, (now - since).total_seconds())
+    return waits
+
+
+_FIRST_IN_LINE = sa.select(
+    pipelines.c.name,
+    *(_first_in_line(jobs.c.created_at, jobs.c.priority == PRIORITY_RANK[priority]) for priority in Priority),
+)

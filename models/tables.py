@@ -66,7 +66,7 @@ batches = sa.Table(
     sa.Column("pipeline", sa.String(64), nullable=False),
     sa.Column("status", sa.String(10), nullable=False),
     sa.Column("filename", sa.String(255), nullable=False),
-    sa.Column("file_id", ID, sa.ForeignKey("files.id"), nullable=False),
+    sa.Column("file_id", ID, sa.ForeignKey("files.id"), nullable=False, index=True),
     sa.Column("format", sa.String(16), comment="Null until it is sniffed"),
     sa.Column("layout", Json, comment="models.sheets.layout.Layout once the file is sniffed"),
     sa.Column("mapping", Json, nullable=False, comment="Input field to column, as asked for"),
@@ -85,11 +85,15 @@ batches = sa.Table(
     sa.Column("started_at", UtcDateTime),
     sa.Column("finished_at", UtcDateTime),
     sa.Column("expires_at", UtcDateTime),
+    sa.Column("resumed_at", UtcDateTime, comment="When a retry last opened it again"),
+    sa.Column("resumed_with", sa.BigInteger, comment="Rows that were over already at that moment"),
+    sa.Column("deleted_at", UtcDateTime, comment="Gone for whoever asks; upkeep takes what is left of its rows away"),
     sa.CheckConstraint(_one_of("status", BatchStatus), name="status"),
     sa.CheckConstraint(_one_of("on_invalid_rows", OnInvalidRows), name="on_invalid_rows"),
 )  # fmt: skip
 # What upkeep looks through: batches that are not over.
 _partial("ix_batches_open", batches.c.status, where="status IN ('validating', 'running', 'canceling')")
+_partial("ix_batches_deleted", batches.c.deleted_at, where="deleted_at IS NOT NULL")
 
 jobs = sa.Table(
     "jobs",
@@ -133,8 +137,24 @@ _partial(
 _partial("ix_jobs_lease", jobs.c.lease_until, where="status = 'running'")
 _partial("ix_jobs_worker", jobs.c.worker, where="status = 'running'")
 _partial("ix_jobs_expiry", jobs.c.expires_at, where="expires_at IS NOT NULL AND status IN ('queued', 'running')")
-# Counts of a batch, and whether any of its rows is still open.
-_partial("ix_jobs_batch_status", jobs.c.batch_id, jobs.c.status, where="batch_id IS NOT NULL")
+# Rows of a batch in one status, in the order of its file; whether any is still open. Most rows are, or will be, those
+# that succeeded, and they leave it: the order of the file itself finds them. A query must say NOT_SUCCEEDED.
+_partial(
+    "ix_jobs_batch_rest",
+    jobs.c.batch_id, jobs.c.status, jobs.c.row,
+    where="batch_id IS NOT NULL AND status <> 'succeeded'",
+)  # fmt: skip
+# In the words of the index: SQLite does not conclude it from another status.
+NOT_SUCCEEDED = jobs.c.status != sa.literal_column("'succeeded'")
+# The few that did not succeed, newest first, among any number that did.
+_partial("ix_jobs_ended_badly", jobs.c.status, jobs.c.id, where="status IN ('failed', 'canceled', 'expired')")
+ENDED_BADLY = jobs.c.status.in_([sa.literal_column(f"'{status}'") for status in ("failed", "canceled", "expired")])
+# Open jobs of forms and programs, counted without the rows of files among them (batch_counts has those).
+_partial(
+    "ix_jobs_single_open",
+    jobs.c.pipeline, jobs.c.status,
+    where="batch_id IS NULL AND status IN ('queued', 'running')",
+)  # fmt: skip
 # The newest jobs of forms and programs, behind which a file may have put a million rows.
 # batch_id stands in it although it is always NULL: SQLite then sees that the index is in the order of ids.
 _partial("ix_jobs_single", jobs.c.batch_id, jobs.c.id, where="batch_id IS NULL")
@@ -156,6 +176,14 @@ job_results = sa.Table(
     sa.Column("vector", sa.LargeBinary, comment="float32, little endian: a vector as JSON takes 30 times the time"),
     sa.Column("model", Json, nullable=False, comment="id, commit, dtype, backend"),
     sa.CheckConstraint("(body IS NULL) <> (vector IS NULL)", name="one_form"),
+)
+
+batch_counts = sa.Table(
+    "batch_counts",
+    metadata,
+    sa.Column("batch_id", ID, sa.ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("part", sa.SmallInteger, primary_key=True, comment="Who counted; only the sum of all means anything"),
+    *(sa.Column(status.value, sa.BigInteger, nullable=False) for status in JobStatus),
 )
 
 rejected_rows = sa.Table(

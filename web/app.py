@@ -27,6 +27,7 @@ PARTS = (
     "web.api.workers",
     "web.api.files",
     "web.api.batches",
+    "web.api.batch_events",
     "web.api.exports",
     "web.api.document",
     "web.health",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -15,10 +16,10 @@ from contract.pipelines import PipelineSpec
 from contract.statuses import BATCH_OVER, BatchStatus, OnInvalidRows
 from contract.tasks import JsonSchema
 from contract.times import rfc3339, utc_now
-from models import batches
+from models import batches, removal
 from models.batches import Batch, NewBatch, create_batch, find_batch
 from models.database import transaction
-from models.files import add_file, delete_file, find_file
+from models.files import add_file, find_file
 from models.pipelines import find_pipeline
 from models.sheets import formats
 from models.sheets.layout import FileError
@@ -35,13 +36,15 @@ from web.intake import (
     read_parameters,
     refuse_webhook,
 )
-from web.pace import Pace
+from web.pace import speed
 from web.requests import check
 from web.services import Services
 from web.uploads import Received
 
 #: Rows that a cancel ends before it answers; of a larger batch a worker does.
 CANCELED_AT_ONCE = 5_000
+#: Seconds that a delete takes rows away before it answers; upkeep takes the rest.
+REMOVED_AT_ONCE = 1.0
 _COLUMN: JsonSchema = {"type": ["string", "integer"], "minimum": 0, "minLength": 1, "maxLength": 1_000}
 
 BATCH_REQUEST: JsonSchema = {
@@ -76,9 +79,6 @@ BATCH_REQUEST: JsonSchema = {
     "required": ["pipeline"],
     "additionalProperties": False,
 }
-
-#: Of this process: what it told callers before.
-_pace = Pace()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +214,7 @@ def show_batch(conn: sa.Connection, batch: Batch, *, now: datetime) -> dict[str,
         "file_id": batch.file_id,
         "metadata": batch.metadata or {},
         "counts": counts,
-        **_speed(conn, batch, counts, now),
+        **speed(conn, batch, counts, now),
         "created_at": rfc3339(batch.created_at),
         "started_at": rfc3339(batch.started_at),
         "finished_at": rfc3339(batch.finished_at),
@@ -227,46 +227,13 @@ def show_batch(conn: sa.Connection, batch: Batch, *, now: datetime) -> dict[str,
 _PARTS = ("events", "results", "errors", "cancel", "retry", "jobs")
 
 
-def _speed(conn: sa.Connection, batch: Batch, counts: dict[str, int | None], now: datetime) -> dict[str, Any]:
-    """Progress from 0 to 1, rows a second, and the seconds that are left."""
-    still = (counts["queued"] or 0) + (counts["running"] or 0)
-    over = sum(counts[name] or 0 for name in ("succeeded", "failed", "canceled", "expired"))
-    invalid = counts["invalid"] or 0
-    if batch.status in BATCH_OVER:
-        rate = _whole_run(batch, (counts["succeeded"] or 0) + (counts["failed"] or 0))
-        return {"progress": 0 if batch.status is BatchStatus.FAILED else 1, "rate": rate, "eta": None}
-    if batch.started_at is None:
-        return {"progress": 0, "rate": None, "eta": None}
-    total = batch.total or _likely_rows(conn, batch, over + invalid + still)
-    rate = _pace.rate(batch.id, done=over, since=batch.started_at, now=now)
-    left = max(still, total - over - invalid)
-    # Rows that are over are over; but 1 is for batches that are.
-    progress = min(0.9999, round((over + invalid) / total, 4)) if total else 0
-    return {"progress": progress, "rate": rate, "eta": round(left / rate, 1) if rate else None}
-
-
-def _whole_run(batch: Batch, rows: int) -> float | None:
-    if batch.started_at is None or batch.finished_at is None:
-        return None
-    seconds = (batch.finished_at - batch.started_at).total_seconds()
-    return float(f"{rows / seconds:.3g}") if seconds > 0 and rows else None
-
-
-def _likely_rows(conn: sa.Connection, batch: Batch, read: int) -> int:
-    """How many rows the file has, by how far in it the reading is."""
-    layout, stored = batch.layout or {}, find_file(conn, batch.file_id)
-    if stored is None or not batch.cursor.offset:
-        return read
-    size = layout.get("size") or stored.bytes
-    return max(read, layout.get("rows") or round(batch.cursor.row * size / batch.cursor.offset))
-
-
 def cancel_batch(here: Services, batch_id: str) -> None:
     """Stop a batch: rows that nobody has at once, those a worker has in hand within its microbatch."""
     now = utc_now()
     if not transaction(here.engine, lambda conn: batches.begin_cancel(conn, batch_id)):
         return
     ended = transaction(here.engine, lambda conn: cancel_batch_rows(conn, batch_id, limit=CANCELED_AT_ONCE, now=now))
+    # From the first commit on no worker begins a row of it, and from the second on none goes on with one.
     if ended < CANCELED_AT_ONCE:
         transaction(here.engine, lambda conn: batches.close_if_over(conn, batch_id, now=utc_now()))
     else:
@@ -298,15 +265,16 @@ def retry_batch(here: Services, batch_id: str) -> bool:
 
 
 def delete_batch(here: Services, batch_id: str) -> None:
-    """Remove a batch that is over with its rows, its results and its file. 409 while it runs."""
+    """Remove a batch that is over with its rows, its results and its file. 409 while it runs.
 
-    def work(conn: sa.Connection) -> str | None:
-        batch = load_batch(conn, batch_id)
-        if not batches.delete_batch(conn, batch):
+    Nobody finds it from the first commit on; what is left of a large one then is upkeep's.
+    """
+
+    def work(conn: sa.Connection) -> removal.Remains:
+        remains = removal.delete_batch(conn, load_batch(conn, batch_id), now=utc_now())
+        if remains is None:
             raise FournilError(ErrorCode.CONFLICT, "This batch is not over. Cancel it first.")
-        return batch.file_id if delete_file(conn, batch.file_id) else None
+        return remains
 
-    file_id = transaction(here.engine, work)
-    if file_id is not None:
-        # After the commit: a row without its bytes would be a lie, bytes without a row are only waste.
-        here.storage.delete(file_id)
+    remains = transaction(here.engine, work)
+    removal.remove(here.engine, here.storage, remains, until=time.monotonic() + REMOVED_AT_ONCE)

@@ -17,8 +17,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from contract.times import utc_now
+from models.counts import count_open
 from models.database import reading
-from models.jobs import count_open
 from models.sweeps import oldest_wait
 from models.workers import Worker, live_workers
 from web.api.pipelines import SILENT

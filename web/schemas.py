@@ -240,6 +240,11 @@ BATCH_REPORT = a_record(
         },
         "errors": {"type": "array", "items": _ROW_ERROR, "maxItems": 1000},
         "error": {"anyOf": [_ROW_ERROR, {"type": "null"}], "description": "Why the file as a whole cannot be used."},
+        "estimate": {
+            "anyOf": [a_record({"rate": _SECONDS, "rows_before": _WHOLE, "seconds": _SECONDS}), {"type": "null"}],
+            "description": "Seconds until its good rows would be over, behind `rows_before` that are open now, at "
+            "the `rate` (rows a second) that the pipeline had last; null where nothing was measured yet.",
+        },
     }
 )
 

@@ -70,7 +70,13 @@ class Crew:
             self.signals.read(batch_id)
 
     def sweep(self) -> None:
-        upkeep.sweep(self.engine, self.signals, max_attempts=self.settings.inference.max_attempts)
+        upkeep.sweep(
+            self.engine,
+            self.signals,
+            self.storage,
+            max_attempts=self.settings.inference.max_attempts,
+            keep_days=self.settings.upkeep.keep_days,
+        )
 
     def cancel_batch(self, batch_id: str) -> None:
         upkeep.cancel_rows(self.engine, self.signals, batch_id)
@@ -82,6 +88,7 @@ def child_crew(app: Celery, settings: Settings, *, host: str) -> Crew:
     signals = _signals(app, settings)
     storage = FileStorage(settings.storage.files_dir)
     if not settings.slot.name:
+        upkeep.tidy(engine, storage)
         return Crew(settings, engine, signals, storage, oven=None, doorbell=None)
     oven = _oven(settings, engine, signals, host)
     return Crew(settings, engine, signals, storage, oven, _doorbell(settings, engine, signals, host, oven))

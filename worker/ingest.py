@@ -23,7 +23,7 @@ from contract.pipelines import PipelineSpec
 from contract.statuses import BATCH_OVER, BatchStatus
 from models import batches
 from models.batches import Batch
-from models.database import reading, transaction
+from models.database import note_growth, reading, transaction
 from models.files import FileStorage
 from models.pipelines import find_pipeline
 from models.sheets import formats
@@ -35,6 +35,8 @@ from worker.pieces import commit
 
 #: A piece is committed at this many bytes of file, however few rows they are.
 PIECE_BYTES = 8_000_000
+#: Rows of a slice that change how a table is best read.
+MANY_ROWS = 10_000
 Outcome = Literal["again", "done"]
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -99,11 +101,14 @@ class _Ingest:
             return "done"
         mapping = _reading(lambda: resolve(spec, layout, self._batch.mapping, self._batch.id_column))
         rows = Rows(spec, layout, mapping, self._batch.parameters)
+        before = self._batch.cursor
         for piece, ended in self._pieces(layout, rows):
             if self._stop_when_late() or not self._take(piece, ended=ended):
                 return "done"
             if time.monotonic() >= until:
                 break
+        if self._batch.cursor.phase == "insert" and self._batch.cursor.row - before.row >= MANY_ROWS:
+            note_growth(self._hands.engine, "jobs", "job_data")
         return "done" if self._batch.ingested else "again"
 
     def _layout(self, spec: PipelineSpec) -> Layout | None:

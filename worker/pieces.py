@@ -15,13 +15,12 @@ import sqlalchemy as sa
 from contract.errors import ErrorCode
 from contract.ids import new_ids
 from contract.jsons import dumps
-from contract.statuses import BatchStatus, OnInvalidRows, Priority
+from contract.statuses import BatchStatus, OnInvalidRows
 from models import batches
-from models.batches import ERRORS_SHOWN, Batch, Cursor
+from models.batches import ERRORS_SHOWN, Batch, BatchRow, Cursor
 from models.sheets.layout import MAX_COLUMNS, FileError, Layout
 from models.sheets.preview import NO_ROWS, duplicate, file_error, row_error
 from models.sheets.rows import Row, shown
-from models.submit import NewJob, data_row, insert_jobs, job_row
 
 #: Bad rows of a refused file that are kept to be read; the batch counts them all.
 REFUSED_KEPT = 10_000
@@ -110,17 +109,11 @@ def _looks_at_ids(batch: Batch) -> bool:
 
 def _insert(conn: sa.Connection, batch: Batch, good: list[Row], now: datetime) -> None:
     ids = new_ids(len(good))
-    jobs = [NewJob(batch.pipeline, r.inputs, r.parameters, Priority.BULK, None, batch.expires_at) for r in good]
     rows = [
-        job_row(
-            job, job_id, now,
-            # One turn for the whole file: its rows stay together, behind files that came before.
-            available_at=batch.created_at,
-            batch_id=batch.id, row=row.record.row, line=row.record.line, external_id=row.external_id,
-        )
-        for job, job_id, row in zip(jobs, ids, good, strict=True)
-    ]  # fmt: skip
-    insert_jobs(conn, rows, [data_row(job, job_id) for job, job_id in zip(jobs, ids, strict=True)])
+        BatchRow(job_id, row.record.row, row.record.line, row.external_id, row.inputs, row.parameters)
+        for job_id, row in zip(ids, good, strict=True)
+    ]
+    batches.add_rows(conn, batch, rows, now=now)
 
 
 def _note(conn: sa.Connection, batch: Batch, bad: list[Row], good: list[Row]) -> None:

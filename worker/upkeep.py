@@ -1,30 +1,38 @@
 """Upkeep: what the scheduler asks for every few seconds. Any number of these at once is harmless.
 
-It expires what is late, takes rows back from silent hosts, ends batches, and sends again every message that what
-is committed still needs: that is how an emptied broker loses no job.
+It expires what is late, takes rows back from silent hosts, ends batches, removes what was deleted or is old, and
+sends again every message that what is committed still needs: that is how an emptied broker loses no job.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from contract.logs import get_logger
 from contract.statuses import BatchStatus
 from contract.times import utc_now
-from models import batches, sweeps
+from models import batches, removal, sweeps
 from models.database import reading, transaction
+from models.files import FileStorage
 from models.workers import forget_workers
 from worker.signals import Signals
+
+log = get_logger(__name__)
 
 _CANCEL_PIECE = 5_000
 _FORGET_AFTER = timedelta(hours=1)
 _REAPED = 5_000
+#: What was not written to for so long is no upload that is still under way.
+_WASTE_AFTER = timedelta(hours=2)
+_REMOVE_SECONDS = 2.0
 
 
-def sweep(engine: sa.Engine, signals: Signals, *, max_attempts: int) -> None:
-    """One look at everything."""
+def sweep(engine: sa.Engine, signals: Signals, storage: FileStorage, *, max_attempts: int, keep_days: int) -> None:
+    """One look at everything. `keep_days`: 0 keeps for ever."""
     now = utc_now()
     _until_few(lambda: transaction(engine, lambda conn: sweeps.expire(conn, now=now, limit=_REAPED)), signals)
     _until_few(
@@ -40,6 +48,32 @@ def sweep(engine: sa.Engine, signals: Signals, *, max_attempts: int) -> None:
     for pipeline in waiting:
         signals.wake(pipeline)
     transaction(engine, lambda conn: forget_workers(conn, before=now - _FORGET_AFTER))
+    if keep_days:
+        _retire(engine, storage, before=now - timedelta(days=keep_days), now=now)
+    _remove(engine, storage)
+
+
+def tidy(engine: sa.Engine, storage: FileStorage) -> None:
+    """Once, when a process for upkeep starts: remove what killed ones left in storage."""
+    if removed := removal.remove_waste(engine, storage, before=utc_now() - _WASTE_AFTER):
+        log.info("Files that belong to nothing were removed.", action="waste_removed", files=removed)
+
+
+def _retire(engine: sa.Engine, storage: FileStorage, *, before: datetime, now: datetime) -> None:
+    """Delete what was over before a moment, a bounded part of it a sweep."""
+    transaction(engine, lambda conn: removal.delete_old_batches(conn, before=before, now=now))
+    transaction(engine, lambda conn: removal.remove_old_jobs(conn, before=before))
+    removal.remove_old_files(engine, storage, before=before)
+
+
+def _remove(engine: sa.Engine, storage: FileStorage) -> None:
+    """Go on taking deleted batches away, for a moment: files are read by this process too."""
+    with reading(engine) as conn:
+        left = removal.deleted(conn)
+    until = time.monotonic() + _REMOVE_SECONDS
+    for remains in left:
+        if not removal.remove(engine, storage, remains, until=until):
+            return
 
 
 def cancel_rows(engine: sa.Engine, signals: Signals, batch_id: str) -> None:

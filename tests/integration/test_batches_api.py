@@ -531,3 +531,78 @@ def test_a_batch_that_expires_says_so(caller):
         conn.execute(sa.text("UPDATE batches SET expires_at = :then"), {"then": NOW.replace(tzinfo=None)})
     caller.read(path)
     assert caller.bake(path)["status"] == "expired"
+
+
+def test_a_dry_run_says_how_long_it_would_take_once_the_pipeline_was_measured(caller):
+    rows = [(f"r{n}", f"text {n}") for n in range(60)]
+    assert caller.upload(sheet(rows=rows), MAPPED, path="/validate").json["estimate"] is None
+    caller.done(sheet(rows=rows), MAPPED)
+    with caller.engine.begin() as conn:
+        conn.execute(sa.text("UPDATE jobs SET started_at = :then"), {"then": NOW.replace(tzinfo=None)})
+        conn.execute(
+            sa.text("UPDATE batches SET finished_at = :then"),
+            {"then": (NOW + timedelta(seconds=6)).replace(tzinfo=None)},
+        )
+    caller.read(caller.batch(sheet(rows=rows[:20]), MAPPED))
+    bad = sheet(rows=[*rows[:30], ("r99", "")])
+    report = caller.upload(bad, MAPPED, path="/validate").json
+    assert not checker(BATCH_REPORT).problems(report, at="report")
+    assert report["counts"] == {"total": 31, "invalid": 1}
+    assert report["estimate"] == {"rate": 10.0, "rows_before": 20, "seconds": 5.0}
+
+
+def test_a_dry_run_names_every_bad_row_up_to_a_thousand_and_counts_them_all(caller):
+    data = b"text,ref\n" + b"".join(b",%d\n" % n for n in range(1_500))
+    report = caller.upload(data, {"pipeline": "fake"}, path="/validate").json
+    assert (len(report["errors"]), report["counts"]) == (1_000, {"total": 1_500, "invalid": 1_500})
+    first = report["errors"][0]
+    assert (first["row"], first["line"], first["field"]) == (0, 2, "inputs.text")
+
+
+def events_of(answer: Any) -> list[tuple[str, str, dict[str, Any]]]:
+    """`(id, event, data)` of each event of a stream that has ended."""
+    parts = [part.split("\n") for part in answer.text.strip().split("\n\n")[1:]]
+    return [(one[0][4:], one[1][7:], json.loads(one[2][6:])) for one in parts]
+
+
+def test_a_reader_that_comes_back_gets_a_snapshot_only_of_what_it_has_not_seen(caller):
+    path = caller.done(sheet(), MAPPED)
+    (seen, _, _), _ = events_of(caller.get(f"{path}/events"))
+    again = events_of(caller.get(f"{path}/events", headers={"Last-Event-ID": seen}))
+    assert [(one[0], one[1]) for one in again] == [(seen, "done")]
+    caller.http.post(f"{path}/retry")
+    caller.bake(path)
+    changed = events_of(caller.get(f"{path}/events", headers={"Last-Event-ID": seen}))
+    assert [one[1] for one in changed] == ["batch", "done"]
+    assert changed[0][0] != seen
+
+
+def test_columns_give_parameters_to_their_rows_and_the_batch_to_the_others(caller):
+    request = {"pipeline": "fake", "inputs": {"text": "text", "parameters.top_k": "k"}, "parameters": {"top_k": 5}}
+    path = caller.done(b"text,k\na,1\nb,\nc,3\n", request)
+    jobs = caller.get(f"{path}/jobs").json["data"]
+    assert [job["parameters"] for job in jobs] == [{"top_k": 1}, {"top_k": 5}, {"top_k": 3}]
+    report = caller.upload(b"text,k\na,1\nb,many\n", request, path="/validate").json
+    assert [(error["line"], error["field"]) for error in report["errors"]] == [(3, "parameters.top_k")]
+
+
+def test_an_id_that_comes_twice_is_an_invalid_row_with_its_line(caller):
+    data = b'ref,text\nr1,a\nr2,"two\nlines"\nr1,b\n'
+    path = caller.batch(data, {"pipeline": "fake", "id_column": "ref", "on_invalid_rows": "skip"})
+    batch = caller.read(path)
+    assert [(error["row"], error["line"], error["code"]) for error in batch["errors"]] == [(2, 5, "duplicate_id")]
+    caller.bake(path)
+    assert [row["ref"] for row in csv.DictReader(caller.get(f"{path}/results").text.splitlines())] == [
+        "r1",
+        "r2",
+        "r1",
+    ]
+
+
+def test_a_row_of_a_batch_that_is_canceled_alone_is_counted(caller):
+    path = caller.batch(sheet(), MAPPED)
+    caller.read(path)
+    first = caller.get(f"{path}/jobs").json["data"][0]
+    caller.http.post(f"{first['urls']['self']}/cancel")
+    counts = caller.shown(path)["counts"]
+    assert (counts["queued"], counts["canceled"], counts["total"]) == (5, 1, 6)

@@ -10,7 +10,8 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from contract.statuses import BatchStatus, JobStatus
-from models.database import make_engine
+from models.counts import count
+from models.database import make_engine, reading
 from models.migrate import MIGRATIONS, alembic_config, is_current, upgrade
 from tests.databases import postgres_database, postgres_server
 
@@ -48,3 +49,40 @@ def test_the_database_knows_the_same_statuses_as_the_code(url):
     engine.dispose()
     assert all(f"'{status}'" in checks["ck_jobs_status"] for status in JobStatus)
     assert all(f"'{status}'" in checks["ck_batches_status"] for status in BatchStatus)
+
+
+def test_batches_of_before_are_counted_and_the_way_back_works(url):
+    config = alembic_config(url)
+    upgrade(url)
+    command.downgrade(config, "0002")
+    engine = make_engine(url)
+    with engine.begin() as conn:
+        conn.execute(sa.text("INSERT INTO files VALUES ('f', 'a.csv', 'text/csv', 1, '2026-01-01 00:00:00')"))
+        conn.execute(
+            sa.text(
+                "INSERT INTO batches (id, pipeline, status, filename, file_id, mapping, on_invalid_rows, parameters, "
+                "invalid, errors, cursor, cursor_version, ingested, created_at) VALUES ('b', 'p', 'running', "
+                "'a.csv', 'f', '{}', 'skip', '{}', 0, '[]', '{}', 0, true, '2026-01-01 00:00:00')"
+            )
+        )
+        conn.execute(sa.text("INSERT INTO row_ids VALUES ('b', 'mine')"))
+        for row, status in enumerate(("queued", "queued", "succeeded", "canceled")):
+            conn.execute(
+                sa.text(
+                    "INSERT INTO jobs (id, pipeline, batch_id, row, line, status, priority, available_at, attempts, "
+                    "fence, crashes, created_at) VALUES (:id, 'p', 'b', :row, 1, :status, 1, '2026-01-01 00:00:00', "
+                    "0, 0, 0, '2026-01-01 00:00:00')"
+                ),
+                {"id": f"j{row}", "row": row, "status": status},
+            )
+    for _ in range(2):
+        upgrade(url)
+        with reading(engine) as conn:
+            found = {name: number for name, number in count(conn, "b").items() if number}
+        assert found == {"queued": 2, "succeeded": 1, "canceled": 1}
+        engine.dispose()
+        command.downgrade(config, "0002")
+        with engine.connect() as conn:
+            kept = [conn.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in ("jobs", "batches", "row_ids")]
+        assert kept == [4, 1, 1]
+    engine.dispose()

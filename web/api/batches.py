@@ -28,6 +28,7 @@ from web.batches import (
     stored_file,
     take_batch,
 )
+from web.estimate import estimate
 from web.operations import IF_NONE_MATCH, JSON, PREFER, Answer, operation, ref
 from web.requests import CURSOR, LIMIT, Param, decode_cursor, json_object, object_from, wait_seconds
 from web.responses import json_response, no_content, seen_statuses, tagged
@@ -82,8 +83,8 @@ def create() -> Response:
 @operation(
     "Try a file",
     tag="batches",
-    description="A dry run of the whole file: how it is read, the first rows as they would be sent, every bad row. "
-    "Nothing is kept.",
+    description="A dry run of the whole file: how it is read, the first rows as they would be sent, every bad row, "
+    "how long it would take. Nothing is kept.",
     body=_BODY,
     answers={200: Answer("What it would come to.", ref("BatchReport"))},
     errors=(400, 413, 415, 422),
@@ -99,7 +100,9 @@ def validate() -> Response:
                 here.storage.delete(file.file_id)
     counts = {"total": found.pop("total"), "invalid": found.pop("invalid")}
     report = {"object": "batch_report", "pipeline": asked.spec.name, "inputs": found.pop("mapping"), **found}
-    return json_response({**report, "counts": counts})
+    good = None if counts["total"] is None else counts["total"] - counts["invalid"]
+    takes = _look(lambda conn: estimate(conn, asked.spec.name, good, now=utc_now()))
+    return json_response({**report, "counts": counts, "estimate": takes})
 
 
 @blueprint.get("/batches/<batch_id>")

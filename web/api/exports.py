@@ -1,36 +1,28 @@
-"""What a batch gives back while it runs and after: results, errors, and its progress as it happens."""
+"""What a batch gives back while it runs and after: results and errors."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import PurePath
-from typing import Any
 from urllib.parse import quote
 
 from flask import Blueprint, Response, g
 from werkzeug.http import dump_options_header
 
 from contract.errors import ErrorCode, FournilError, RequestError
-from contract.statuses import BATCH_OVER, BatchStatus
-from contract.times import utc_now
+from contract.statuses import BatchStatus
 from models import results
-from models.batches import Batch, find_batch
+from models.batches import Batch
 from models.database import reading
 from models.pipelines import find_pipeline
 from models.sheets.export import MEDIA
-from web.api.batches import load
-from web.api.events import BEAT_SECONDS, LONGEST_SECONDS, event, event_stream
-from web.batches import load_batch, show_batch
-from web.errors import overloaded
+from web.batches import load_batch
 from web.operations import Answer, operation
 from web.requests import Param
-from web.services import Services, services
+from web.services import services
 
 blueprint = Blueprint("exports", __name__, url_prefix="/api/v1")
 
-#: Seconds between two snapshots of a stream, at least.
-APART = 0.5
 _FORMAT = Param(
     "format", {"type": "string", "enum": list(MEDIA)}, "Format of the file; left out: the one that was uploaded."
 )
@@ -129,49 +121,3 @@ def _attachment(name: str) -> str:
     if plain != name:
         names["filename*"] = f"UTF-8''{quote(name, safe='')}"
     return dump_options_header("attachment", names)
-
-
-@blueprint.get("/batches/<batch_id>/events")
-@operation(
-    "Follow a batch",
-    tag="batches",
-    description="Each `batch` event carries the whole batch as JSON, at most two a second; `done` is the last. "
-    "A comment line comes every 15 seconds. Coming back needs no Last-Event-ID: every event is a snapshot.",
-    answers={200: Answer("The events.", {"type": "string"}, media="text/event-stream")},
-    errors=(404, 429),
-)
-def follow(batch_id: str) -> Response:
-    batch, here = load(batch_id), services()
-    if not here.changes.take_place():
-        raise overloaded("Too many callers wait at once. Poll, or come back in a moment.")
-    return event_stream(_events(here, batch["id"]), here)
-
-
-def _events(here: Services, batch_id: str) -> Iterator[str]:
-    yield "retry: 2000\n\n"
-    told, number = "", 0
-    beat = end = time.monotonic()
-    end += LONGEST_SECONDS
-    with here.changes.watching([batch_id]) as watch:
-        while (batch := _read(here, batch_id)) is not None and time.monotonic() < end:
-            news, number = str((batch["status"], batch["counts"], batch["errors"])), number + 1
-            if news != told:
-                told, beat = news, time.monotonic()
-                yield event("batch", str(number), batch)
-            if batch["status"] in BATCH_OVER:
-                yield event("done", str(number + 1), batch)
-                return
-            if time.monotonic() - beat >= BEAT_SECONDS:
-                beat = time.monotonic()
-                yield ": still here\n\n"
-            looked = time.monotonic()
-            watch.wait(BEAT_SECONDS)
-            # A busy batch changes a hundred times a second; nobody reads that fast.
-            time.sleep(max(0.0, looked + APART - time.monotonic()))
-
-
-def _read(here: Services, batch_id: str) -> dict[str, Any] | None:
-    """The batch as it is now; None when it was deleted."""
-    with reading(here.engine) as conn:
-        found = find_batch(conn, batch_id)
-        return None if found is None else show_batch(conn, found, now=utc_now())

@@ -12,8 +12,8 @@ from contract.errors import ErrorCode, FournilError
 from contract.names import PIPELINE_NAME
 from contract.statuses import PipelineState
 from contract.times import utc_now
+from models.counts import count_open
 from models.database import reading, transaction
-from models.jobs import count_open
 from models.pipelines import StoredPipeline, find_pipeline, list_pipelines, set_state
 from models.workers import Worker, live_workers
 from web.errors import not_found

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from contract.errors import ErrorCode, FournilError, RequestError
 from contract.ids import is_id
 from contract.statuses import OnInvalidRows
+from contract.times import utc_now
 from models.database import reading, transaction
 from models.files import StoredFile, delete_file, find_file
 from models.pipelines import StoredPipeline, list_pipelines
@@ -20,6 +21,7 @@ from models.sheets.preview import Preview, preview
 from web.api.files import keep
 from web.batches import read_request, stored_file, take_batch
 from web.errors import not_found
+from web.estimate import estimate
 from web.pages.forms import PipelineForm, parameters_form
 from web.pages.pipelines import named
 from web.pages.site import blueprint, check_token
@@ -173,6 +175,7 @@ def _page(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: Pipe
         pipeline=pipeline,
         task=pipeline.spec.catalogue,
         seen=seen,
+        takes=_takes(pipeline, seen),
         chosen=chosen,
         asked=asked,
         form=form,
@@ -180,6 +183,12 @@ def _page(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: Pipe
         formats=REQUESTABLE,
         shown_fields=[field for field in pipeline.spec.catalogue.inputs["properties"] if field in chosen],
     )
+
+
+def _takes(pipeline: StoredPipeline, seen: Preview) -> dict[str, Any] | None:
+    rows = None if seen.total is None else seen.total - seen.invalid
+    with reading(services().engine) as conn:
+        return estimate(conn, pipeline.spec.name, rows, now=utc_now())
 
 
 def _look(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: PipelineForm) -> Preview:

@@ -14,9 +14,8 @@ from contract.names import INGEST
 from contract.statuses import JobStatus
 from contract.times import utc_now
 from models import batches
-from models.batches import find_batch
+from models.batches import BatchRow, find_batch
 from models.database import reading, transaction
-from models.submit import NewJob, data_row, insert_jobs, job_row
 from tests.integration.api.pages import Page, get, post, token
 from web.app import create_app
 
@@ -71,15 +70,9 @@ def fill(engine, batch_id: str, texts: list[str], *, invalid: int = 0) -> None:
             conn, batch, cursor, status="running", total=len(texts) + invalid, ingested=True, started_at=now,
             format="csv", errors=wrong,
         )  # fmt: skip
-        rows = [
-            (NewJob(batch.pipeline, {"text": text}, {}), job_id)
-            for text, job_id in zip(texts, new_ids(len(texts)), strict=True)
-        ]
-        insert_jobs(
-            conn,
-            [job_row(job, job_id, now, batch_id=batch_id, row=n, line=n + 2) for n, (job, job_id) in enumerate(rows)],
-            [data_row(job, job_id) for job, job_id in rows],
-        )
+        numbered = enumerate(zip(new_ids(len(texts)), texts, strict=True))
+        rows = [BatchRow(job_id, n, n + 2, None, {"text": text}, {}) for n, (job_id, text) in numbered]
+        batches.add_rows(conn, batch, rows, now=now)
 
     transaction(engine, work)
 

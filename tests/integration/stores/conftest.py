@@ -12,11 +12,11 @@ import sqlalchemy as sa
 from contract.ids import new_id, new_ids
 from contract.statuses import BatchStatus, OnInvalidRows, Priority
 from models import batches
-from models.batches import Batch, Cursor, NewBatch
+from models.batches import Batch, BatchRow, Cursor, NewBatch
 from models.claims import Claimed, claim
 from models.database import reading, transaction
 from models.files import add_file
-from models.submit import NewJob, data_row, insert_jobs, job_row, submit
+from models.submit import NewJob, submit
 from tests.integration.conftest import NOW
 
 LEASE = timedelta(seconds=30)
@@ -52,7 +52,6 @@ def batch_factory(engine: sa.Engine) -> Callable[..., Batch]:
     def make(rows: int = 3, *, now: datetime = NOW, ingested: bool = True) -> Batch:
         file_id, ids = new_id(), new_ids(rows)
         new = NewBatch("fake", "rows.csv", file_id, {}, {"text": "text"}, OnInvalidRows.SKIP)
-        row = NewJob("fake", {"text": "row"}, {}, Priority.BULK)
 
         def work(conn: sa.Connection) -> str:
             add_file(conn, file_id=file_id, name="rows.csv", content_type="text/csv", size=3, now=now)
@@ -62,8 +61,8 @@ def batch_factory(engine: sa.Engine) -> Callable[..., Batch]:
             changes: dict[str, Any] = {"status": BatchStatus.RUNNING.value, "started_at": now}
             changes |= {"ingested": True, "total": rows} if ingested else {}
             assert batches.advance(conn, batch, Cursor("insert", 10 * rows, rows + 2, rows), **changes)
-            numbered = [job_row(row, i, now, batch_id=batch_id, row=n, line=n + 2) for n, i in enumerate(ids)]
-            insert_jobs(conn, numbered, [data_row(row, i) for i in ids])
+            numbered = [BatchRow(i, n, n + 2, None, {"text": "row"}, {}) for n, i in enumerate(ids)]
+            batches.add_rows(conn, batch, numbered, now=now)
             return batch_id
 
         return found_batch(engine, transaction(engine, work))

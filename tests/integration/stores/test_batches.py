@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from contract.errors import ErrorCode
 from contract.ids import new_id
 from contract.statuses import BatchStatus, JobStatus
-from models import batches, records, sweeps
+from models import batches, records, removal, sweeps
 from models.batches import Batch, Cursor
 from models.database import reading, transaction
 from models.jobs import delete_job, list_batch_jobs
@@ -101,18 +101,7 @@ def test_retry_runs_only_what_did_not_succeed_into_the_same_batch(engine, batch_
 def test_a_running_batch_is_not_retried_and_not_deleted(engine, batch_factory):
     batch = batch_factory(1)
     assert transaction(engine, lambda conn: batches.retry(conn, batch, now=NOW)) == 0
-    assert not transaction(engine, lambda conn: batches.delete_batch(conn, batch))
-
-
-def test_delete_takes_rows_and_results_along(engine, batch_factory, claim_rows):
-    batch = batch_factory(2)
-    bake(engine, claim_rows, 2)
-    close(engine, batch)
-    over = found_batch(engine, batch.id)
-    assert transaction(engine, lambda conn: batches.delete_batch(conn, over))
-    with engine.connect() as conn:
-        left = [conn.scalar(sa.text(f"SELECT count(*) FROM {t}")) for t in ("jobs", "job_data", "job_results")]
-    assert left == [0, 0, 0]
+    assert transaction(engine, lambda conn: removal.delete_batch(conn, batch, now=NOW)) is None
 
 
 def test_only_one_of_two_readers_moves_on(engine, batch_factory):

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from contract.errors import ErrorCode, RequestError
 from contract.statuses import JobStatus, Priority
-from models import claims, records, sweeps
+from models import batches, claims, counts, records, sweeps
 from models.claims import Claimed
 from models.database import reading, transaction
-from models.jobs import Job, find_job, list_jobs, position
+from models.jobs import Job, find_job, list_batch_jobs, list_jobs, position
 from models.records import Failure, Success, Timing
 from models.submit import NewJob, submit
 from tests.integration.stores.conftest import LEASE, NOW
@@ -266,3 +266,24 @@ def test_results_come_back_as_they_were_recorded(
     done = [Success(row.id, row.fence, result)]
     transaction(engine, lambda conn: records.finish(conn, done, model=MODEL, timing=TIMING, now=NOW))
     assert job(engine, job_id).result == result
+
+
+def test_no_row_of_a_batch_that_is_being_canceled_is_claimed(engine, batch_factory, claim_rows, job_factory):
+    stopped, other = batch_factory(4), batch_factory(2)
+    job_id = job_factory()
+    transaction(engine, lambda conn: batches.begin_cancel(conn, stopped.id))
+    claimed = [row for _ in range(3) for row in claim_rows(3)]
+    assert [row.batch_id for row in claimed] == [None, other.id, other.id]
+    assert claimed[0].id == job_id
+    with reading(engine) as conn:
+        assert counts.count(conn, stopped.id)["canceled"] == 4
+
+
+def test_a_cancel_in_pieces_takes_what_is_in_hand_first(engine, batch_factory, claim_rows):
+    batch = batch_factory(8)
+    held = claim_rows(2)
+    transaction(engine, lambda conn: sweeps.cancel_batch_rows(conn, batch.id, limit=4, now=NOW))
+    with reading(engine) as conn:
+        assert claims.still_mine(conn, held) == set()
+        canceled = [job.row for job in list_batch_jobs(conn, batch.id, limit=9, status=JobStatus.CANCELED).items]
+    assert canceled == [0, 1, 2, 3]

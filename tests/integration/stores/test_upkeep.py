@@ -32,9 +32,9 @@ class Heard:
         self.changes.extend(ids)
 
 
-def sweep(engine: Any) -> Heard:
+def sweep(engine: Any, storage: Any = None, *, keep_days: int = 0) -> Heard:
     heard = Heard()
-    upkeep.sweep(engine, heard, max_attempts=3)  # type: ignore[arg-type]
+    upkeep.sweep(engine, heard, storage, max_attempts=3, keep_days=keep_days)  # type: ignore[arg-type]
     return heard
 
 
