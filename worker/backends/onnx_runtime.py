@@ -43,7 +43,7 @@ def graph_of(model: Any, task: EncoderTask, wish: Wish) -> OnnxModel:
     ]
     if not all(len(batch) for batch in batches):
         raise NotExportable("its tokenizer does not take plain sentences")
-    return as_graph(model, batches, wish)
+    return as_graph(model, batches, wish, task.encoder.reads)
 
 
 def _refused(sentence: str) -> CheckpointError:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from worker.backends.tasks.classification import TextClassification, ZeroShotClassification
 from worker.backends.tasks.embeddings import FeatureExtraction, SentenceSimilarity
 from worker.backends.tasks.generation import TextGeneration
+from worker.backends.tasks.questions import QuestionAnswering
+from worker.backends.tasks.rewriting import Summarization, Text2TextGeneration, Translation
 from worker.backends.tasks.task import TaskModel
 from worker.backends.tasks.tokens import FillMask, TokenClassification
 
@@ -18,5 +20,9 @@ TASKS: dict[str, type[TaskModel]] = {
     "zero-shot-classification": ZeroShotClassification,
     "feature-extraction": FeatureExtraction,
     "sentence-similarity": SentenceSimilarity,
+    "question-answering": QuestionAnswering,
     "text-generation": TextGeneration,
+    "text2text-generation": Text2TextGeneration,
+    "summarization": Summarization,
+    "translation": Translation,
 }

@@ -1,0 +1,88 @@
+"""Answers found in what is sent along with the question: a text (question-answering) or a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.tasks.task import JsonSchema, Task, a_whole, an_object, text_field
+
+_ANSWER: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "answer": {"type": "string"},
+        "score": {"type": "number"},
+        "start": {"type": "integer"},
+        "end": {"type": "integer"},
+    },
+    "required": ["answer", "score", "start", "end"],
+}
+
+
+def _best_answer(result: Any) -> dict[str, Any]:
+    """The best answer, whether one or several were asked for."""
+    best = result[0] if isinstance(result, list) else result
+    return {key: best[key] for key in ("answer", "score", "start", "end")}
+
+
+QUESTION_ANSWERING = Task(
+    name="question-answering",
+    title="Question answering",
+    summary="Finds the words of a text that answer a question about it.",
+    modality="text",
+    inputs=an_object(
+        {
+            "question": text_field("Question", "What to look for."),
+            "context": text_field("Text", "Where to look. It may be long: it is read in windows that overlap."),
+        },
+        required=("question", "context"),
+    ),
+    parameters=an_object(
+        {
+            "top_k": a_whole("Answers to return", "The best k answers; more than 1 gives a list.", 1, 100, default=1),
+            "handle_impossible_answer": {
+                "type": "boolean",
+                "default": False,
+                "title": "There may be no answer",
+                "description": "true: an empty answer may win. Only for models that were trained for it.",
+            },
+            "max_answer_len": a_whole("Longest answer", "Tokens of an answer at most.", 1, 512, default=15),
+            "align_to_words": {
+                "type": "boolean",
+                "default": True,
+                "title": "Whole words",
+                "description": "true: an answer begins and ends with a word. For languages without spaces: false.",
+            },
+            "max_seq_len": a_whole(
+                "Length of a window",
+                "Tokens of question and text that are read at once. Empty: 384, or what the model takes.",
+                16,
+                32_768,
+            ),
+            "doc_stride": a_whole(
+                "Overlap of windows",
+                "Tokens that one window shares with the next. Empty: 128, or half a short window.",
+                0,
+                16_384,
+            ),
+            "max_question_len": a_whole(
+                "Longest question", "Tokens of the question that are read; the rest is cut.", 1, 512, default=64
+            ),
+        }
+    ),
+    result={"anyOf": [_ANSWER, {"type": "array", "items": _ANSWER, "minItems": 1}]},
+    example={
+        "inputs": {
+            "question": "Where did Marie bake?",
+            "context": "Marie baked in Lyon for ten years. Then she opened an oven of her own in Paris.",
+        },
+        "parameters": {},
+    },
+    main_field="question",
+    synonyms={
+        "question": ("question", "query", "q", "prompt"),
+        "context": ("context", "passage", "paragraph", "document", "article", "text", "content", "body"),
+    },
+    columns=_best_answer,
+    result_columns=("answer", "score", "start", "end"),
+    view="answers",
+)
