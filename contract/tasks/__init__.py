@@ -10,7 +10,7 @@ import re
 from contract.tasks.classification import TEXT_CLASSIFICATION, ZERO_SHOT_CLASSIFICATION
 from contract.tasks.embeddings import FEATURE_EXTRACTION, SENTENCE_SIMILARITY
 from contract.tasks.generation import TEXT_GENERATION
-from contract.tasks.questions import QUESTION_ANSWERING
+from contract.tasks.questions import QUESTION_ANSWERING, TABLE_QUESTION_ANSWERING
 from contract.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
 from contract.tasks.task import JsonSchema, Task
 from contract.tasks.tokens import FILL_MASK, TOKEN_CLASSIFICATION
@@ -27,6 +27,7 @@ CATALOGUE: dict[str, Task] = {
         FEATURE_EXTRACTION,
         SENTENCE_SIMILARITY,
         QUESTION_ANSWERING,
+        TABLE_QUESTION_ANSWERING,
         TEXT_GENERATION,
         TEXT2TEXT_GENERATION,
         SUMMARIZATION,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract.tasks.task import JsonSchema, Task, a_whole, an_object, text_field
+from contract.jsons import dumps
+from contract.tasks.task import TRUNCATION, JsonSchema, Task, a_whole, an_object, text_field
 
 _ANSWER: JsonSchema = {
     "type": "object",
@@ -85,4 +86,71 @@ QUESTION_ANSWERING = Task(
     columns=_best_answer,
     result_columns=("answer", "score", "start", "end"),
     view="answers",
+)
+
+
+_TABLE: JsonSchema = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 100,
+    "propertyNames": {"minLength": 1, "maxLength": 1000},
+    "additionalProperties": {
+        "type": "array",
+        "items": {"type": "string", "maxLength": 10_000},
+        "minItems": 1,
+        "maxItems": 1000,
+    },
+    "title": "Table",
+    "description": "An object of column names, each with the list of its cells as texts, numbers too.",
+    "x-type-words": "be an object of column names, each with a list of texts",
+}
+
+
+def _cells(result: dict[str, Any]) -> dict[str, Any]:
+    return {"answer": result["answer"], "cells": dumps(result["cells"]), "aggregator": result.get("aggregator")}
+
+
+TABLE_QUESTION_ANSWERING = Task(
+    name="table-question-answering",
+    title="Table question answering",
+    summary="Finds the cells of a table that answer a question, and whether to count, add or average them.",
+    modality="text",
+    inputs=an_object(
+        {"query": text_field("Question", "What to look for in the table."), "table": _TABLE},
+        required=("query", "table"),
+    ),
+    parameters=an_object(
+        {
+            "truncation": {
+                **TRUNCATION,
+                "title": "Cut a table that is too long",
+                "description": "true: drop the last rows. false: such a job fails with input_too_long.",
+            }
+        }
+    ),
+    result={
+        "type": "object",
+        "properties": {
+            "answer": {"type": "string"},
+            "coordinates": {
+                "type": "array",
+                "items": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+            },
+            "cells": {"type": "array", "items": {"type": "string"}},
+            "aggregator": {"type": "string"},
+        },
+        "required": ["answer", "coordinates", "cells"],
+    },
+    example={
+        "inputs": {
+            "query": "How many loaves were baked in Lyon?",
+            "table": {"Town": ["Paris", "Lyon", "Nice"], "Loaves": ["300", "120", "80"]},
+        },
+        "parameters": {},
+    },
+    main_field="query",
+    synonyms={"query": ("query", "question", "q", "text"), "table": ("table", "data", "rows")},
+    columns=_cells,
+    result_columns=("answer", "cells", "aggregator"),
+    view="table",
 )

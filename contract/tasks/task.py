@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 JsonSchema = dict[str, Any]
 Columns = Callable[[Any], dict[str, Any]]
-View = Literal["labels", "entities", "tokens", "vector", "scores", "text", "written", "answers"]
+View = Literal["labels", "entities", "tokens", "vector", "scores", "text", "written", "answers", "table"]
 
 
 @dataclasses.dataclass(frozen=True)

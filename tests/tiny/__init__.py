@@ -22,6 +22,7 @@ from tests.tiny.encoders import (
     untied_filler,
 )
 from tests.tiny.rewriters import bart, marian, mbart, t5
+from tests.tiny.tables import tapas
 from tests.tiny.tokens import POSITIONS, WORDS
 from tests.tiny.writers import gpt2, writer, writer_of
 
@@ -42,6 +43,7 @@ __all__ = [
     "small_answerer",
     "t5",
     "tagger",
+    "tapas",
     "untied_filler",
     "write_all",
     "writer",
@@ -57,6 +59,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "feature-extraction": embedder,
     "sentence-similarity": embedder,
     "question-answering": small_answerer,
+    "table-question-answering": tapas,
     "text-generation": gpt2,
     "text2text-generation": bart,
     "summarization": t5,

@@ -136,6 +136,17 @@ def _answers(inputs: Any, result: Any) -> dict[str, Any]:
     }
 
 
+def _table(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
+    """The table row by row, `(text, whether it is part of the answer)` for each cell."""
+    table = inputs.get("table", {})
+    chosen = {(row, column) for row, column in result["coordinates"]}
+    rows = [
+        [(text, (row, column) in chosen) for column, text in enumerate(cells)]
+        for row, cells in enumerate(zip(*table.values(), strict=False))
+    ]
+    return {"answer": result["answer"], "names": list(table), "rows": rows}
+
+
 def turns(inputs: Any) -> list[Turn]:
     """The conversation that was sent."""
     return [Turn(message["role"], message["content"]) for message in inputs.get("messages", [])]
@@ -150,4 +161,5 @@ _VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "text": _text,
     "written": _written,
     "answers": _answers,
+    "table": _table,
 }

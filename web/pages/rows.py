@@ -89,6 +89,10 @@ def _written(result: Any) -> str:
     return str(written)
 
 
+def _table(result: Any) -> str:
+    return str(result["answer"]) or "no cell"
+
+
 _LINES = {
     "labels": _labels,
     "entities": _entities,
@@ -98,4 +102,5 @@ _LINES = {
     "text": _text,
     "written": _written,
     "answers": _answers,
+    "table": _table,
 }

@@ -10,6 +10,7 @@ from worker.backends.tasks.embeddings import FeatureExtraction, SentenceSimilari
 from worker.backends.tasks.generation import TextGeneration
 from worker.backends.tasks.questions import QuestionAnswering
 from worker.backends.tasks.rewriting import Summarization, Text2TextGeneration, Translation
+from worker.backends.tasks.tables import TableQuestionAnswering
 from worker.backends.tasks.task import TaskModel
 from worker.backends.tasks.tokens import FillMask, TokenClassification
 
@@ -21,6 +22,7 @@ TASKS: dict[str, type[TaskModel]] = {
     "feature-extraction": FeatureExtraction,
     "sentence-similarity": SentenceSimilarity,
     "question-answering": QuestionAnswering,
+    "table-question-answering": TableQuestionAnswering,
     "text-generation": TextGeneration,
     "text2text-generation": Text2TextGeneration,
     "summarization": Summarization,
