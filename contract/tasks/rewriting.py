@@ -38,8 +38,7 @@ _WRITING: dict[str, JsonSchema] = {
     "typical_p": a_number("Typical p", "Sample from the locally typical tokens.", 0.01, 1),
     "seed": a_whole("Seed", "Makes sampling repeatable. Empty: taken from the job's id.", 0, 2**32 - 1),
     "clean_up_tokenization_spaces": {
-        "type": ["boolean", "null"],
-        "default": None,
+        "type": "boolean",
         "title": "Clean up spaces",
         "description": "true: no space before a full stop or a comma. Empty: as the tokenizer says.",
     },

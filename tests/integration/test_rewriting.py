@@ -168,6 +168,26 @@ def test_a_model_of_one_pair_needs_no_languages(rewriter: Any) -> None:
     assert write.texts(ROWS, max_new_tokens=16) == [write.plain(text) for text in TEXTS]
 
 
+def test_marian_with_its_own_tokenizer_is_the_librarys_and_knows_its_pair(rewriter: Any) -> None:
+    write = rewriter("translation", tiny.pieced_marian)
+    expected = [write.plain(text) for text in TEXTS]
+    assert write.texts(ROWS, max_new_tokens=16) == expected
+    assert write.texts(ROWS, max_new_tokens=16, src_lang="en", tgt_lang="de") == expected
+    [refused] = write.run(ROWS[:1], src_lang="en", tgt_lang="fr")
+    assert refused.field == "parameters.tgt_lang"
+    assert refused.message.startswith("This model translates from en into de.")
+
+
+def test_marian_of_many_languages_is_told_which_before_the_text(rewriter: Any) -> None:
+    def many(folder: Path) -> Path:
+        return tiny.pieced_marian(folder, "fra", "spa")
+
+    write = rewriter("translation", many)
+    assert write.texts(ROWS, max_new_tokens=16, tgt_lang="fra") == [write.plain(">>fra<< " + text) for text in TEXTS]
+    [refused] = write.run(ROWS[:1])
+    assert "needs tgt_lang. It knows fra, spa." in refused.message
+
+
 # --- refused, drawn, dropped --------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ from tests.tiny.encoders import (
     tagger,
     untied_filler,
 )
-from tests.tiny.rewriters import bart, marian, mbart, t5
+from tests.tiny.rewriters import bart, marian, mbart, pieced_marian, t5
 from tests.tiny.tables import tapas
 from tests.tiny.tokens import POSITIONS, WORDS
 from tests.tiny.writers import gpt2, writer, writer_of
@@ -39,6 +39,7 @@ __all__ = [
     "gpt2",
     "marian",
     "mbart",
+    "pieced_marian",
     "poisoned",
     "small_answerer",
     "t5",
@@ -63,7 +64,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "text-generation": gpt2,
     "text2text-generation": bart,
     "summarization": t5,
-    "translation": marian,
+    "translation": pieced_marian,
 }
 
 

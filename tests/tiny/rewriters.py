@@ -1,10 +1,13 @@
-"""Encoder-decoders: T5, BART, Marian over bytes, and mBART with the tokens of its languages."""
+"""Encoder-decoders: T5, BART and Marian over bytes; Marian and mBART with the library's own tokenizers."""
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 from typing import Any
 
+import sentencepiece
 import transformers
 
 from tests.tiny.checkpoint import write
@@ -38,6 +41,35 @@ def marian(folder: Path) -> Path:
     """One pair of languages, and nothing that says which."""
     tokenizer = ending_tokenizer()
     made = transformers.MarianConfig(**_special(tokenizer), **_LAYERS, decoder_start_token_id=0)
+    return write(folder, transformers.MarianMTModel, made, tokenizer)
+
+
+def pieced_marian(folder: Path, *languages: str) -> Path:
+    """Marian with the library's own tokenizer, from English; `languages` it can be told to write in."""
+    folder.mkdir(parents=True)
+    sentences = [" ".join(WORDS[start : start + 6]) for start in range(len(WORDS) - 6)]
+    with io.BytesIO() as trained:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(sentences), model_writer=trained, vocab_size=80, minloglevel=2
+        )
+        for side in ("source.spm", "target.spm"):
+            (folder / side).write_bytes(trained.getvalue())
+        read = sentencepiece.SentencePieceProcessor(model_proto=trained.getvalue())
+    pieces = [read.id_to_piece(number) for number in range(read.get_piece_size())]
+    tokens = dict.fromkeys(["</s>", "<unk>", *pieces, *(f">>{language}<<" for language in languages), "<pad>"])
+    vocabulary = folder / "vocab.json"
+    vocabulary.write_text(json.dumps({token: number for number, token in enumerate(tokens)}), encoding="utf-8")
+    tokenizer = transformers.MarianTokenizer(
+        source_spm=str(folder / "source.spm"),
+        target_spm=str(folder / "target.spm"),
+        vocab=str(vocabulary),
+        source_lang="en",
+        target_lang="roa" if languages else "de",
+        model_max_length=POSITIONS * 2,
+    )
+    made = transformers.MarianConfig(
+        **_special(tokenizer), **_LAYERS, decoder_start_token_id=tokenizer.pad_token_id, forced_eos_token_id=None
+    )
     return write(folder, transformers.MarianMTModel, made, tokenizer)
 
 

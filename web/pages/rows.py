@@ -86,7 +86,7 @@ def _answers(result: Any) -> str:
 
 def _written(result: Any) -> str:
     [written] = result.values()
-    return str(written)
+    return str(written) or "nothing"
 
 
 def _table(result: Any) -> str:

@@ -41,6 +41,12 @@ class Languages:
         self._targets = [code.strip("><") for code in getattr(tokenizer, "supported_language_codes", None) or ()]
         self._pair = (getattr(tokenizer, "source_lang", None), getattr(tokenizer, "target_lang", None))
 
+    def some_pair(self) -> dict[str, str]:
+        """Parameters of one direction that it knows; none where it needs none."""
+        if self.codes:
+            return {"src_lang": self.codes[0], "tgt_lang": self.codes[-1]}
+        return {"tgt_lang": self._targets[0]} if self._targets else {}
+
     def direction(self, source: str | None, target: str | None) -> Direction | InputError:
         if self.codes:
             return self._by_code(source, target)

@@ -89,7 +89,7 @@ class Text2TextGeneration(TaskModel):
         text = self._tokenizer.decode(
             tokens,
             skip_special_tokens=True,
-            clean_up_tokenization_spaces=parameters["clean_up_tokenization_spaces"],
+            clean_up_tokenization_spaces=parameters.get("clean_up_tokenization_spaces"),
         )
         return {self.answers_as: text.strip()}
 
@@ -115,10 +115,8 @@ class Translation(Text2TextGeneration):
 
     def example(self, inputs: Inputs, parameters: Parameters) -> Example:
         inputs, parameters = super().example(inputs, parameters)
-        if self._languages.codes and "src_lang" not in parameters:
-            source, *others = self._languages.codes
-            parameters = {**parameters, "src_lang": source, "tgt_lang": others[0] if others else source}
-        return inputs, parameters
+        # Where the pipeline does not say, any will do to prove it.
+        return inputs, {**self._languages.some_pair(), **parameters}
 
     def _encode(self, texts: Sequence[str], parameters: Parameters) -> list[Encoding | InputError] | InputError:
         direction = self._direction(parameters)
