@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from contract.schemas import checker
 from contract.tasks import CATALOGUE
 from tests import tiny
-from tests.processes import Stack, running_stack, wait_until
+from tests.processes import ROOT, Stack, clean_environment, running_stack, wait_until
 
 pytestmark = pytest.mark.real_model
 MINUTE = 60
@@ -23,7 +25,10 @@ MINUTE = 60
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("tasks")
-    pipelines = tiny.write_all(folder).read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "tests.tiny", str(folder)]
+    subprocess.run(command, check=True, cwd=ROOT, env=clean_environment(), capture_output=True)
+    assert sum(file.stat().st_size for file in folder.rglob("*")) < 200_000_000
+    pipelines = (folder / "pipelines.toml").read_text(encoding="utf-8")
     with running_stack(folder, pipelines=pipelines) as running:
         yield running
 

@@ -213,6 +213,13 @@ def test_more_than_the_model_can_write_is_refused(rewriter: Any, parameters: dic
     assert refused.field == field
 
 
+def test_a_model_with_room_for_less_than_is_usual_writes_that(rewriter: Any) -> None:
+    write = rewriter("text2text-generation", tiny.bart)
+    [row] = write.prepare(ROWS[:1])
+    assert row.length == len(write.tokenizer(TEXTS[0])["input_ids"]) + 127
+    assert write.texts(ROWS[:1]) == [write.plain(TEXTS[0], max_new_tokens=127)]
+
+
 @pytest.mark.parametrize("parameters", [{"temperature": 1.4}, {"top_k": 5, "num_beams": 1}, {"do_sample": True}])
 def test_a_drawn_text_depends_on_its_seed_and_not_on_its_neighbours(
     rewriter: Any, parameters: dict[str, Any]

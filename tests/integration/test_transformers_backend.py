@@ -523,6 +523,8 @@ def test_without_a_template_messages_are_refused_and_text_is_written(oven: Any) 
         ("zero-shot-classification", tiny.classifier, "begins with 'entail'"),
         ("fill-mask", tiny.writer, "cannot do fill-mask"),
         ("text-generation", tiny.filler, "causal language model"),
+        ("text-generation", tiny.bart, "was not trained for text-generation"),
+        ("text-generation", tiny.t5, "cannot do text-generation"),
     ],
 )
 def test_a_checkpoint_of_another_task_says_how_to_mend_it(oven: Any, task: str, make: Any, words: str) -> None:

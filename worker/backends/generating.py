@@ -42,8 +42,8 @@ def beams(own: GenerationConfig, parameters: Parameters) -> int:
     return asked
 
 
-def configured(own: GenerationConfig, parameters: Parameters, **more: Any) -> GenerationConfig:
-    """The checkpoint's way of writing, with what the caller asked for."""
+def configured(own: GenerationConfig, parameters: Parameters, *, most: int, **more: Any) -> GenerationConfig:
+    """The checkpoint's way of writing, with what the caller asked for, up to `most` tokens."""
     config = copy.deepcopy(own)
     asked = {name: parameters[name] for name in _AS_ASKED if name in parameters}
     draws = samples(parameters)
@@ -54,7 +54,7 @@ def configured(own: GenerationConfig, parameters: Parameters, **more: Any) -> Ge
         **more,
         do_sample=draws,
         num_beams=beams(own, parameters),
-        max_new_tokens=most_tokens(own, parameters),
+        max_new_tokens=most,
         max_length=None,
         num_return_sequences=1,
         return_dict_in_generate=False,

@@ -45,7 +45,7 @@ class Text2TextGeneration(TaskModel):
         encodings = self._encode([row["text"] for row in rows], parameters)
         if isinstance(encodings, InputError):
             return refuse_all(rows, encodings)
-        most = generating.most_tokens(self._own, parameters)
+        most = self._most(parameters)
         beams = generating.beams(self._own, parameters)
         return [
             # What it reads and what it may write: both have keys and values in every beam.
@@ -53,16 +53,20 @@ class Text2TextGeneration(TaskModel):
             for row in encodings
         ]
 
+    def _most(self, parameters: Parameters) -> int:
+        # A caller who asks for more is refused; a usual length that is more is cut.
+        return min(generating.most_tokens(self._own, parameters), self._positions - 1)
+
     def _refusal(self, parameters: Parameters) -> InputError | None:
-        most = generating.most_tokens(self._own, parameters)
-        if parameters.get("min_new_tokens", 0) > most:
-            return refusals.rejected(
-                f"min_new_tokens is above max_new_tokens, which is {most}.", "parameters.min_new_tokens"
-            )
+        most = self._most(parameters)
         if parameters.get("max_new_tokens", 0) >= self._positions:
             return refusals.rejected(
                 f"max_new_tokens must be below {self._positions}, what this model can write.",
                 "parameters.max_new_tokens",
+            )
+        if parameters.get("min_new_tokens", 0) > most:
+            return refusals.rejected(
+                f"min_new_tokens is above max_new_tokens, which is {most}.", "parameters.min_new_tokens"
             )
         return None
 
@@ -77,7 +81,8 @@ class Text2TextGeneration(TaskModel):
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         tensors = self._encoder.padded([row.payload for row in rows])
         read = {name: tensors[name] for name in ("input_ids", "attention_mask")}
-        config = generating.configured(self._own, parameters, **self._more(parameters))
+        most = self._most(parameters)
+        config = generating.configured(self._own, parameters, most=most, **self._more(parameters))
         written = generating.write(self._model, read, config, parameters, context)
         return [refusals.not_finite() if tokens is None else self._answer(tokens, parameters) for tokens in written]
 
