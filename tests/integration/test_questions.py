@@ -118,6 +118,13 @@ def test_an_encoder_for_answers_runs_on_onnx_runtime_with_the_same_numbers(
     assert_same(on_torch.run(ROWS, top_k=3), answerer.run(ROWS, top_k=3))
 
 
+def test_int8_says_how_often_the_answer_is_another(answerer: Answerer, tmp_path: Path) -> None:
+    small = Answerer(answerer.folder, tmp_path, quantize="int8")
+    assert small.loaded.identity.dtype == "int8"
+    assert small.loaded.fidelity is not None
+    assert small.loaded.fidelity["of"] == 1
+
+
 def test_a_long_text_counts_a_sequence_a_window(answerer: Answerer) -> None:
     short, long = answerer.prepare([ROWS[1], ROWS[2]])
     assert short.sequences == 1

@@ -147,9 +147,10 @@ def test_mbart_reads_one_language_and_writes_another(rewriter: Any) -> None:
         ({}, "parameters.src_lang", "needs src_lang. It knows ar_AR, cs_CZ, de_DE"),
         ({"src_lang": "en_XX"}, "parameters.tgt_lang", "needs tgt_lang"),
         ({"src_lang": "en_XX", "tgt_lang": "xx"}, "parameters.tgt_lang", "does not know the language 'xx'"),
+        ({"src_lang": "\ud800", "tgt_lang": "de"}, None, "lone surrogate"),
     ],
 )
-def test_a_language_that_is_not_known_is_named(rewriter: Any, pair: Any, field: str, words: str) -> None:
+def test_a_language_that_is_not_known_is_named(rewriter: Any, pair: Any, field: str | None, words: str) -> None:
     [refused] = rewriter("translation", tiny.mbart).run(ROWS[:1], **pair)
     assert refused.code is ErrorCode.INPUT_REJECTED
     assert refused.field == field

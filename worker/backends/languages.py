@@ -48,6 +48,8 @@ class Languages:
         return {"tgt_lang": self._targets[0]} if self._targets else {}
 
     def direction(self, source: str | None, target: str | None) -> Direction | InputError:
+        if not all(refusals.is_unicode(word) for word in (source, target) if word):
+            return refusals.half_a_character()
         if self.codes:
             return self._by_code(source, target)
         if self._targets:

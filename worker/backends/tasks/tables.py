@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -135,6 +136,9 @@ def _bare(encoding: Any) -> Encoding:
 def _flaw(query: str, table: Table) -> InputError | None:
     """What makes this no table."""
     names = list(table)
+    texts = itertools.chain([query], names, *table.values())
+    if not all(refusals.is_unicode(text) for text in texts):
+        return refusals.half_a_character()
     rows = len(table[names[0]])
     uneven = next((name for name in names if len(table[name]) != rows), None)
     if uneven is not None:
@@ -143,8 +147,4 @@ def _flaw(query: str, table: Table) -> InputError | None:
             "Every column needs as many; an empty text stands for no value.",
             f"inputs.table.{uneven[:60]}",
         )
-    if not all(
-        refusals.is_unicode(text) for text in (query, *names, *(c for cells in table.values() for c in cells))
-    ):
-        return refusals.half_a_character()
     return None if query.strip() else refusals.nothing_left()
