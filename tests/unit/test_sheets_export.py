@@ -115,6 +115,10 @@ def test_every_task_names_its_result_columns(task):
     results = {
         "text-classification": json.loads(BODY), "zero-shot-classification": json.loads(BODY),
         "token-classification": [], "fill-mask": [], "feature-extraction": [0.5], "sentence-similarity": [0.5],
+        "question-answering": {"answer": "x", "score": 0.5, "start": 0, "end": 1},
+        "table-question-answering": {"answer": "SUM > 1", "coordinates": [[0, 1]], "cells": ["1"]},
+        "text2text-generation": {"generated_text": "x"}, "summarization": {"summary_text": "x"},
+        "translation": {"translation_text": "x"},
         "text-generation": {"message": {"content": "x"}, "finish_reason": "stop"},
     }  # fmt: skip
     assert set(task.columns(results[task.name])) == set(task.result_columns)

@@ -39,7 +39,7 @@ def graph_of(model: Any, task: EncoderTask, wish: Wish) -> OnnxModel:
     batches = sentences_for(task)
     if not all(len(batch) for batch in batches):
         raise NotExportable("its tokenizer does not take plain sentences")
-    return as_graph(model, batches, wish)
+    return as_graph(model, batches, wish, task.encoder.reads)
 
 
 def sentences_for(task: EncoderTask) -> list[Batch]:

@@ -8,13 +8,14 @@ device's errors, and that one row's fault stays with its row.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from contract.errors import InputError
+from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
 from worker.backends import onednn, refusals, weights
@@ -47,6 +48,7 @@ class TransformersBackend:
         """Also raises OutOfMemory where the weights do not fit beside what is loaded."""
         checkpoint = _checkpoint(spec, cache)
         kind = TASKS[spec.task]
+        _check_installed(spec.task, kind)
         wanted = weights.Wanted(spec.task, kind.auto_class, kind.optional)
         peak = Peak(device)
         with errors_translated():
@@ -63,6 +65,14 @@ class TransformersBackend:
         pipeline.working_bytes = max(0, peak.bytes() - pipeline.nbytes())
         give_back()
         return pipeline
+
+
+def _check_installed(task: str, kind: type[TaskModel]) -> None:
+    if kind.package and not importlib.util.find_spec(kind.package):
+        raise CheckpointError(
+            ErrorCode.CHECKPOINT_MISSING,
+            f"{task} needs the package {kind.package}; run pip install 'fournil[{kind.extra}]' on the worker.",
+        )
 
 
 def _checkpoint(spec: PipelineSpec, cache: Path) -> Checkpoint:
