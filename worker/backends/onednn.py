@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from transformers.activations import GELUActivation
 
-from worker.backends.onnx_model import Batch
+from worker.backends.encoder import first_output
+from worker.backends.onnx_model import Batch, Reads
 
 #: Largest difference of a logit or a hidden state from the unchanged model, beside one of its own size.
 _TOLERANCE = 1e-5
@@ -52,11 +53,15 @@ class _Followed:
 
 
 def multiply_faster(
-    model: Any, batches: Sequence[Batch], *, is_faster: Callable[[torch.nn.Linear], bool] | None = None
+    model: Any,
+    batches: Sequence[Batch],
+    *,
+    reads: Reads = first_output,
+    is_faster: Callable[[torch.nn.Linear], bool] | None = None,
 ) -> bool:
     """Let an encoder in float32 on a CPU multiply through oneDNN, where that is faster; whether it does now.
 
-    `batches` are tokenized sentences as the model takes them.
+    `batches` are tokenized sentences as the model takes them, `reads` what its task reads of its output.
     """
     layers = [layer for layer in model.modules() if type(layer) is torch.nn.Linear]
     if not layers or not _can(model):
@@ -65,10 +70,10 @@ def multiply_faster(
     with torch.inference_mode():
         if not (is_faster or _is_faster)(largest):
             return False
-        expected = [model(**batch)[0] for batch in batches]
+        expected = [reads(model(**batch)) for batch in batches]
         followed = list(_followed_by_gelu(model))
         _change(layers, followed)
-        if all(_is_close(model(**batch)[0], one, batch) for batch, one in zip(batches, expected, strict=True)):
+        if all(_is_close(reads(model(**batch)), one, batch) for batch, one in zip(batches, expected, strict=True)):
             return True
         _change_back(layers, followed)
         return False

@@ -143,7 +143,7 @@ class TransformersPipeline:
         task = self._computing
         if isinstance(task, EncoderTask) and self.identity.backend == "torch":
             batches = [batch for batch in runtime.sentences_for(task) if batch]
-            onednn.multiply_faster(task.encoder.model, batches)
+            onednn.multiply_faster(task.encoder.model, batches, reads=task.encoder.reads)
 
     def _to_compare(self, spec: PipelineSpec, recent: Recent) -> tuple[list[Prepared], Parameters]:
         """Rows that people sent, or the example where nobody has yet."""
