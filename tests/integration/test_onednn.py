@@ -15,6 +15,13 @@ pytestmark = pytest.mark.real_model
 SENTENCES = ["the oven was warm", "late", "a baker in paris puts the bread into the oven early this morning"]
 
 
+@pytest.fixture(autouse=True)
+def kept_little() -> None:
+    from worker.backends import onednn
+
+    onednn.keep_little()
+
+
 @pytest.fixture(params=["classifier", "embedder"])
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     import transformers

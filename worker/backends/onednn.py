@@ -9,6 +9,7 @@ given the same numbers as before on real sentences, padded and not.
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -23,8 +24,18 @@ from worker.backends.onnx_model import Batch, Reads
 _TOLERANCE = 1e-5
 #: Rows of the trial, few enough that many trials take a moment.
 _TRIAL_ROWS, _TRIALS = 64, 40
+#: oneDNN makes code for every number of rows, which is another in every microbatch, and torch keeps a plan of each. A
+#: thousand of both are kept unless told otherwise, and what lies between them on the heap is lost: 2.8 GB after 800
+#: microbatches. Sixteen are what two passes side by side use over and over; making one anew costs 0.3 ms.
+_KEPT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16", "LRU_CACHE_CAPACITY": "16"}
 #: A module that holds a layer and the activation it is followed by, under these names.
 _FOLLOWED = (("dense", "intermediate_act_fn"), ("lin1", "activation"))
+
+
+def keep_little() -> None:
+    """Before this process multiplies through oneDNN for the first time: keep no more of its code than is used."""
+    for name, value in _KEPT.items():
+        os.environ.setdefault(name, value)
 
 
 class Linear(torch.nn.Linear):
@@ -81,7 +92,7 @@ def multiply_faster(
 
 def _can(model: Any) -> bool:
     fits = model.device.type == "cpu" and model.dtype == torch.float32 and not model.training
-    return bool(fits and torch._C._has_mkldnn)
+    return bool(fits and torch._C._has_mkldnn and _KEPT.keys() <= os.environ.keys())
 
 
 def _is_faster(layer: torch.nn.Linear) -> bool:
