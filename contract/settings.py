@@ -194,7 +194,7 @@ class Inference:
     claim_rows: int = option(
         "CLAIM_ROWS",
         whole(1, 10_000),
-        1024,
+        2048,
         "Most rows one claim takes; about eight seconds of work below that. More sort better by length; all of them "
         "come back when the worker dies.",
     )

@@ -38,6 +38,8 @@ class Encoder:
         self.tokenizer = loaded.tokenizer
         self.limit = loaded.limit
         self._takes = _taken_by(loaded.model)
+        #: What stands in padding; what else a tokenizer gives, it pads itself.
+        self._fills = _fills(loaded.tokenizer)
         if loaded.tokenizer.num_special_tokens_to_add(pair=True) >= loaded.limit:
             raise corrupt(f"max_tokens is {loaded.limit}, which leaves no room for a text. Raise it.")
 
@@ -132,9 +134,20 @@ class Encoder:
         """Sequences as tensors of one width on the device, their attention mask among them."""
         names = [name for name in self.tokenizer.model_input_names if name in sequences[0]]
         names = list(dict.fromkeys([*names, "attention_mask"]))
-        bare = [{name: sequence[name] for name in names} for sequence in sequences]
-        padded = self.tokenizer.pad(bare, padding=True, return_tensors="pt")
+        columns = {name: [sequence[name] for sequence in sequences] for name in names}
+        if self._fills.keys() >= columns.keys():
+            padded = {name: self._filled(rows, self._fills[name]) for name, rows in columns.items()}
+        else:
+            bare = [{name: sequence[name] for name in names} for sequence in sequences]
+            padded = self.tokenizer.pad(bare, padding=True, return_tensors="pt")
         return {name: tensor.to(self.model.device) for name, tensor in padded.items()}
+
+    def _filled(self, rows: Sequence[list[int]], fill: int) -> torch.Tensor:
+        """Rows of numbers as one tensor: what `tokenizer.pad` does, in a tenth of the time."""
+        longest = max(map(len, rows))
+        if self.tokenizer.padding_side == "left":
+            return torch.tensor([[fill] * (longest - len(row)) + row for row in rows])
+        return torch.tensor([row + [fill] * (longest - len(row)) for row in rows])
 
     def logits(self, sequences: Sequence[Encoding]) -> torch.Tensor:
         """One row of scores a sequence, float32 on the CPU, in order."""
@@ -153,6 +166,15 @@ class Encoder:
             ):
                 rows[position] = row[kept]
         return rows
+
+
+def _fills(tokenizer: Any) -> dict[str, int]:
+    fills = {
+        "input_ids": tokenizer.pad_token_id,
+        "attention_mask": 0,
+        "token_type_ids": tokenizer.pad_token_type_id,
+    }
+    return {name: fill for name, fill in fills.items() if fill is not None}
 
 
 def _taken_by(model: Any) -> set[str]:

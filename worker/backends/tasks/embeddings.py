@@ -32,12 +32,10 @@ class FeatureExtraction(EncoderTask):
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         sequences = [row.payload for row in rows]
         if parameters["pooling"] == "none":
-            vectors = self.encoder.per_token(sequences)
-        else:
-            vectors = list(_pooled(self.encoder, sequences, parameters["pooling"]))
-        if parameters["normalize"]:
-            vectors = [normalize(vector, dim=-1) for vector in vectors]
-        return [_finite(vector) for vector in vectors]
+            found = self.encoder.per_token(sequences)
+            return [_finite(normalize(one, dim=-1) if parameters["normalize"] else one) for one in found]
+        vectors = _pooled(self.encoder, sequences, parameters["pooling"])
+        return _each_finite(normalize(vectors, dim=-1) if parameters["normalize"] else vectors)
 
 
 class SentenceSimilarity(EncoderTask):
@@ -61,19 +59,30 @@ class SentenceSimilarity(EncoderTask):
 
 def _pooled(encoder: Encoder, sequences: Sequence[Encoding], pooling: str) -> torch.Tensor:
     """One vector a sequence: the mean of its tokens, or its first token."""
-    pooled: list[torch.Tensor] = [torch.empty(0)] * len(sequences)
+    places: list[int] = []
+    vectors: list[torch.Tensor] = []
     for positions, output, mask in encoder.run(sequences):
         hidden = output[0].float()
-        if pooling == "mean":
-            weights = mask.unsqueeze(-1).to(hidden.dtype)
-            vectors = (hidden * weights).sum(dim=1) / weights.sum(dim=1)
-        else:
-            # Not simply 0: some tokenizers pad on the left.
-            first = mask.argmax(dim=1)
-            vectors = hidden[torch.arange(len(positions), device=hidden.device), first]
-        for position, vector in zip(positions, vectors.cpu(), strict=True):
-            pooled[position] = vector
-    return torch.stack(pooled)
+        places += positions
+        vectors.append((_mean(hidden, mask) if pooling == "mean" else _first(hidden, mask)).cpu())
+    pooled = torch.cat(vectors)
+    pooled[places] = pooled.clone()
+    return pooled
+
+
+def _mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def _first(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    # Not simply 0: some tokenizers pad on the left.
+    return hidden[torch.arange(len(hidden), device=hidden.device), mask.argmax(dim=1)]
+
+
+def _each_finite(vectors: torch.Tensor) -> list[Answer]:
+    finite = vectors.isfinite().all(dim=-1).tolist()
+    return [row if good else refusals.not_finite() for row, good in zip(vectors.tolist(), finite, strict=True)]
 
 
 def _finite(values: torch.Tensor) -> Answer:
