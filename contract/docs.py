@@ -34,6 +34,7 @@ def settings_page() -> str:
 
 def tasks_page() -> str:
     aliases = "".join(f"- `{alias}` is short for `{name}`\n" for alias, name in ALIASES.items())
+    aliases += "- `translation_xx_to_yy` is `translation` with `src_lang` xx and `tgt_lang` yy\n"
     return _TASKS_HEAD + "\n".join(_task(task) for task in CATALOGUE.values()) + "\n## Aliases\n\n" + aliases
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from contract.jsons import canonical
 from contract.names import PIPELINE_NAME
 from contract.schemas import checker
-from contract.tasks import CATALOGUE, Task, canonical_name
+from contract.tasks import CATALOGUE, Task, canonical_name, implied_parameters
 from contract.tasks.task import JsonSchema
 
 BACKENDS = ("auto", "torch", "onnx", "fake")
@@ -115,7 +115,8 @@ def _read_table(name: str, table: Any, path: Path) -> PipelineSpec:
     if task not in CATALOGUE:
         raise PipelineFileError(f"{where}: task must be one of {', '.join(CATALOGUE)}.")
     options = {key: value for key, value in table.items() if key in _FIELDS}
-    defaults = {key: value for key, value in table.items() if key not in _FIELDS}
+    own = {key: value for key, value in table.items() if key not in _FIELDS}
+    defaults = {**implied_parameters(str(table["task"])), **own}
     _check_options(options, where)
     _check_defaults(CATALOGUE[task], defaults, where)
     folder = path.resolve().parent

@@ -108,6 +108,8 @@ def _follow(schema: Any, path: list[Any]) -> Any:
 def _rule_words(keyword: str, rule: Any, parent: Mapping[str, Any]) -> str:
     """The end of the sentence '<field> must …' for one broken keyword."""
     if keyword == "type":
+        if words := parent.get("x-type-words"):
+            return str(words)
         kinds = [rule] if isinstance(rule, str) else rule
         return "be " + " or ".join(_TYPE_WORDS[kind] for kind in kinds)
     if keyword == "enum":
@@ -121,6 +123,8 @@ def _rule_words(keyword: str, rule: Any, parent: Mapping[str, Any]) -> str:
         "maxLength": f"have at most {rule:,} characters" if isinstance(rule, int) else "",
         "minItems": "not be empty" if rule == 1 else f"have at least {rule} entries",
         "maxItems": f"have at most {rule} entries",
+        "minProperties": "not be empty" if rule == 1 else f"have at least {rule} entries",
+        "maxProperties": f"have at most {rule} entries",
     }
     return words.get(keyword) or "have another form"
 
@@ -150,6 +154,8 @@ def from_text(schema: JsonSchema, text: str) -> Any:
         return None
     if "array" in kinds:
         return _list_from_text(stripped)
+    if "object" in kinds:
+        return _object_from_text(text)
     if "boolean" in kinds:
         return {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}.get(
             stripped.lower(), text
@@ -167,6 +173,13 @@ def _number_from_text(text: str, *, whole_only: bool) -> Any:
     except ValueError:
         return text
     return text if whole_only or value != value or value in (float("inf"), float("-inf")) else value
+
+
+def _object_from_text(text: str) -> Any:
+    try:
+        return loads(text)
+    except ValueError:
+        return text
 
 
 def _list_from_text(text: str) -> Any:

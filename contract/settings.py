@@ -70,6 +70,14 @@ class Storage:
         secret=True,
     )
 
+    max_unpacked_bytes: int = option(
+        "MAX_UNPACKED_BYTES",
+        whole(1_000, 1 << 50),
+        50 << 30,
+        "Most bytes of an upload once it is unpacked (.gz, .zst, Parquet, .xlsx). It is kept unpacked beside the "
+        "upload until its batch is deleted. Past 1 GiB a file may also grow no more than 200 times.",
+    )
+
     @property
     def url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'fournil.db'}"
@@ -187,7 +195,7 @@ class Inference:
         "CLAIM_ROWS",
         whole(1, 10_000),
         1024,
-        "Most rows one claim takes; about four seconds of work below that. More sort better by length; all of them "
+        "Most rows one claim takes; about eight seconds of work below that. More sort better by length; all of them "
         "come back when the worker dies.",
     )
     slice_seconds: float = option(

@@ -63,7 +63,11 @@ class FileStorage:
         return self.path(file_id).open("rb")
 
     def delete(self, file_id: str) -> None:
-        self.path(file_id).unlink(missing_ok=True)
+        path = self.path(file_id)
+        path.unlink(missing_ok=True)
+        # What was made from it to read it, its name before the dot.
+        for copy in path.parent.glob(f"{path.name}.*"):
+            copy.unlink(missing_ok=True)
 
     def untouched_since(self, moment: datetime) -> Iterator[Path]:
         """Files and parts of files that nobody has written to since."""

@@ -7,7 +7,7 @@ a slow caller downloads.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +21,8 @@ from models.database import reading
 from models.jobs import Job, list_batch_jobs
 from models.outcomes import RowOutcome, outcomes, rejected
 from models.sheets import formats
-from models.sheets.export import WRITERS, Joined, Table
-from models.sheets.layout import Layout, columns_of
+from models.sheets.export import Joined, Table, written
+from models.sheets.layout import TEXTS, Layout, columns_of
 from models.vectors import unpack
 
 Item = TypeVar("Item")
@@ -41,32 +41,51 @@ def results(
     format: str,
     columns: str | None = None,
     statuses: frozenset[str] | None = None,
+    from_row: int = 0,
 ) -> Iterator[bytes]:
-    """The rows that are over, in the order of the file. An unknown column raises RequestError before any byte."""
+    """The rows that are over, in the order of the file, from `from_row` on.
+
+    An unknown column raises RequestError before any byte.
+    """
     layout = Layout.from_dict(batch.layout) if batch.layout else None
-    table = Table(spec.catalogue, layout.columns if layout else [], flat=format == "csv")
+    texts = layout is not None and layout.format in TEXTS
+    table = Table(spec.catalogue, layout.columns if layout else [], format=format, texts=texts)
     chosen = table.choose(columns)
-    over = _over(engine, batch.id, statuses)
-    if layout is not None and table.needs_file(chosen):
-        over = _with_inputs(over, path, layout)
-    return WRITERS[format](chosen, over)
-
-
-def _over(engine: sa.Engine, batch_id: str, statuses: frozenset[str] | None) -> Iterator[Joined]:
     wanted = frozenset(STATUSES) if statuses is None else statuses
+
+    def rows() -> Iterator[Joined]:
+        over = _over(engine, batch.id, wanted, from_row)
+        if layout is not None and table.needs_file(chosen):
+            return _with_inputs(over, path, layout)
+        return over
+
+    return written(format, chosen, _Again(rows), folder=path.parent, headed=not from_row)
+
+
+class _Again(Iterable[Joined]):
+    """Rows that may be gone through more than once."""
+
+    def __init__(self, rows: Callable[[], Iterator[Joined]]) -> None:
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[Joined]:
+        return self._rows()
+
+
+def _over(engine: sa.Engine, batch_id: str, wanted: frozenset[str], from_row: int) -> Iterator[Joined]:
     jobs = frozenset(JobStatus(status) for status in wanted if status != INVALID)
-    sources = [_ended(engine, batch_id, jobs)] if jobs else []
+    sources = [_ended(engine, batch_id, jobs, from_row)] if jobs else []
     if INVALID in wanted:
-        sources.append(_invalid(engine, batch_id))
+        sources.append(_invalid(engine, batch_id, from_row))
     return heapq.merge(*sources, key=lambda joined: joined.row)
 
 
-def _ended(engine: sa.Engine, batch_id: str, statuses: frozenset[JobStatus]) -> Iterator[Joined]:
+def _ended(engine: sa.Engine, batch_id: str, statuses: frozenset[JobStatus], from_row: int) -> Iterator[Joined]:
     def page(after: int) -> list[RowOutcome]:
         with reading(engine) as conn:
             return outcomes(conn, batch_id, after_row=after, limit=_PAGE, statuses=statuses)
 
-    return map(_joined, _pages(page, lambda outcome: outcome.row, _PAGE))
+    return map(_joined, _pages(page, lambda outcome: outcome.row, _PAGE, from_row))
 
 
 def _joined(found: RowOutcome) -> Joined:
@@ -77,24 +96,26 @@ def _joined(found: RowOutcome) -> Joined:
     return Joined(found.row, found.external_id, {}, found.status.value, body, vector if succeeded else None, error)
 
 
-def _invalid(engine: sa.Engine, batch_id: str) -> Iterator[Joined]:
+def _invalid(engine: sa.Engine, batch_id: str, from_row: int) -> Iterator[Joined]:
     return (
         Joined(bad["row"], bad["external_id"], {}, INVALID, None, None, {k: bad[k] for k in ("code", "message")})
-        for bad in _rejected(engine, batch_id)
+        for bad in _rejected(engine, batch_id, from_row)
     )
 
 
-def _rejected(engine: sa.Engine, batch_id: str) -> Iterator[dict[str, Any]]:
+def _rejected(engine: sa.Engine, batch_id: str, from_row: int = 0) -> Iterator[dict[str, Any]]:
     def page(after: int) -> list[dict[str, Any]]:
         with reading(engine) as conn:
             return rejected(conn, batch_id, after_row=after, limit=_PAGE)
 
-    return _pages(page, lambda bad: int(bad["row"]), _PAGE)
+    return _pages(page, lambda bad: int(bad["row"]), _PAGE, from_row)
 
 
-def _pages(page: Callable[[int], list[Item]], row_of: Callable[[Item], int], size: int) -> Iterator[Item]:
+def _pages(
+    page: Callable[[int], list[Item]], row_of: Callable[[Item], int], size: int, from_row: int = 0
+) -> Iterator[Item]:
     """Items of keyset pages: `page` answers up to `size` items after a row."""
-    after = -1
+    after = from_row - 1
     while True:
         items = page(after)
         yield from items

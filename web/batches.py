@@ -132,6 +132,7 @@ def dry_run(here: Services, asked: Asked, file: Received, *, seconds: float | No
         filename=file.filename,
         parameters=asked.parameters,
         seconds=seconds,
+        limit=here.settings.storage.max_unpacked_bytes,
     )
 
 
@@ -170,8 +171,8 @@ def take_batch(here: Services, asked: Asked, file: Received, *, is_known: bool) 
 def look(here: Services, asked: Asked, file: Received) -> dict[str, str]:
     """Which column feeds which field; raises FileError for a file that cannot be used at all."""
     path = here.storage.path(file.file_id)
-    main_field = asked.spec.catalogue.main_field
-    layout = formats.sniff(path, main_field=main_field, filename=file.filename, said=asked.format)
+    main_field, limit = asked.spec.catalogue.main_field, here.settings.storage.max_unpacked_bytes
+    layout = formats.sniff(path, main_field=main_field, filename=file.filename, said=asked.format, limit=limit)
     found = resolve(asked.spec, layout, asked.mapping, asked.id_column)
     if next(formats.records(path, layout), None) is None:
         raise FileError(ErrorCode.NO_ROWS, NO_ROWS)

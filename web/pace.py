@@ -81,10 +81,11 @@ def whole_run(conn: sa.Connection, batch: Batch, over: int, until: datetime) -> 
 
 def _likely_rows(conn: sa.Connection, batch: Batch, read: int) -> int:
     """How many rows the file has, by how far in it the reading is."""
-    stored = find_file(conn, batch.file_id)
+    layout, stored = batch.layout or {}, find_file(conn, batch.file_id)
     if stored is None or not batch.cursor.offset:
         return read
-    return max(read, round(batch.cursor.row * stored.bytes / batch.cursor.offset))
+    size = layout.get("size") or stored.bytes
+    return max(read, layout.get("rows") or round(batch.cursor.row * size / batch.cursor.offset))
 
 
 def _per_second(rows: int, time: timedelta) -> float | None:

@@ -227,6 +227,7 @@ BATCH_REPORT = a_record(
         "format": _TEXT_OR_NULL,
         "encoding": _TEXT_OR_NULL,
         "delimiter": _TEXT_OR_NULL,
+        "compression": {**_TEXT_OR_NULL, "description": "gzip or zstd."},
         "columns": {"type": "array", "items": _TEXT},
         "inputs": {**_OBJECT, "description": "Input field to column, guesses included."},
         "id_column": _TEXT_OR_NULL,

@@ -3,7 +3,7 @@
 A forward pass over c padded tokens takes a + b * c seconds, and b grows again where the activations no longer fit
 into a cache. So seconds a token are kept by rung (powers of two of padded tokens): measured when a pipeline is first
 loaded, by baking its example over and over, and corrected from what every microbatch took. The budget is the
-smallest rung within 3% of the best: people wait less behind a small microbatch. What a pass costs besides its tokens
+smallest rung within 1% of the best: people wait less behind a small microbatch. What a pass costs besides its tokens
 (a / b) tells the planner when another pass is cheaper than more padding.
 """
 
@@ -20,7 +20,7 @@ from worker.backends.backend import UNMEASURED
 
 LEAST, MOST = 32, 1 << 17
 _OVERHEAD_UNMEASURED = 32
-_NEAR_ENOUGH = 1.03
+_NEAR_ENOUGH = 1.01
 #: Samples kept a rung, and fewest to believe one.
 _KEPT, _FEWEST = 15, 3
 _REHEARSAL_SECONDS = 2.0

@@ -42,6 +42,7 @@ class Hand:
         self._lock = threading.Lock()
         self._holds: dict[str, Note] = {}
         self._pid = 0
+        self._file: int | None = None
 
     def take(self, pid: int, pipeline: str, rows: Sequence[str], *, seconds: float, place: str = TABLE) -> None:
         """About to work on `rows` (none: to load `pipeline`) at a place of their own, for `seconds` at most."""
@@ -73,10 +74,11 @@ class Hand:
         return Note(**{**values, "rows": tuple(values["rows"])})
 
     def forget(self, pid: int | None = None) -> None:
-        """Remove the note; with `pid`, only one that this process wrote, and not its successor's."""
+        """Wipe the note; with `pid`, only one that this process wrote, and not its successor's."""
         note = self.read()
-        if pid is None or (note is not None and note.pid == pid):
-            self._note.unlink(missing_ok=True)
+        if note is not None and pid in (None, note.pid):
+            # Emptied and not removed: a child that lives keeps writing to the file that it opened.
+            os.truncate(self._note, 0)
 
     def ask_to_stop(self) -> None:
         self._stop.touch()
@@ -89,13 +91,12 @@ class Hand:
 
     def _write(self) -> None:
         # One write over the old note, and its length first, because what is left of a longer one follows. Writing
-        # beside it and renaming costs 20 times as much: the file system writes a renamed file to the disk.
-        text = dumps(dataclasses.asdict(_joined(self._pid, list(self._holds.values())))).encode()
-        file = os.open(self._note, os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            os.pwrite(file, b"%d\n%b" % (len(text), text), 0)
-        finally:
-            os.close(file)
+        # beside it and renaming costs 20 times as much: the file system writes a renamed file to the disk. The file
+        # stays open, for whatever waits for the system here also waits for Python's lock, beside decks that hold it.
+        if self._file is None:
+            self._file = os.open(self._note, os.O_WRONLY | os.O_CREAT, 0o600)
+        text = dumps(_joined(self._pid, list(self._holds.values()))).encode()
+        os.pwrite(self._file, b"%d\n%b" % (len(text), text), 0)
 
 
 def _joined(pid: int, holds: Sequence[Note]) -> Note:

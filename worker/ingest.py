@@ -27,7 +27,7 @@ from models.database import note_growth, reading, transaction
 from models.files import FileStorage
 from models.pipelines import find_pipeline
 from models.sheets import formats
-from models.sheets.layout import FileError, Layout, Place, Record
+from models.sheets.layout import MAX_UNPACKED, FileError, Layout, Place, Record
 from models.sheets.mapping import resolve
 from models.sheets.preview import file_error
 from models.sheets.rows import Row, Rows
@@ -51,6 +51,7 @@ class _Hands:
     rows_per_piece: int
     now_fn: Callable[[], datetime]
     wake: Callable[[str], object]
+    max_unpacked_bytes: int
 
 
 def ingest_slice(
@@ -62,6 +63,7 @@ def ingest_slice(
     rows_per_piece: int,
     now_fn: Callable[[], datetime],
     wake: Callable[[str], object],
+    max_unpacked_bytes: int = MAX_UNPACKED,
 ) -> Outcome:
     """Read on for `seconds`; "again" when the file has more, or may have."""
     with reading(engine) as conn:
@@ -69,7 +71,8 @@ def ingest_slice(
         stored = find_pipeline(conn, batch.pipeline) if batch else None
     if batch is None or batch.ingested or batch.status in BATCH_OVER or batch.status is BatchStatus.CANCELING:
         return "done"
-    work = _Ingest(_Hands(engine, storage.path(batch.file_id), rows_per_piece, now_fn, wake), batch)
+    path = storage.path(batch.file_id)
+    work = _Ingest(_Hands(engine, path, rows_per_piece, now_fn, wake, max_unpacked_bytes), batch)
     try:
         if stored is None:
             raise FileError(ErrorCode.UNKNOWN_PIPELINE, f"The pipeline '{batch.pipeline}' is no longer offered.")
@@ -113,10 +116,14 @@ class _Ingest:
         batch, path = self._batch, self._hands.path
         if batch.layout is not None:
             return Layout.from_dict(batch.layout)
-        main_field = spec.catalogue.main_field
-        layout = _reading(
-            lambda: formats.sniff(path, main_field=main_field, filename=batch.filename, said=batch.format)
-        )
+        main_field, limit = spec.catalogue.main_field, self._hands.max_unpacked_bytes
+
+        def look() -> Layout:
+            name, said = batch.filename, batch.format
+            found = formats.sniff(path, main_field=main_field, filename=name, said=said, limit=limit)
+            return formats.settled(path, found)
+
+        layout = _reading(look)
         changes = {"layout": layout.as_dict(), "format": layout.format}
         if not transaction(self._hands.engine, lambda conn: batches.advance(conn, batch, batch.cursor, **changes)):
             return None

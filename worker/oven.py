@@ -41,6 +41,7 @@ from worker.planner import Limits
 from worker.recorder import Recorder
 from worker.shelf import Shelf
 from worker.signals import Signals
+from worker.slices import Slice
 from worker.trays import Tray, Turn, lay_out
 
 log = get_logger(__name__)
@@ -156,7 +157,7 @@ class Oven:
     def _serve(self, pipeline: str) -> None:
         # Before the first claim: whoever commits after it calls again.
         self._signals.awake(pipeline)
-        is_left = self._bake_turns(pipeline, ends=time.monotonic() + self._settings.slice_seconds)
+        is_left = self._bake_turns(pipeline, Slice(self._engine, pipeline, seconds=self._settings.slice_seconds))
         self._decks.empty()
         self._shelf.settle(keep=pipeline)
         self._recorder.settle()
@@ -164,16 +165,17 @@ class Oven:
         if is_left:
             self._signals.wake(pipeline)
 
-    def _bake_turns(self, pipeline: str, *, ends: float) -> bool:
+    def _bake_turns(self, pipeline: str, its: Slice) -> bool:
         """Claim and bake until nothing waits, the slice is over or somebody asks to stop; whether rows are left."""
         turn = self._turn(pipeline)
         while turn is not None:
             if turn.full:
                 # There may be more than we can bake, and another oven may be idle.
                 self._signals.wake(pipeline)
-            finished = self._bake(turn, ends=ends)
+            finished = self._bake(turn, its)
             following = self._take_ahead()
-            if not finished or time.monotonic() >= ends or self._hand.should_stop():
+            self._ledger.show()
+            if not finished or self._hand.should_stop() or its.is_over():
                 self._put_back(following.rows if following else [])
                 self._close_batches(turn.batches())
                 return True
@@ -277,22 +279,22 @@ class Oven:
             tokens = max(1, min(tokens, self._shelf.room_left() // model.token_bytes))
         return Limits(tokens, budget.overhead, decks=self._decks.count if model.side_by_side else 1)
 
-    def _bake(self, turn: Turn, *, ends: float | None) -> bool:
-        """Bake a turn; False when some of its rows were put back. `ends` is None for rows that people wait for."""
+    def _bake(self, turn: Turn, its: Slice | None) -> bool:
+        """Bake a turn; False when some of its rows were put back. People who were let in have no slice."""
         for done, planned in enumerate(turn.trays):
             # A look at the table before each microbatch but one that was claimed a moment ago; while others bake.
             fresh = time.monotonic() - turn.since < _FRESH_SECONDS
             tray = planned if fresh else self._still_wanted(planned)
-            self._decks.wait_for_one()
-            if ends is not None:
-                may_go_on = self._may_go_on(planned, ends=ends, first=done == 0)
+            self._decks.wait_for_place()
+            if its is not None:
+                may_go_on = self._may_go_on(planned, its, first=done == 0)
                 going_on = self._warm_again(turn) if may_go_on else None
                 if going_on is None:
                     self._put_back([row for left in turn.trays[done:] for row in left.rows])
                     return False
                 turn = going_on
             last = done == len(turn.trays) - 1
-            if last and ends is not None:
+            if last and its is not None:
                 self._look_ahead(turn)
             if tray.rows:
                 self._decks.put_in(turn, tray, last=last and self._ahead is None)
@@ -314,20 +316,20 @@ class Oven:
             self._recorder.settle()
             self._recorder.close_batches(batch_ids)
 
-    def _may_go_on(self, tray: Tray, *, ends: float, first: bool) -> bool:
+    def _may_go_on(self, tray: Tray, its: Slice, *, first: bool) -> bool:
         """Between microbatches: people in, and whether there is time for another."""
         if self._hand.should_stop():
             return False
         if tray.rows[0].priority == _BULK_RANK:
             self._let_people_in()
-        return first or time.monotonic() < ends
+        return first or not its.is_over()
 
     def _let_people_in(self) -> None:
         with reading(self._engine) as conn:
             waiting = sweeps.pipelines_with_work(conn, now=utc_now(), only=_PEOPLE)
         for pipeline in waiting:
             if turn := self._turn(pipeline, only=_PEOPLE):
-                self._bake(turn, ends=None)
+                self._bake(turn, None)
                 self._close_batches(turn.batches())
 
     def _still_wanted(self, tray: Tray) -> Tray:

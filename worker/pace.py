@@ -1,4 +1,4 @@
-"""How many rows to claim: about as many as this slot bakes in four seconds, and at least a microbatch's.
+"""How many rows to claim: about as many as this slot bakes in eight seconds, and at least a microbatch's.
 
 More would lie in its hands while another slot is idle; fewer would sort badly by length and claim too often: of texts
 of skewed length 256 rows are padded by 5%, 512 by 4%, 1,024 by 2%. Where a microbatch takes longer than that, as one
@@ -7,7 +7,7 @@ of texts that are written, half of it would be baked at half the rate, and the n
 
 from __future__ import annotations
 
-_SECONDS = 4.0
+_SECONDS = 8.0
 _FIRST = 32
 _LEAST = 4
 _WEIGHT = 0.3

@@ -5,13 +5,17 @@ A new task is added in two places: a `Task` in this package, and its computation
 
 from __future__ import annotations
 
+import re
+
 from contract.tasks.classification import TEXT_CLASSIFICATION, ZERO_SHOT_CLASSIFICATION
 from contract.tasks.embeddings import FEATURE_EXTRACTION, SENTENCE_SIMILARITY
 from contract.tasks.generation import TEXT_GENERATION
+from contract.tasks.questions import QUESTION_ANSWERING, TABLE_QUESTION_ANSWERING
+from contract.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
 from contract.tasks.task import JsonSchema, Task
 from contract.tasks.tokens import FILL_MASK, TOKEN_CLASSIFICATION
 
-__all__ = ["ALIASES", "CATALOGUE", "JsonSchema", "Task", "canonical_name"]
+__all__ = ["ALIASES", "CATALOGUE", "JsonSchema", "Task", "canonical_name", "implied_parameters"]
 
 CATALOGUE: dict[str, Task] = {
     task.name: task
@@ -22,12 +26,27 @@ CATALOGUE: dict[str, Task] = {
         ZERO_SHOT_CLASSIFICATION,
         FEATURE_EXTRACTION,
         SENTENCE_SIMILARITY,
+        QUESTION_ANSWERING,
+        TABLE_QUESTION_ANSWERING,
         TEXT_GENERATION,
+        TEXT2TEXT_GENERATION,
+        SUMMARIZATION,
+        TRANSLATION,
     )
 }
 
 ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 
 
+#: translation_xx_to_yy names its languages.
+_PAIR = re.compile(r"translation_(.+?)_to_(.+)")
+
+
 def canonical_name(name: str) -> str:
-    return ALIASES.get(name, name)
+    return "translation" if _PAIR.fullmatch(name) else ALIASES.get(name, name)
+
+
+def implied_parameters(name: str) -> dict[str, str]:
+    """What a task's name says besides the task."""
+    pair = _PAIR.fullmatch(name)
+    return dict(zip(("src_lang", "tgt_lang"), pair.groups(), strict=True)) if pair else {}

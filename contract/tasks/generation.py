@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract.tasks.task import TEXT_SYNONYMS, TRUNCATION, JsonSchema, Task, an_object, text_field
+from contract.tasks.task import TEXT_SYNONYMS, TRUNCATION, JsonSchema, Task, a_number, a_whole, an_object, text_field
 
 
 def _written(result: dict[str, Any]) -> dict[str, Any]:
@@ -32,21 +32,6 @@ _MESSAGES: JsonSchema = {
 }
 
 
-def _number(title: str, description: str, low: float, high: float, **more: Any) -> JsonSchema:
-    return {
-        "type": "number",
-        "minimum": low,
-        "maximum": high,
-        "title": title,
-        "description": description,
-        **more,
-    }
-
-
-def _integer(title: str, description: str, low: int, high: int, **more: Any) -> JsonSchema:
-    return {**_number(title, description, low, high, **more), "type": "integer"}
-
-
 TEXT_GENERATION = Task(
     name="text-generation",
     title="Text generation",
@@ -58,20 +43,20 @@ TEXT_GENERATION = Task(
     ),
     parameters=an_object(
         {
-            "max_new_tokens": _integer("Longest answer", "Tokens to write at most.", 1, 8192, default=256),
-            "min_new_tokens": _integer("Shortest answer", "Tokens to write at least.", 0, 8192),
+            "max_new_tokens": a_whole("Longest answer", "Tokens to write at most.", 1, 8192, default=256),
+            "min_new_tokens": a_whole("Shortest answer", "Tokens to write at least.", 0, 8192),
             "do_sample": {
                 "type": "boolean",
                 "title": "Sample",
                 "description": "false: always the likeliest token, the same each time. "
                 "Empty: true only where temperature, top_k, top_p or typical_p is given.",
             },
-            "temperature": _number("Temperature", "Higher is more surprising; 0 is the likeliest token.", 0, 5),
-            "top_k": _integer("Top k", "Sample from the k likeliest tokens.", 1, 1000),
-            "top_p": _number("Top p", "Sample from the likeliest tokens that make up this share.", 0.01, 1),
-            "typical_p": _number("Typical p", "Sample from the locally typical tokens.", 0.01, 1),
-            "repetition_penalty": _number("Repetition penalty", "Above 1: repeats itself less.", 0.1, 10),
-            "seed": _integer("Seed", "Makes sampling repeatable. Empty: taken from the job's id.", 0, 2**32 - 1),
+            "temperature": a_number("Temperature", "Higher is more surprising; 0 is the likeliest token.", 0, 5),
+            "top_k": a_whole("Top k", "Sample from the k likeliest tokens.", 1, 1000),
+            "top_p": a_number("Top p", "Sample from the likeliest tokens that make up this share.", 0.01, 1),
+            "typical_p": a_number("Typical p", "Sample from the locally typical tokens.", 0.01, 1),
+            "repetition_penalty": a_number("Repetition penalty", "Above 1: repeats itself less.", 0.1, 10),
+            "seed": a_whole("Seed", "Makes sampling repeatable. Empty: taken from the job's id.", 0, 2**32 - 1),
             "stop": {
                 "type": "array",
                 "items": {"type": "string", "minLength": 1, "maxLength": 200},

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 JsonSchema = dict[str, Any]
 Columns = Callable[[Any], dict[str, Any]]
-View = Literal["labels", "entities", "tokens", "vector", "scores", "text"]
+View = Literal["labels", "entities", "tokens", "vector", "scores", "text", "written", "answers", "table"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +71,22 @@ def text_field(title: str = "Text", description: str = "", **more: Any) -> JsonS
         "x-multiline": True,
         **more,
     }
+
+
+def a_number(title: str, description: str, low: float, high: float, **more: Any) -> JsonSchema:
+    return {
+        "type": "number",
+        "minimum": low,
+        "maximum": high,
+        "title": title,
+        "description": description,
+        **more,
+    }
+
+
+def a_whole(title: str, description: str, low: int, high: int, **more: Any) -> JsonSchema:
+    """A whole number."""
+    return {**a_number(title, description, low, high, **more), "type": "integer"}
 
 
 TRUNCATION: JsonSchema = {

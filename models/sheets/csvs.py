@@ -10,6 +10,7 @@ from pathlib import Path
 from contract.errors import ErrorCode
 from models.sheets.layout import MAX_CELL, MAX_COLUMNS, FileError, Layout, Place, Record, Sample
 from models.sheets.lines import Lines
+from models.sheets.packed import opened
 
 _DELIMITERS = ",;\t|"
 #: Stands for "no delimiter" where the csv module wants one: the unit separator, which no text holds.
@@ -23,8 +24,8 @@ _MARKUP = ("<!doctype", "<html", "<?xml")
 def sniff(sample: Sample, *, hint: str | None) -> Layout:
     """Find the delimiter and read the header row."""
     if sample.text.lstrip()[:9].lower().startswith(_MARKUP):
-        raise FileError(ErrorCode.UNKNOWN_FORMAT, "This is a web page or XML. This version reads CSV and JSONL.")
-    bare = Layout("csv", sample.encoding, [], newline=sample.newline, start=sample.start)
+        raise FileError(ErrorCode.UNKNOWN_FORMAT, "This is a web page or XML. Save the table as CSV or xlsx.")
+    bare = sample.layout("csv", [])
     said = _EXCEL_HINT.fullmatch(sample.text.splitlines(keepends=True)[0])
     delimiter = said[1] if said else _delimiter(sample, hint)
     layout = Layout(**{**bare.as_dict(), "delimiter": delimiter})
@@ -69,7 +70,7 @@ def _agreement(lines: list[str], delimiter: str) -> tuple[float, int]:
 
 
 def _with_header(path: Path, layout: Layout, *, skip: int) -> Layout:
-    with path.open("rb") as file:
+    with opened(path, layout) as file:
         lines = Lines(file, layout, Place())
         for _ in range(skip):
             next(lines, None)
@@ -108,7 +109,7 @@ def _reader(lines: Lines, layout: Layout) -> Iterator[list[str]]:
 def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
     """Data rows from `place` on. Blank lines are none; a row that cannot be taken says why in `flaw`."""
     width, row = len(layout.columns), place.row
-    with path.open("rb") as file:
+    with opened(path, layout) as file:
         lines = Lines(file, layout, place)
         reader = _reader(lines, layout)
         while True:
@@ -137,6 +138,10 @@ def _ragged(cells: list[str], width: int) -> str | None:
     if len(cells) > width and not any(cells[width:]):
         del cells[width:]
         return None
+    return out_of_step(cells, width)
+
+
+def out_of_step(cells: list[str], width: int) -> str:
     return f"The row has {len(cells)} cell{'s' if len(cells) > 1 else ''}, the header has {width}."
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import charset_normalizer
 
 from contract.errors import ErrorCode
-from models.sheets.layout import FileError, Sample
+from models.sheets.layout import FileError, Layout, Sample
+from models.sheets.packed import opened
 
 SAMPLE = 1 << 20
 #: How far the first byte beyond ASCII is looked for: a name with an accent may come late in a large file.
@@ -22,30 +23,34 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _OTHER_FORMATS = (
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
-    (b"PAR1", "a Parquet file"),
-    (b"ARROW1", "an Arrow file"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook, or one with a password"),
+    (b"\x1f\x8b", "a gzip archive in another archive"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive in another archive"),
+    (b"PARE", "an encrypted Parquet file"),
+    (b"FEA1", "a Feather file of version 1"),
+    (b"Obj\x01", "an Avro file"),
+    (b"ORC", "an ORC file"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ\0", "an xz archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
     (b"SQLite format 3\0", "an SQLite database"),
     (b"%PDF", "a PDF"),
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),
 )
 _CONTROLS = bytes(set(range(32)) - {9, 10, 12, 13})
-UNREADABLE = "This is not a text file: CSV and JSONL can be read."
+UNREADABLE = "This is neither text nor another format that can be read."
+CAN_BE_READ = "CSV, JSON, text, Parquet, Arrow and xlsx can be read: save it as one of them."
 
 
-def take_sample(path: Path) -> Sample:
+def take_sample(path: Path, layout: Layout) -> Sample:
     """The beginning of a file as text, and how the rest is to be decoded. Raises FileError for what is no text."""
-    with path.open("rb") as file:
+    with opened(path, layout) as file:
         data = file.read(SAMPLE)
-        whole = not file.peek(1)
-    _refuse_other_formats(data)
+        whole = not file.read(1)
     encoding, start = _marked(data)
     if not encoding:
-        encoding = _guess(data, path, whole=whole)
+        encoding = _guess(data if whole or not data.isascii() else _first_beyond_ascii(path, layout))
     body = data[start:]
     text = codecs.getincrementaldecoder(encoding)("replace").decode(body, whole)
     if not text.strip("\ufeff \t\r\n\f\v\0"):
@@ -53,26 +58,23 @@ def take_sample(path: Path) -> Sample:
     if len(text.translate(_NO_CONTROLS)) < 0.7 * len(text):
         raise FileError(ErrorCode.UNREADABLE_FILE, UNREADABLE)
     newline = "\r" if "\n" not in text and "\r" in text else "\n"
-    return Sample(path, text, encoding, newline, start, whole)
+    return Sample(path, text, encoding, newline, start, whole, layout.packing, layout.limit)
 
 
 _NO_CONTROLS = dict.fromkeys(_CONTROLS)
 
 
-def _refuse_other_formats(data: bytes) -> None:
+def refuse_other_formats(head: bytes) -> None:
     for mark, what in _OTHER_FORMATS:
-        if data.startswith(mark):
-            raise FileError(
-                ErrorCode.UNKNOWN_FORMAT, f"This is {what}. This version reads CSV and JSONL: save it as one of them."
-            )
+        if head.startswith(mark):
+            raise FileError(ErrorCode.UNKNOWN_FORMAT, f"This is {what}. {CAN_BE_READ}")
 
 
 def _marked(data: bytes) -> tuple[str, int]:
     return next(((name, len(mark)) for mark, name in _MARKS if data.startswith(mark)), ("", 0))
 
 
-def _guess(data: bytes, path: Path, *, whole: bool) -> str:
-    telling = data if whole or not data.isascii() else _first_beyond_ascii(path)
+def _guess(telling: bytes) -> str:
     if _mostly_utf8(telling):
         return "utf-8"
     controls = len(telling) - len(telling.translate(None, _CONTROLS))
@@ -82,8 +84,8 @@ def _guess(data: bytes, path: Path, *, whole: bool) -> str:
     return _one_byte_or_east_asian(telling)
 
 
-def _first_beyond_ascii(path: Path) -> bytes:
-    with path.open("rb") as file:
+def _first_beyond_ascii(path: Path, layout: Layout) -> bytes:
+    with opened(path, layout) as file:
         while file.tell() < _ASCII_SCAN and (piece := file.read(SAMPLE)):
             if not piece.isascii():
                 return piece

@@ -1,26 +1,38 @@
-"""Results to take home: every input column beside what came of its row, as CSV, JSONL or JSON, in flat memory."""
+"""Results to take home: every input column beside what came of its row, in flat memory whatever the format.
+
+CSV, JSONL and JSON go out as they are made. Parquet and xlsx have their table of contents at the end, so they are
+made in a temporary file first; it has no name, and is gone with the process that made it.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
 from contract.errors import ErrorCode, RequestError
 from contract.tasks.task import Task
+from models.sheets import parquets, workbooks
+from models.sheets.formulas import defused
+from models.sheets.kinds import Kind
 
-#: Formats results can be had in, and their media types. A further one is a line here and a writer in WRITERS.
+#: Formats results can be had in, and their media types. A further one is a line here and a writer below.
 MEDIA = {
     "csv": "text/csv; charset=utf-8",
     "jsonl": "application/x-ndjson; charset=utf-8",
     "json": "application/json",
+    "parquet": "application/vnd.apache.parquet",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+#: Formats whose rows are flat: a label and a score, each in a column of its own.
+FLAT = frozenset({"csv", "parquet", "xlsx"})
 _PIECE = 1 << 16
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Joined(NamedTuple):
@@ -47,22 +59,29 @@ class Joined(NamedTuple):
 class Column(NamedTuple):
     name: str
     get: Callable[[Joined], Any]
+    #: What it holds, where that is known before the first row.
+    kind: Kind = Kind.NONE
 
 
 class Table:
     """The columns of an export by name; a result column that an input column's name is taken by gets a prefix."""
 
-    def __init__(self, task: Task, inputs: list[str], *, flat: bool) -> None:
+    def __init__(self, task: Task, inputs: list[str], *, format: str, texts: bool = False) -> None:
+        """`texts`: every input column holds texts, as in a CSV."""
+        flat, self._vectors = format in FLAT, format == "parquet"
         self._task = task
         self._last: tuple[Joined | None, dict[str, Any]] = (None, {})
-        self.inputs = [Column(name, _input(name)) for name in inputs]
+        self.inputs = [Column(name, _input(name), Kind.TEXT if texts else Kind.NONE) for name in inputs]
         taken = set(inputs)
         own = [Column(_free(name, taken), self._flat(name)) for name in task.result_columns]
-        places = [Column(_free(name, taken), get) for name, get in (("row", _row), ("id", _id))]
+        places = [
+            Column(_free("row", taken), lambda joined: joined.row, Kind.WHOLE),
+            Column(_free("id", taken), lambda joined: joined.external_id, Kind.TEXT),
+        ]
         result = Column(_free("result", taken), _text_result if flat else _nested)
         ends = [
-            Column(_free("status", taken), lambda joined: joined.status),
-            Column(_free("error", taken), _text_error if flat else _error),
+            Column(_free("status", taken), lambda joined: joined.status, Kind.TEXT),
+            Column(_free("error", taken), _text_error if flat else _error, Kind.TEXT),
         ]
         self.results = [*own, *ends] if flat else [*places, result, *ends]
         self._known = {column.name: column for column in [*self.inputs, *own, result, *ends, *places]}
@@ -92,9 +111,15 @@ class Table:
     def _columns_of(self, joined: Joined) -> dict[str, Any]:
         """The result as flat columns, made once a row: the columns of an export ask one after the other."""
         if self._last[0] is not joined:
-            result = joined.result
-            self._last = (joined, {} if result is None else self._task.columns(result))
+            self._last = (joined, self._made(joined))
         return self._last[1]
+
+    def _made(self, joined: Joined) -> dict[str, Any]:
+        names = self._task.result_columns
+        if self._vectors and joined.vector is not None and len(names) == 1:
+            return {names[0]: joined.vector}
+        result = joined.result
+        return {} if result is None else self._task.columns(result)
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -106,14 +131,6 @@ def _free(name: str, taken: set[str]) -> str:
 
 def _input(name: str) -> Callable[[Joined], Any]:
     return lambda joined: joined.inputs.get(name)
-
-
-def _row(joined: Joined) -> int:
-    return joined.row
-
-
-def _id(joined: Joined) -> str | None:
-    return joined.external_id
 
 
 def _nested(joined: Joined) -> Any:
@@ -133,10 +150,11 @@ def _text_error(joined: Joined) -> str | None:
     return None if joined.error is None else f"{joined.error['code']}: {joined.error['message']}"
 
 
-def write_csv(columns: list[Column], rows: Iterable[Joined]) -> Iterator[bytes]:
+def write_csv(columns: list[Column], rows: Iterable[Joined], *, headed: bool = True) -> Iterator[bytes]:
     out = io.StringIO(newline="")
     writer = csv.writer(out)
-    writer.writerow([_cell(column.name) for column in columns])
+    if headed:
+        writer.writerow([_cell(column.name) for column in columns])
     for joined in rows:
         writer.writerow([_cell(column.get(joined)) for column in columns])
         if out.tell() >= _PIECE:
@@ -153,24 +171,10 @@ def _taken(out: io.StringIO) -> bytes:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
-        return _defused(value)
+        return defused(value)
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     return _dumps(value).decode()
-
-
-def _defused(text: str) -> str:
-    """A spreadsheet would run a text that begins like a formula; with a quote before it is a text again."""
-    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    # float() takes "-inf", "+1_000" and blanks around; a spreadsheet need not.
-    return text[1:].replace(".", "").replace("e", "").replace("E", "").replace("-", "").replace("+", "").isdigit()
 
 
 def write_jsonl(columns: list[Column], rows: Iterable[Joined]) -> Iterator[bytes]:
@@ -214,3 +218,36 @@ WRITERS: dict[str, Callable[[list[Column], Iterable[Joined]], Iterator[bytes]]] 
     "jsonl": write_jsonl,
     "json": write_json,
 }
+
+#: Those that need a whole file to write to, and may go through the rows more than once.
+_FILES: dict[str, Callable[[BinaryIO, list[Any], Iterable[Any], Path], None]] = {
+    "parquet": parquets.write,
+    "xlsx": workbooks.write,
+}
+
+
+def written(
+    format: str, columns: list[Column], rows: Iterable[Joined], *, folder: Path, headed: bool = True
+) -> Iterator[bytes]:
+    """A file of these rows, piece by piece; `folder` is where a temporary one may be made.
+
+    Not `headed`: a CSV whose header the caller has already.
+    """
+    if format == "csv":
+        return write_csv(columns, rows, headed=headed)
+    if format in WRITERS:
+        return WRITERS[format](columns, rows)
+    return _by_way_of_a_file(_FILES[format], columns, rows, folder)
+
+
+def _by_way_of_a_file(
+    write: Callable[[BinaryIO, list[Any], Iterable[Any], Path], None],
+    columns: list[Column],
+    rows: Iterable[Joined],
+    folder: Path,
+) -> Iterator[bytes]:
+    with tempfile.TemporaryFile(dir=folder) as file:
+        write(file, columns, rows, folder)
+        file.seek(0)
+        while piece := file.read(_PIECE):
+            yield piece

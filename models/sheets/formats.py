@@ -2,31 +2,83 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from models.sheets import csvs, jsonl
-from models.sheets.encodings import take_sample
-from models.sheets.layout import Layout, Place, Record
+from contract.errors import ErrorCode
+from models.sheets import arrays, arrows, csvs, jsonl, packed, parquets, texts, workbooks
+from models.sheets.encodings import refuse_other_formats, take_sample
+from models.sheets.layout import MAX_UNPACKED, FileError, Layout, Place, Record
 
 Records = Callable[[Path, Layout, Place], Iterator[Record]]
 
 #: By `Layout.format`.
-READERS: dict[str, Records] = {"csv": csvs.records, "jsonl": jsonl.records}
+READERS: dict[str, Records] = {
+    "csv": csvs.records,
+    "jsonl": jsonl.records,
+    "json": arrays.records,
+    "txt": texts.records,
+    "parquet": parquets.records,
+    "arrow": arrows.records,
+    "xlsx": workbooks.records,
+}
+#: By the bytes a file begins with: those that are no text.
+_BINARY: dict[bytes, tuple[str, Callable[[Path, Layout], Layout]]] = {
+    parquets.MARK: ("parquet", parquets.sniff),
+    arrows.FILE_MARK: ("arrow", arrows.sniff),
+    arrows.STREAM_MARK: ("arrow", arrows.sniff),
+    workbooks.MARK: ("xlsx", workbooks.sniff),
+}
 
 #: What `format` may say in a request, and what a file's ending says. Both are hints: the content decides.
-HINTS = {"csv": "csv", "tsv": "tsv", "tab": "tsv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "json"}
-REQUESTABLE = ("csv", "tsv", "jsonl", "ndjson")
+HINTS = {
+    "csv": "csv", "tsv": "tsv", "tab": "tsv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "json", "txt": "txt",
+    "parquet": "parquet", "arrow": "arrow", "feather": "arrow", "xlsx": "xlsx",
+}  # fmt: skip
+REQUESTABLE = ("csv", "tsv", "jsonl", "ndjson", "json", "txt", "parquet", "arrow", "feather", "xlsx")
 
 
-def sniff(path: Path, *, main_field: str, filename: str = "", said: str | None = None) -> Layout:
+def sniff(
+    path: Path, *, main_field: str, filename: str = "", said: str | None = None, limit: int = MAX_UNPACKED
+) -> Layout:
     """How a file is laid out, by its content; raises FileError when it cannot be read at all."""
-    sample = take_sample(path)
-    hint = HINTS.get(said or Path(filename).suffix.lstrip(".").lower())
+    bare = Layout("", "", [], packing=packed.packing_of(path), limit=limit)
+    hint = HINTS.get(said or _ending(filename))
+    with packed.opened(path, bare) as file:
+        head = file.read(16)
+    for mark, (format, look) in _BINARY.items():
+        if head.startswith(mark):
+            return look(path, dataclasses.replace(bare, format=format))
+    refuse_other_formats(head)
+    if said and hint in {format for format, _ in _BINARY.values()}:
+        message = f"The file is not {said}. Leave format out, and the content decides."
+        raise FileError(ErrorCode.UNKNOWN_FORMAT, message, field="format")
+    return _sniff_text(path, bare, hint, said, main_field)
+
+
+def _sniff_text(path: Path, bare: Layout, hint: str | None, said: str | None, main_field: str) -> Layout:
+    sample = take_sample(path, bare)
+    if texts.fits(sample, hint=hint, said=said is not None):
+        return texts.sniff(sample, main_field=main_field)
+    if arrays.fits(sample, hint=hint):
+        return arrays.sniff(sample, main_field=main_field)
     if jsonl.fits(sample, hint=hint):
         return jsonl.sniff(sample, main_field=main_field)
     # A name alone does not make a file of commas one of tabs.
     return csvs.sniff(sample, hint=hint if said else None)
+
+
+def _ending(filename: str) -> str:
+    name = PurePath(filename.lower())
+    return (name.with_suffix("") if name.suffix in packed.SUFFIXES else name).suffix.lstrip(".")
+
+
+def settled(path: Path, layout: Layout) -> Layout:
+    """Unpack once what will be read in many goes; the layout with what is known of the copy."""
+    if layout.packing is None or layout.size is not None:
+        return layout
+    return dataclasses.replace(layout, size=packed.plain(path, layout).stat().st_size)
 
 
 def records(path: Path, layout: Layout, place: Place | None = None) -> Iterator[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ import orjson
 from contract.errors import ErrorCode
 from models.sheets.layout import MAX_CELL, MAX_COLUMNS, FileError, Layout, Place, Record, Sample
 from models.sheets.lines import Lines
+from models.sheets.packed import opened
 
 _RECORDS = 1_000
 _HINTED = 20
@@ -21,21 +23,15 @@ def fits(sample: Sample, *, hint: str | None) -> bool:
     """Whether this is JSONL and not CSV: by its first line, or by any of the first where it is said to be."""
     lines = [line for line in sample.text[: 1 << 18].splitlines() if line.strip()][:_HINTED]
     first = lines[0].lstrip()
-    if first.startswith("["):
-        _refuse_array(first, hint)
+    if first.strip() == "{":
+        message = "This is one JSON object over many lines. Write an array of objects, or an object a line."
+        raise FileError(ErrorCode.UNKNOWN_FORMAT, message, line=1)
     if first.startswith("{"):
         # `{id},{text}` is a CSV header of a kind; but a broken object is a broken JSONL line.
         return hint != "csv" or isinstance(_loads(first), dict)
     if hint != "jsonl":
         return False
     return first.startswith('"') or any(isinstance(_loads(line), dict | str) for line in lines)
-
-
-def _refuse_array(first: str, hint: str | None) -> None:
-    if hint in ("json", "jsonl") or first.rstrip() == "[" or isinstance(_loads(first.rstrip().rstrip(",")), list):
-        raise FileError(
-            ErrorCode.UNKNOWN_FORMAT, "This is a JSON array. This version reads JSONL: one object a line.", line=1
-        )
 
 
 def _loads(text: str) -> Any:
@@ -46,17 +42,22 @@ def _loads(text: str) -> Any:
 
 
 def sniff(sample: Sample, *, main_field: str) -> Layout:
-    layout = Layout("jsonl", sample.encoding, [], newline=sample.newline, start=sample.start, line=1, bare=main_field)
+    layout = sample.layout("jsonl", [], bare=main_field)
+    return with_columns(layout, records(sample.path, layout, Place()))
+
+
+def with_columns(layout: Layout, found: Iterator[Record]) -> Layout:
+    """The layout with every column that the first records name."""
     columns: dict[str, None] = {}
-    for record in islice(records(sample.path, layout, Place()), _RECORDS):
+    for record in islice(found, _RECORDS):
         columns.update(dict.fromkeys(record.values))
-    return Layout(**{**layout.as_dict(), "columns": list(columns)[:MAX_COLUMNS]})
+    return dataclasses.replace(layout, columns=list(columns)[:MAX_COLUMNS])
 
 
 def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
     """Data rows from `place` on; blank lines are none."""
     row = place.row
-    with path.open("rb") as file:
+    with opened(path, layout) as file:
         lines = Lines(file, layout, place)
         line = lines.line
         for text in lines:
@@ -66,20 +67,21 @@ def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
                 continue
             values: dict[str, Any] = {}
             if flaw is None:
-                values, flaw = _object(text, layout.bare or "text")
+                values, flaw = an_object(text, layout.bare or "text", what="line")
             yield Record(row, line, values, flaw, lines.offset, lines.line)
             row, line = row + 1, lines.line
 
 
-def _object(text: str, bare: str) -> tuple[dict[str, Any], str | None]:
+def an_object(text: str, bare: str, *, what: str) -> tuple[dict[str, Any], str | None]:
+    """What one row of JSON holds, or why it is none."""
     if len(text) > MAX_CELL:
-        return {}, f"The line has more than {MAX_CELL:,} characters."
+        return {}, f"The {what} has more than {MAX_CELL:,} characters."
     try:
         value = orjson.loads(text)
     except (orjson.JSONDecodeError, RecursionError):
-        return {}, "The line is not JSON."
+        return {}, f"The {what} is not JSON."
     if isinstance(value, str):
         return {bare: value}, None
     if not isinstance(value, dict):
-        return {}, "The line must be a JSON object or a text."
+        return {}, f"The {what} must be a JSON object or a text."
     return value, None

@@ -12,6 +12,11 @@ from contract.errors import ErrorCode, RequestError
 MAX_CELL = 10_000_000
 MAX_RECORD = 32_000_000
 MAX_COLUMNS = 2_000
+#: What a packed file may come to, in bytes, unless the operator says otherwise.
+MAX_UNPACKED = 50 << 30
+#: Formats whose every value is a text, and those whose values have types of their own.
+TEXTS = frozenset({"csv", "txt"})
+TYPED = frozenset({"jsonl", "json", "parquet", "arrow"})
 
 
 class FileError(RequestError):
@@ -27,9 +32,9 @@ class Layout:
     """How a file is read. Kept with the batch, so that every later reader sees the same rows."""
 
     format: str
-    #: A codec without byte order mark; `start` is behind the mark.
+    #: A codec without byte order mark; `start` is behind the mark. Empty where the format has none.
     encoding: str
-    #: Unique names, in order. JSONL: those met so far.
+    #: Unique names, in order. JSON: those met so far.
     columns: list[str]
     #: CSV alone; None: a single column.
     delimiter: str | None = None
@@ -37,8 +42,15 @@ class Layout:
     #: Byte where the first data row may start, and the number of its line.
     start: int = 0
     line: int = 1
-    #: JSONL alone: the column that a line holding only a text stands for.
+    #: JSON and plain text: the column that a text alone stands for.
     bare: str | None = None
+    #: gzip or zstd, and how many bytes may come out of it.
+    packing: str | None = None
+    limit: int = MAX_UNPACKED
+    #: Rows, where the file says how many it has.
+    rows: int | None = None
+    #: Bytes of what is read, where that is a copy beside the upload.
+    size: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -62,7 +74,7 @@ class Record(NamedTuple):
 
     row: int
     line: int
-    #: By column: a list in the order of the columns (CSV), or the object of a line (JSONL).
+    #: By column: a list in the order of the columns, or an object of JSON.
     values: list[Any] | dict[str, Any]
     flaw: str | None
     #: Where the next record is read from.
@@ -82,6 +94,13 @@ class Sample:
     start: int
     #: Whether `text` is the whole file.
     whole: bool
+    packing: str | None = None
+    limit: int = MAX_UNPACKED
+
+    def layout(self, format: str, columns: list[str], **more: Any) -> Layout:
+        """The layout of a text file, as far as the sample tells."""
+        same = {name: getattr(self, name) for name in ("newline", "start", "packing", "limit")}
+        return Layout(format, self.encoding, columns, **{**same, **more})
 
 
 def columns_of(record: Record, columns: list[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from contract.errors import ErrorCode
 from contract.pipelines import PipelineSpec
 from contract.schemas import Problem
 from models.sheets import formats
-from models.sheets.layout import FileError, Layout
+from models.sheets.layout import MAX_UNPACKED, FileError, Layout
 from models.sheets.mapping import Column, Mapping, resolve
 from models.sheets.rows import Row, Rows
 
@@ -28,6 +28,8 @@ class Preview:
     format: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
+    #: gzip or zstd.
+    compression: str | None = None
     columns: list[str] = dataclasses.field(default_factory=list)
     #: Input field (or parameters.NAME) to column, guesses included.
     mapping: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -60,12 +62,14 @@ def preview(
     filename: str = "",
     parameters: dict[str, Any] | None = None,
     seconds: float | None = None,
+    limit: int = MAX_UNPACKED,
 ) -> Preview:
     """Read a file to its end, or for `seconds`; never raises for what stands in it."""
     known = Preview()
     try:
-        layout = formats.sniff(path, main_field=spec.catalogue.main_field, filename=filename, said=format)
-        known = Preview(layout.format, layout.encoding, layout.delimiter, layout.columns)
+        main_field = spec.catalogue.main_field
+        layout = formats.sniff(path, main_field=main_field, filename=filename, said=format, limit=limit)
+        known = Preview(layout.format, layout.encoding or None, layout.delimiter, layout.packing, layout.columns)
         found = resolve(spec, layout, mapping, id_column)
         known = dataclasses.replace(known, mapping=found.as_dict(), id_column=found.id_column)
         return _read(path, layout, spec, found, known, parameters or {}, seconds)

@@ -9,8 +9,9 @@ from contract.errors import ErrorCode
 from contract.pipelines import PipelineSpec
 from contract.schemas import Problem, checker, from_text
 from contract.tasks.task import JsonSchema
-from models.sheets.layout import Layout, Record, columns_of
+from models.sheets.layout import TYPED, Layout, Record, columns_of
 from models.sheets.mapping import Mapping
+from models.sheets.workbooks import as_cell
 
 MAX_ID = 255
 _SHOWN = 3
@@ -119,7 +120,7 @@ def _flaw(message: str) -> Problem:
 
 
 def _getter(layout: Layout, column: str) -> Callable[[Any], Any]:
-    if layout.format == "jsonl":
+    if layout.format in ("jsonl", "json"):
         return lambda values: values.get(column)
     place = layout.columns.index(column)
     return lambda values: values[place]
@@ -127,9 +128,18 @@ def _getter(layout: Layout, column: str) -> Callable[[Any], Any]:
 
 def _reader(layout: Layout, schema: JsonSchema) -> Callable[[Any], Any] | None:
     """How a cell becomes what the schema asks for; None where it is that already."""
-    if layout.format == "jsonl" or schema.get("type") == "string":
+    if layout.format in TYPED:
         return None
-    return lambda text: from_text(schema, text)
+    if layout.format == "xlsx":
+        return lambda cell: _from_cell(schema, cell)
+    return None if schema.get("type") == "string" else lambda text: from_text(schema, text)
+
+
+def _from_cell(schema: JsonSchema, cell: Any) -> Any:
+    """Nobody who types a year into a sheet means a number."""
+    if schema.get("type") == "string":
+        return as_cell(cell)
+    return from_text(schema, cell) if isinstance(cell, str) else cell
 
 
 def shown(record: Record, columns: list[str]) -> dict[str, Any]:

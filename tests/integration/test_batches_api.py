@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
+from python_calamine import CalamineWorkbook
 
 from contract.errors import ErrorCode
 from contract.schemas import checker
@@ -24,6 +27,8 @@ from models.database import transaction
 from models.records import Failure, Success, Timing
 from models.tables import metadata
 from tests.integration.conftest import NOW
+from tests.nasty import FILES as NASTY
+from tests.sheets import arrow, parquet, xlsx
 from web.app import create_app
 from web.schemas import BATCH, BATCH_REPORT
 from worker.ingest import ingest_slice
@@ -170,6 +175,76 @@ def test_results_as_jsonl_and_json_are_nested(caller):
     assert lines[3]["error"] == {"code": "inference_failed", "message": "It raised."}
 
 
+@pytest.mark.parametrize("format", ["parquet", "xlsx"])
+def test_results_as_tables_are_flat_typed_and_in_order(caller, format):
+    path = caller.done(sheet(), MAPPED)
+    answer = caller.get(f"{path}/results?format={format}")
+    assert f"reviews-results.{format}" in answer.headers["Content-Disposition"]
+    if format == "parquet":
+        rows = pq.read_table(io.BytesIO(answer.data)).to_pylist()
+    else:
+        header, *cells = CalamineWorkbook.from_filelike(io.BytesIO(answer.data)).get_sheet_by_index(0).to_python()
+        rows = [dict(zip(header, row, strict=True)) for row in cells]
+    assert list(rows[0]) == ["ref", "review", "note", "label", "score", "status", "error"]
+    assert [(row["ref"], row["review"].lstrip("'")) for row in rows] == ROWS
+    assert (rows[0]["score"], rows[3]["status"], rows[3]["label"] or None) == (0.75, "failed", None)
+    assert rows[5]["review"] == ("=1+1" if format == "parquet" else "'=1+1")
+    assert caller.stored() == [caller.shown(path)["file_id"]]
+
+
+def test_a_download_that_broke_goes_on_from_a_row(caller):
+    path = caller.done(sheet(), MAPPED)
+    for format in ("csv", "jsonl"):
+        whole = caller.get(f"{path}/results?format={format}&columns=ref,status").text
+        rest = caller.get(f"{path}/results?format={format}&columns=ref,status&from_row=4").text
+        assert whole.endswith(rest)
+        assert rest.count("\n") == 2
+    assert caller.get(f"{path}/results?format=json&from_row=6").json == []
+
+
+UPLOADS = {
+    "rows.json": json.dumps([{"ref": ref, "review": text} for ref, text in ROWS]).encode(),
+    "rows.csv.gz": gzip.compress(sheet()),
+    "rows.parquet": parquet([{"ref": ref, "review": text} for ref, text in ROWS]),
+    "rows.arrow": arrow([{"ref": ref, "review": text} for ref, text in ROWS]),
+    "rows.xlsx": xlsx([["ref", "review"], *map(list, ROWS)]),
+}
+
+
+@pytest.mark.parametrize("name", UPLOADS)
+def test_every_format_goes_in_and_comes_out_joined_and_in_order(caller, name):
+    path = caller.done(UPLOADS[name], MAPPED, name=name)
+    batch = caller.shown(path)
+    assert (batch["status"], batch["counts"]["total"]) == ("completed", 6)
+    assert batch["format"] == {"gz": "csv"}.get(name.rpartition(".")[2], name.rpartition(".")[2])
+    rows = list(csv.DictReader(io.StringIO(caller.get(f"{path}/results?format=csv").text, newline="")))
+    assert [(row["ref"], row["review"].lstrip("'")) for row in rows] == ROWS
+    assert caller.get(f"{path}/results").status_code == 200
+    assert caller.http.delete(path).status_code == 204
+    assert caller.stored() == []
+
+
+def test_no_file_whatever_is_an_error_of_ours(caller, monkeypatch):
+    monkeypatch.setattr("models.sheets.packed.HARMLESS", 1 << 20)
+    for what, (name, data, _, _) in NASTY.items():
+        report = caller.upload(data, path="/validate", name=name)
+        assert report.status_code in (200, 413), what
+        taken = caller.upload(data, name=name)
+        assert taken.status_code in (202, 413, 422), what
+        if taken.status_code == 202:
+            status = caller.read(taken.headers["Location"])["status"]
+            assert status == ("running" if report.json["valid"] else "failed"), what
+
+
+def test_a_dry_run_of_a_packed_file_says_so_and_leaves_nothing(caller):
+    for name in ("rows.csv.gz", "rows.xlsx"):
+        report = caller.upload(UPLOADS[name], MAPPED, name=name, path="/validate").json
+        assert not checker(BATCH_REPORT).problems(report, at="report")
+        assert (report["valid"], report["counts"]["total"]) == (True, 6)
+        assert report["compression"] == ("gzip" if name.endswith("gz") else None)
+    assert caller.stored() == []
+
+
 def test_errors_name_row_line_id_and_input(caller):
     path = caller.done(sheet(), MAPPED)
     assert [json.loads(line) for line in caller.get(f"{path}/errors").text.splitlines()] == [
@@ -184,7 +259,8 @@ def test_results_can_be_narrowed(caller):
         "label,score,status,error", "good,0.75,succeeded,",
     ]  # fmt: skip
     assert caller.get(f"{path}/results?columns=ref,score&status=failed").text.split() == ["ref,score", "r3,"]
-    for query, field in (("columns=nope", "columns"), ("status=odd", "status"), ("format=parquet", "format")):
+    for query in ("columns=nope", "status=odd", "format=pdf", "from_row=-1"):
+        field = query.partition("=")[0]
         answer = caller.http.get(f"{path}/results?{query}")
         assert (answer.status_code, answer.json["error"]["field"]) == (422, field)
 

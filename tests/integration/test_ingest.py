@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +22,7 @@ from models.jobs import Job, list_batch_jobs
 from models.outcomes import rejected
 from models.sheets import formats
 from tests.integration.conftest import NOW
+from tests.sheets import arrow, parquet, xlsx
 from worker import ingest
 from worker.ingest import ingest_slice
 
@@ -206,6 +209,31 @@ def test_a_kill_between_any_two_pieces_loses_and_repeats_nothing(bench, monkeypa
         batch = bench.read(batch_id)
         assert bench.texts(batch_id) == expected(8), f"killed at transaction {place}"
         assert (batch.total, batch.ingested) == (8, True)
+
+
+PACKED = {
+    "rows.csv.gz": gzip.compress(sheet(8)),
+    "rows.json": json.dumps([{"text": f"row {n}", "ref": str(n)} for n in range(8)], indent=1).encode(),
+    "rows.parquet": parquet([{"text": f"row {n}", "ref": str(n)} for n in range(8)], row_group_size=3),
+    "rows.arrow": arrow([{"text": f"row {n}", "ref": str(n)} for n in range(8)]),
+    "rows.xlsx": xlsx([["text", "ref"], *[[f"row {n}", n] for n in range(8)]]),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_a_kill_loses_and_repeats_nothing_of_any_format(bench, monkeypatch, name):
+    for place in (0, 1, 3, 5):
+        batch_id = bench.batch(PACKED[name], filename=name, id_column="ref")
+        with killed_at(monkeypatch, place, after_commit=bool(place % 2)), contextlib.suppress(Killed):
+            while bench.slice(batch_id, seconds=60) == "again":
+                pass
+        assert (bench.read(batch_id).total, bench.texts(batch_id)) == (8, expected(8)), f"killed at {place}"
+
+
+def test_an_archive_that_is_cut_short_is_refused_as_a_whole(bench):
+    data = gzip.compress(b"text\n" + b"".join(b"row %d\n" % n for n in range(50_000)))[:-30]
+    batch = bench.read(bench.batch(data, filename="a.csv.gz", on_invalid_rows=OnInvalidRows.SKIP))
+    assert (batch.status, batch.errors[0]["code"]) == (BatchStatus.FAILED, "unreadable_file")
 
 
 def test_two_readers_of_one_file_make_one_set_of_rows(bench, monkeypatch):

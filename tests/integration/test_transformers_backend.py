@@ -14,6 +14,7 @@ import pytest
 from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.pipelines import PipelineSpec
 from contract.schemas import checker
+from contract.tasks import CATALOGUE
 from tests import tiny
 from worker.backends.backend import Context, Prepared, nothing_recent
 
@@ -27,15 +28,7 @@ TEXTS = [
     "the oven was warm and the bread was better than ever was this morning at nine in paris",
 ]
 MASKED = ["the [MASK] is good", "a baker puts the bread into the [MASK] early this morning at nine", "[MASK] in lyon"]
-MAKERS: dict[str, Callable[..., Path]] = {
-    "text-classification": tiny.classifier,
-    "zero-shot-classification": tiny.entailment,
-    "token-classification": tiny.tagger,
-    "fill-mask": tiny.filler,
-    "feature-extraction": tiny.embedder,
-    "sentence-similarity": tiny.embedder,
-    "text-generation": tiny.writer,
-}
+MAKERS: dict[str, Callable[..., Path]] = {**tiny.MAKERS, "text-generation": tiny.writer}
 
 
 class Oven:
@@ -326,7 +319,7 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("task", [task for task in MAKERS if task != "sentence-similarity"])
+@pytest.mark.parametrize("task", [task for task in MAKERS if CATALOGUE[task].main_field == "text"])
 def test_odd_unicode_harms_nobody_else(oven: Any, task: str) -> None:
     mask = " [MASK]" if task == "fill-mask" else ""
     parameters = {
@@ -530,6 +523,8 @@ def test_without_a_template_messages_are_refused_and_text_is_written(oven: Any) 
         ("zero-shot-classification", tiny.classifier, "begins with 'entail'"),
         ("fill-mask", tiny.writer, "cannot do fill-mask"),
         ("text-generation", tiny.filler, "causal language model"),
+        ("text-generation", tiny.bart, "was not trained for text-generation"),
+        ("text-generation", tiny.t5, "cannot do text-generation"),
     ],
 )
 def test_a_checkpoint_of_another_task_says_how_to_mend_it(oven: Any, task: str, make: Any, words: str) -> None:

@@ -18,7 +18,7 @@ from contract.pipelines import PipelineFileError, PipelineSpec, read_pipelines
 from contract.schemas import checker, from_text
 from contract.settings import Settings, SettingsError, fields
 from contract.statuses import JOB_MOVES, JOB_OVER, JobStatus
-from contract.tasks import CATALOGUE
+from contract.tasks import ALIASES, CATALOGUE
 
 
 def test_the_docs_name_every_option_of_a_pipeline():
@@ -217,3 +217,22 @@ def test_a_room_does_not_import_what_is_not_its_own(module, forbidden):
     code = f"import sys, {module}; print([m for m in {forbidden!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_a_task_that_names_its_languages_is_translation_with_these(tmp_path: Path):
+    file = tmp_path / "pipelines.toml"
+    file.write_text(
+        '[pipelines.a]\ntask = "translation_en_to_de"\nmodel = "x/y"\n'
+        '[pipelines.b]\ntask = "translation_eng_Latn_to_fra_Latn"\nmodel = "x/y"\ntgt_lang = "deu_Latn"\n'
+    )
+    first, second = read_pipelines(file)
+    assert (first.task, first.defaults) == ("translation", {"src_lang": "en", "tgt_lang": "de"})
+    assert second.defaults == {"src_lang": "eng_Latn", "tgt_lang": "deu_Latn"}
+
+
+@pytest.mark.parametrize(("alias", "task"), ALIASES.items())
+def test_an_alias_is_a_task_of_the_catalogue(alias, task, tmp_path: Path):
+    file = tmp_path / "pipelines.toml"
+    file.write_text(f'[pipelines.a]\ntask = "{alias}"\nbackend = "fake"\n')
+    assert [spec.task for spec in read_pipelines(file)] == [task]
+    assert task in CATALOGUE

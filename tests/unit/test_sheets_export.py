@@ -21,13 +21,13 @@ def row(number=0, inputs=None, *, status="succeeded", body=BODY, vector=None, er
 
 
 def as_csv(rows, inputs=("text",), columns=None, task=TASK):
-    table = Table(task, list(inputs), flat=True)
+    table = Table(task, list(inputs), format="csv")
     text = b"".join(WRITERS["csv"](table.choose(columns), rows)).decode()
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
 def as_json(rows, inputs=("text",), columns=None, fmt="jsonl", task=TASK):
-    table = Table(task, list(inputs), flat=False)
+    table = Table(task, list(inputs), format=fmt)
     data = b"".join(WRITERS[fmt](table.choose(columns), rows))
     return json.loads(data) if fmt == "json" else [json.loads(line) for line in data.splitlines()]
 
@@ -98,7 +98,7 @@ def test_columns_can_be_chosen():
 
 
 def test_only_input_columns_make_the_upload_be_read_again():
-    table = Table(TASK, ["text"], flat=True)
+    table = Table(TASK, ["text"], format="csv")
     assert table.needs_file(table.choose(None))
     assert not table.needs_file(table.choose("results"))
 
@@ -115,6 +115,10 @@ def test_every_task_names_its_result_columns(task):
     results = {
         "text-classification": json.loads(BODY), "zero-shot-classification": json.loads(BODY),
         "token-classification": [], "fill-mask": [], "feature-extraction": [0.5], "sentence-similarity": [0.5],
+        "question-answering": {"answer": "x", "score": 0.5, "start": 0, "end": 1},
+        "table-question-answering": {"answer": "SUM > 1", "coordinates": [[0, 1]], "cells": ["1"]},
+        "text2text-generation": {"generated_text": "x"}, "summarization": {"summary_text": "x"},
+        "translation": {"translation_text": "x"},
         "text-generation": {"message": {"content": "x"}, "finish_reason": "stop"},
     }  # fmt: skip
     assert set(task.columns(results[task.name])) == set(task.result_columns)

@@ -36,6 +36,12 @@ _STATUS = Param(
     {"type": "string", "minLength": 1, "maxLength": 200},
     f"Only rows in one of these, a comma between them: {', '.join(results.STATUSES)}.",
 )
+_FROM_ROW = Param(
+    "from_row",
+    {"type": "integer", "minimum": 0, "maximum": 999_999_999, "default": 0},
+    "Only rows of the file from this one on, the first being 0: to go on with a download that broke. "
+    "A CSV then comes without its header.",
+)
 
 
 @blueprint.get("/batches/<batch_id>/results")
@@ -43,8 +49,9 @@ _STATUS = Param(
     "Download results",
     tag="batches",
     description="Every input column beside the result's, in the order of the file. While the batch runs: the rows "
-    "that are over so far. In CSV a text that begins like a formula gets a ' before it.",
-    query=(_FORMAT, _COLUMNS, _STATUS),
+    "that are over so far. In CSV, Parquet and xlsx the result's columns are flat (a label and a score); in JSONL "
+    "and JSON it is as the job has it. In CSV and xlsx a text that begins like a formula gets a ' before it.",
+    query=(_FORMAT, _COLUMNS, _STATUS, _FROM_ROW),
     answers={200: Answer("The file.", {"type": "string", "format": "binary"}, media="*/*")},
     errors=(404, 409),
 )
@@ -62,13 +69,15 @@ def download(batch_id: str) -> Response:
         raise FournilError(ErrorCode.CONFLICT, "The uploaded file is no longer there.")
     wanted = g.query["format"] or _own_format(batch)
     pieces = results.results(
-        here.engine, path, batch, stored.spec, format=wanted, columns=g.query["columns"], statuses=statuses
-    )
+        here.engine, path, batch, stored.spec,
+        format=wanted, columns=g.query["columns"], statuses=statuses, from_row=g.query["from_row"],
+    )  # fmt: skip
     return _file(pieces, MEDIA[wanted], f"{PurePath(batch.filename).stem}-results.{wanted}")
 
 
 def _own_format(batch: Batch) -> str:
-    return batch.format if batch.format in MEDIA else "csv"
+    own = {"arrow": "parquet"}.get(batch.format or "", batch.format)
+    return own if own in MEDIA else "csv"
 
 
 def _statuses(text: str | None) -> frozenset[str] | None:

@@ -119,6 +119,34 @@ def _text(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
     return {"prompt": prompt, "written": written.removeprefix(prompt) if prompt else written}
 
 
+def _written(inputs: Any, result: dict[str, str]) -> dict[str, Any]:
+    [written] = result.values()
+    return {"written": written, "read": inputs.get("text", "")}
+
+
+def _answers(inputs: Any, result: Any) -> dict[str, Any]:
+    """The best answer marked in the text, and all of them as bars."""
+    listed = result if isinstance(result, list) else [result]
+    best = {**listed[0], "entity": "answer"}
+    marks = [best] if best["answer"] else []
+    return {
+        "best": best["answer"],
+        "bars": [_bar(answer["answer"] or "no answer", answer["score"]) for answer in listed],
+        "pieces": _marked(inputs.get("context", ""), marks, {"answer": 0}),
+    }
+
+
+def _table(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
+    """The table row by row, `(text, whether it is part of the answer)` for each cell."""
+    table = inputs.get("table", {})
+    chosen = {(row, column) for row, column in result["coordinates"]}
+    rows = [
+        [(text, (row, column) in chosen) for column, text in enumerate(cells)]
+        for row, cells in enumerate(zip(*table.values(), strict=False))
+    ]
+    return {"answer": result["answer"], "names": list(table), "rows": rows}
+
+
 def turns(inputs: Any) -> list[Turn]:
     """The conversation that was sent."""
     return [Turn(message["role"], message["content"]) for message in inputs.get("messages", [])]
@@ -131,4 +159,7 @@ _VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "vector": _vector,
     "scores": _scores,
     "text": _text,
+    "written": _written,
+    "answers": _answers,
+    "table": _table,
 }

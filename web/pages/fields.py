@@ -15,6 +15,7 @@ from wtforms.utils import unset_value
 from contract.jsons import dumps, loads
 from contract.schemas import from_text
 from contract.tasks import JsonSchema
+from web.pages import tables
 
 LEFT_OUT = object()
 ROLES = ("system", "user", "assistant")
@@ -41,6 +42,8 @@ class Control:
             return "check" if "default" in self.rule else "select"
         if "array" in kinds:
             return "turns" if self.rule["items"].get("type") == "object" else "lines"
+        if "object" in kinds:
+            return "table"
         if kinds & {"integer", "number"}:
             return "number"
         return "area" if self.rule.get("x-multiline") else "line"
@@ -58,6 +61,8 @@ class Control:
         return "" if low is None or high is None else f"From {low:,} to {high:,}."
 
     def _how_to_write(self) -> str:
+        if self.kind == "table":
+            return "Here as lines of a spreadsheet (CSV), the names of the columns first."
         if self.kind != "lines" or self.rule.get("x-multiline"):
             return ""
         return "One a line, or with commas between."
@@ -91,7 +96,8 @@ class Control:
         text = (data or "").replace("\r\n", "\n")
         if not text.strip():
             return LEFT_OUT
-        return _lines(self.rule, text) if self.kind == "lines" else from_text(self.rule, text)
+        readers = {"lines": _lines, "table": tables.from_text}
+        return readers.get(self.kind, from_text)(self.rule, text)
 
     def fill(self, value: Any) -> Any:
         """What a field shows for a value of an earlier request."""
@@ -126,6 +132,8 @@ def as_text(rule: JsonSchema, value: Any) -> str:
         plain = all(isinstance(one, str) and one.strip() == one and "\n" not in one for one in value)
         lonely = len(value) == 1 and "," in value[0] and not rule.get("x-multiline")
         return "\n".join(value) if plain and not lonely else dumps(value)
+    if isinstance(value, dict):
+        return tables.as_text(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)

@@ -79,6 +79,20 @@ def _text(result: Any) -> str:
     return str(result["message"]["content"] if "message" in result else result["generated_text"])
 
 
+def _answers(result: Any) -> str:
+    best = result[0] if isinstance(result, list) else result
+    return f"{best['answer'] or 'no answer'} · {unbroken(percent)(best['score'])}"
+
+
+def _written(result: Any) -> str:
+    [written] = result.values()
+    return str(written) or "nothing"
+
+
+def _table(result: Any) -> str:
+    return str(result["answer"]) or "no cell"
+
+
 _LINES = {
     "labels": _labels,
     "entities": _entities,
@@ -86,4 +100,7 @@ _LINES = {
     "vector": _vector,
     "scores": _scores,
     "text": _text,
+    "written": _written,
+    "answers": _answers,
+    "table": _table,
 }

@@ -15,6 +15,7 @@ from contract.times import utc_now
 from models.database import reading, transaction
 from models.files import StoredFile, delete_file, find_file
 from models.pipelines import StoredPipeline, list_pipelines
+from models.sheets.formats import REQUESTABLE
 from models.sheets.mapping import PARAMETER, Column
 from models.sheets.preview import Preview, preview
 from web.api.files import keep
@@ -135,6 +136,7 @@ class Asked:
     mapping: dict[str, Column]
     id_column: str | None
     on_invalid_rows: OnInvalidRows
+    format: str | None = None
 
     @classmethod
     def from_form(cls, pipeline: StoredPipeline) -> Asked:
@@ -145,12 +147,13 @@ class Asked:
             {field: column for field, column in chosen.items() if column},
             request.form.get("id_column") or None,
             OnInvalidRows.SKIP if skip else OnInvalidRows.FAIL,
+            request.form.get("format") if request.form.get("format") in REQUESTABLE else None,
         )
 
     def as_request(self, body: dict[str, Any]) -> dict[str, Any]:
         """The body that POST /api/v1/batches takes for the same batch."""
         shown = {"inputs": self.mapping, "id_column": self.id_column, "on_invalid_rows": self.on_invalid_rows.value}
-        given = {name: value for name, value in shown.items() if value}
+        given = {name: value for name, value in {**shown, "format": self.format}.items() if value}
         return {"pipeline": body["pipeline"], "parameters": body.get("parameters", {}), **given}
 
 
@@ -177,6 +180,7 @@ def _page(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: Pipe
         asked=asked,
         form=form,
         fields=mapped_fields(pipeline),
+        formats=REQUESTABLE,
         shown_fields=[field for field in pipeline.spec.catalogue.inputs["properties"] if field in chosen],
     )
 
@@ -196,9 +200,11 @@ def _look(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: Pipe
         spec=dataclasses.replace(spec, defaults=stands_in),
         mapping=asked.mapping,
         id_column=asked.id_column,
+        format=asked.format,
         filename=stored.name,
         parameters=form.body().get("parameters", {}),
         seconds=LOOK_SECONDS,
+        limit=services().settings.storage.max_unpacked_bytes,
     )
 
 

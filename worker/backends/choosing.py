@@ -7,6 +7,7 @@ so that what it writes depends on its seed and never on the rows it shares a mic
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -47,17 +48,23 @@ def choice(parameters: Parameters, ends: frozenset[int]) -> Choice:
     """The choice that a caller's parameters ask for."""
     penalty = float(parameters.get("repetition_penalty", 1.0))
     changes: list[Any] = [] if penalty == 1.0 else [generation.RepetitionPenaltyLogitsProcessor(penalty)]
-    samples = _samples(parameters)
-    if samples:
+    draws = samples(parameters)
+    if draws:
         changes += _warpers(parameters)
-    return Choice(samples, parameters.get("min_new_tokens") or 0, ends, tuple(changes))
+    return Choice(draws, parameters.get("min_new_tokens") or 0, ends, tuple(changes))
 
 
-def _samples(parameters: Parameters) -> bool:
+def samples(parameters: Parameters) -> bool:
+    """Whether tokens are drawn."""
     if parameters.get("temperature") == 0:
         return False
     asked = parameters.get("do_sample")
     return bool(asked) if asked is not None else any(name in parameters for name in _SAMPLING)
+
+
+def seed_of(job_id: str) -> int:
+    """The seed of a job that names none."""
+    return int.from_bytes(hashlib.blake2b(job_id.encode(), digest_size=4).digest())
 
 
 def _warpers(parameters: Parameters) -> list[Any]:

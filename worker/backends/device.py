@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
+from worker.backends import onednn
 from worker.backends.backend import DeviceLost, OutOfMemory
 from worker.backends.footprint import trim
 from worker.backends.onnx_model import OnnxModel
@@ -34,6 +35,7 @@ def configure(threads: int, device: str) -> None:
     # Unset, transformers turns the tokenizer's threads off for good as soon as a pipeline sees a list.
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
     os.environ["RAYON_NUM_THREADS"] = str(threads)
+    onednn.keep_little()
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
     transformers_logging.set_verbosity_error()

@@ -7,7 +7,7 @@ exceeds `_PIECE` padded tokens runs in pieces; a microbatch of the usual budget 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -23,9 +23,18 @@ _PIECE = 16_384
 Encoding = dict[str, Any]
 
 
+def first_output(output: Any) -> torch.Tensor:
+    """The logits where there are any, else the hidden states."""
+    first: torch.Tensor = output[0]
+    return first
+
+
 class Encoder:
-    def __init__(self, loaded: Loaded) -> None:
+    """`reads`: the tensor, (rows, tokens, ...) or (rows, ...), that its task reads of the model's output."""
+
+    def __init__(self, loaded: Loaded, *, reads: Callable[[Any], torch.Tensor] = first_output) -> None:
         self.model = loaded.model
+        self.reads = reads
         self.tokenizer = loaded.tokenizer
         self.limit = loaded.limit
         self._takes = _taken_by(loaded.model)
@@ -33,14 +42,18 @@ class Encoder:
             raise corrupt(f"max_tokens is {loaded.limit}, which leaves no room for a text. Raise it.")
 
     def compute_with(self, model: Any) -> None:
-        """Take another model from here on, which is called like the first: an OnnxModel."""
+        """Take another model from here on, which is called like the first: an OnnxModel.
+
+        Its one output is what was read of the first model's.
+        """
         self.model = model
+        self.reads = first_output
         self._takes = _taken_by(model)
 
     def batch(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
         """Texts as the tensors that the model takes."""
         encodings = [row for row in self.encode(texts, truncation=True) if not isinstance(row, InputError)]
-        return {name: tensor for name, tensor in self._padded(encodings).items() if name in self._takes}
+        return {name: tensor for name, tensor in self.padded(encodings).items() if name in self._takes}
 
     def encode(
         self,
@@ -111,11 +124,12 @@ class Encoder:
         """Positions in `sequences`, the model's output for them, and their attention mask: piece by piece."""
         extra = {"use_cache": False} if "use_cache" in self._takes else {}
         for positions in _pieces([len(sequence["input_ids"]) for sequence in sequences]):
-            batch = self._padded([sequences[position] for position in positions])
+            batch = self.padded([sequences[position] for position in positions])
             inputs = {name: tensor for name, tensor in batch.items() if name in self._takes}
             yield positions, self.model(**inputs, **extra), batch["attention_mask"]
 
-    def _padded(self, sequences: Sequence[Encoding]) -> dict[str, torch.Tensor]:
+    def padded(self, sequences: Sequence[Encoding]) -> dict[str, torch.Tensor]:
+        """Sequences as tensors of one width on the device, their attention mask among them."""
         names = [name for name in self.tokenizer.model_input_names if name in sequences[0]]
         names = list(dict.fromkeys([*names, "attention_mask"]))
         bare = [{name: sequence[name] for name in names} for sequence in sequences]
@@ -131,10 +145,12 @@ class Encoder:
         return torch.stack(rows)
 
     def per_token(self, sequences: Sequence[Encoding]) -> list[torch.Tensor]:
-        """Each sequence's first output (logits or hidden states) without its padding, float32 on the CPU."""
+        """What is read of each sequence (logits or hidden states) without its padding, float32 on the CPU."""
         rows: list[Any] = [None] * len(sequences)
         for positions, output, mask in self.run(sequences):
-            for position, row, kept in zip(positions, output[0].float().cpu(), mask.bool().cpu(), strict=True):
+            for position, row, kept in zip(
+                positions, self.reads(output).float().cpu(), mask.bool().cpu(), strict=True
+            ):
                 rows[position] = row[kept]
         return rows
 

@@ -51,5 +51,7 @@ def _first(result: Any) -> tuple[str, float] | None:
         result = result[0]
     if not isinstance(result, dict) or "score" not in result:
         return None
-    name = next((result[key] for key in ("label", "token_str", "entity_group", "entity") if key in result), "")
+    name = next(
+        (result[key] for key in ("label", "token_str", "entity_group", "entity", "answer") if key in result), ""
+    )
     return str(name), float(result["score"])

@@ -1,8 +1,9 @@
 """An encoder as a graph of ONNX Runtime, in the place of its torch model.
 
-The tasks do not know the difference: same names in, same first output out, torch tensors on both sides. The graph is
-exported once from the loaded torch model and kept in the cache by commit; it is used only after it has given the
-same numbers as the torch model on real sentences of several lengths, padded and not.
+The tasks do not know the difference: same names in, torch tensors on both sides, and out comes the one tensor that a
+task reads of the model's output. The graph is exported once from the loaded torch model and kept in the cache by
+commit; it is used only after it has given the same numbers as the torch model on real sentences of several lengths,
+padded and not.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _LAYOUT = 2
 _APART = 1024
 
 Batch = dict[str, torch.Tensor]
+#: What a task reads of a model's output.
+Reads = Callable[[Any], torch.Tensor]
 
 
 class NotExportable(Exception):
@@ -117,7 +120,7 @@ class Wish:
     cache: Path
 
 
-def as_graph(model: Any, batches: Sequence[Batch], wish: Wish) -> OnnxModel:
+def as_graph(model: Any, batches: Sequence[Batch], wish: Wish, reads: Reads) -> OnnxModel:
     """The proven graph of a torch model; raises NotExportable.
 
     `batches` are tokenized sentences as the model takes them: the first is what the export traces, all of them
@@ -125,8 +128,8 @@ def as_graph(model: Any, batches: Sequence[Batch], wish: Wish) -> OnnxModel:
     """
     names = list(batches[0])
     file = _kept(wish, names, ".onnx")
-    exact = _session(file, model.config, "float32", lambda: _export(model, batches[0], names, file))
-    _prove(model, exact, batches)
+    exact = _session(file, model.config, "float32", lambda: _export(model, batches[0], names, reads, file))
+    _prove(model, exact, batches, reads)
     if wish.quantize == "none":
         return exact
     small = _kept(wish, names, ".int8.onnx")
@@ -154,22 +157,22 @@ def _kept(wish: Wish, names: list[str], suffix: str) -> Path:
     return folder / f"{hashlib.sha256(made_with.encode()).hexdigest()[:24]}{suffix}"
 
 
-class _FirstOutput(torch.nn.Module):
+class _OneOutput(torch.nn.Module):
     """The model with its tensors by place, as an exporter wants them."""
 
-    def __init__(self, model: Any, names: list[str]) -> None:
+    def __init__(self, model: Any, names: list[str], reads: Reads) -> None:
         super().__init__()
         self._model = model
         self._names = names
+        self._reads = reads
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-        first: torch.Tensor = self._model(**dict(zip(self._names, tensors, strict=True)), return_dict=True)[0]
-        return first
+        return self._reads(self._model(**dict(zip(self._names, tensors, strict=True)), return_dict=True))
 
 
-def _export(model: Any, batch: Batch, names: list[str], file: Path) -> None:
+def _export(model: Any, batch: Batch, names: list[str], reads: Reads, file: Path) -> None:
     # eval: the exporter puts a module back into the mode it found it in, and a new one is in training.
-    wrapped = _FirstOutput(model, names).eval()
+    wrapped = _OneOutput(model, names, reads).eval()
     with torch.no_grad():
         output = wrapped(*batch.values())
     axes = {name: {0: "rows", 1: "tokens"} for name in names}
@@ -211,10 +214,10 @@ def _weights_of(file: Path) -> Path:
     return file.with_suffix(".weights")
 
 
-def _prove(model: Any, graph: OnnxModel, batches: Sequence[Batch]) -> None:
+def _prove(model: Any, graph: OnnxModel, batches: Sequence[Batch], reads: Reads) -> None:
     for batch in batches:
         with torch.inference_mode():
-            expected = model(**batch)[0].float()
+            expected = reads(model(**batch)).float()
         try:
             found = graph(**batch)[0].float()
         except Exception as error:

@@ -6,10 +6,10 @@ from typing import Any
 
 from contract.errors import CheckpointError, ErrorCode
 from contract.pipelines import PipelineSpec
-from worker.backends.onnx_model import NotExportable, OnnxModel, Wish, as_graph, offered
+from worker.backends.onnx_model import Batch, NotExportable, OnnxModel, Wish, as_graph, offered
 from worker.backends.tasks.task import EncoderTask, TaskModel
 
-__all__ = ["NotExportable", "Wish", "graph_of", "wants_graph"]
+__all__ = ["NotExportable", "Wish", "graph_of", "sentences_for", "wants_graph"]
 
 _SENTENCES = (
     "The crust was perfect and the crumb still warm.",
@@ -36,14 +36,15 @@ def wants_graph(spec: PipelineSpec, kind: type[TaskModel], device: str) -> bool:
 
 def graph_of(model: Any, task: EncoderTask, wish: Wish) -> OnnxModel:
     """The proven graph of a task's model; raises NotExportable."""
-    batches = [
-        task.encoder.batch(_SENTENCES[:2]),
-        task.encoder.batch(_SENTENCES[1:2]),
-        task.encoder.batch(_SENTENCES),
-    ]
+    batches = sentences_for(task)
     if not all(len(batch) for batch in batches):
         raise NotExportable("its tokenizer does not take plain sentences")
-    return as_graph(model, batches, wish)
+    return as_graph(model, batches, wish, task.encoder.reads)
+
+
+def sentences_for(task: EncoderTask) -> list[Batch]:
+    """Real sentences of several lengths as a task's model takes them, to prove it on; padded, and alone."""
+    return [task.encoder.batch(chosen) for chosen in (_SENTENCES[:2], _SENTENCES[1:2], _SENTENCES)]
 
 
 def _refused(sentence: str) -> CheckpointError:

@@ -8,17 +8,18 @@ device's errors, and that one row's fault stays with its row.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from contract.errors import InputError
+from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
+from worker.backends import onednn, refusals, weights
 from worker.backends import onnx_runtime as runtime
-from worker.backends import refusals, weights
 from worker.backends.backend import Context, Identity, Inputs, LoadedPipeline, Parameters, Prepared, Recent, Weighed
 from worker.backends.checkpoints import Checkpoint, resolve
 from worker.backends.compiling import compile_passes, wants_compiling
@@ -47,6 +48,7 @@ class TransformersBackend:
         """Also raises OutOfMemory where the weights do not fit beside what is loaded."""
         checkpoint = _checkpoint(spec, cache)
         kind = TASKS[spec.task]
+        _check_installed(spec.task, kind)
         wanted = weights.Wanted(spec.task, kind.auto_class, kind.optional)
         peak = Peak(device)
         with errors_translated():
@@ -59,9 +61,18 @@ class TransformersBackend:
             pipeline.compile_passes(cache)
         if runtime.wants_graph(spec, kind, device):
             pipeline.run_as_graph(spec, runtime.Wish(spec.task, checkpoint.commit, spec.quantize, cache), recent)
+        pipeline.multiply_faster()
         pipeline.working_bytes = max(0, peak.bytes() - pipeline.nbytes())
         give_back()
         return pipeline
+
+
+def _check_installed(task: str, kind: type[TaskModel]) -> None:
+    if kind.package and not importlib.util.find_spec(kind.package):
+        raise CheckpointError(
+            ErrorCode.CHECKPOINT_MISSING,
+            f"{task} needs the package {kind.package}; run pip install 'fournil[{kind.extra}]' on the worker.",
+        )
 
 
 def _checkpoint(spec: PipelineSpec, cache: Path) -> Checkpoint:
@@ -126,6 +137,13 @@ class TransformersPipeline:
             answers = self._answers(rows, parameters)
             self.fidelity = compare(exact, answers, recent=len(rows) > 1)
         give_back()
+
+    def multiply_faster(self) -> None:
+        """What torch computes, an encoder on a CPU multiplies through oneDNN where that is faster."""
+        task = self._computing
+        if isinstance(task, EncoderTask) and self.identity.backend == "torch":
+            batches = [batch for batch in runtime.sentences_for(task) if batch]
+            onednn.multiply_faster(task.encoder.model, batches, reads=task.encoder.reads)
 
     def _to_compare(self, spec: PipelineSpec, recent: Recent) -> tuple[list[Prepared], Parameters]:
         """Rows that people sent, or the example where nobody has yet."""

@@ -68,7 +68,9 @@ def test_the_example_of_every_task_can_be_sent_as_it_is(client, task):
         sent = {"inputs.messages.role": "user", "inputs.messages.content": page.all("textarea")[1].text.strip()}
     numbers = {e.attrs["name"]: e.attrs["value"] for e in page.all("input", type="text") if e.attrs.get("value")}
 
-    job = job_of(client, post(client, f"/pipelines/t-{task}", sent | numbers))
+    ticked = {e.attrs["name"]: "y" for e in page.all("input", type="checkbox") if "checked" in e.attrs}
+
+    job = job_of(client, post(client, f"/pipelines/t-{task}", sent | numbers | ticked))
 
     assert {"inputs": job["inputs"], "parameters": job["parameters"]} == dict(CATALOGUE[task].example)
 
@@ -260,3 +262,44 @@ def test_a_form_that_is_too_large_is_refused_with_a_page(change):
 
     assert answer.status_code == 413
     assert "Too large" in Page(answer.text).text
+
+
+@pytest.mark.parametrize(
+    ("written", "table"),
+    [
+        ('Town,Loaves\r\nParis,300\r\n"Lyon, old",120', {"Town": ["Paris", "Lyon, old"], "Loaves": ["300", "120"]}),
+        ("Town\tLoaves\nParis, the city\t300", {"Town": ["Paris, the city"], "Loaves": ["300"]}),
+        ("Town;Loaves\n\nParis", {"Town": ["Paris"], "Loaves": [""]}),
+        ('{"Town": ["Paris"]}', {"Town": ["Paris"]}),
+    ],
+    ids=["commas", "tabs", "semicolons", "JSON"],
+)
+def test_a_table_is_written_as_lines(client, written, table):
+    data = {"inputs.query": "How many?", "inputs.table": written}
+    job = job_of(client, post(client, "/pipelines/t-table-question-answering", data))
+    assert job["inputs"]["table"] == table
+
+    again = get(client, f"/pipelines/t-table-question-answering?job={job['id']}")
+    assert (
+        job_of(
+            client,
+            post(
+                client,
+                "/pipelines/t-table-question-answering",
+                {"inputs.query": "How many?", "inputs.table": value_of(again, "inputs.table")},
+            ),
+        )["inputs"]["table"]
+        == table
+    )
+
+
+@pytest.mark.parametrize(
+    "written", ["a,b\n1,2,3", "a,a\n1,2", "{", "[1]", "a,b"], ids=["wide", "twice", "no JSON", "list", "no rows"]
+)
+def test_what_is_no_table_is_refused_beside_the_field(client, written):
+    data = {"inputs.query": "How many?", "inputs.table": written}
+    answer = post(client, "/pipelines/t-table-question-answering", data)
+    assert answer.status_code == 422
+    page = Page(answer.text)
+    assert page.has("div", id="inputs-table-wrong")
+    assert value_of(page, "inputs.table") == written

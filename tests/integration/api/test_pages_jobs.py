@@ -57,6 +57,33 @@ RESULTS = [
         [-0.2, 0.75],
         [SCRIPT, "0.750", "-0.200"],
     ),
+    (
+        "question-answering",
+        {"question": "Where?", "context": f"In Lyon, {SCRIPT}"},
+        {"answer": "Lyon", "score": 0.75, "start": 3, "end": 7},
+        ["In Lyon, <script>", "75.0 %"],
+    ),
+    (
+        "question-answering",
+        {"question": "Where?", "context": "In Lyon"},
+        [{"answer": "", "score": 0.5, "start": 0, "end": 0}, {"answer": "Lyon", "score": 0.25, "start": 3, "end": 7}],
+        ["does not answer the question", "no answer", "25.0 %"],
+    ),
+    (
+        "table-question-answering",
+        {"query": "How many?", "table": {SCRIPT: ["a", SCRIPT], "n": ["1", "2"]}},
+        {"answer": "SUM > 1, 2", "coordinates": [[0, 1], [1, 1]], "cells": ["1", "2"], "aggregator": "SUM"},
+        ["SUM > 1, 2", SCRIPT],
+    ),
+    (
+        "table-question-answering",
+        {"query": "How many?", "table": {"n": ["1"]}},
+        {"answer": "", "coordinates": [], "cells": []},
+        ["No cell answers this."],
+    ),
+    ("text2text-generation", {"text": "a"}, {"generated_text": ""}, ["The model wrote nothing."]),
+    ("summarization", {"text": "a" * 2000}, {"summary_text": SCRIPT}, [SCRIPT, "27 characters, from 2,000"]),
+    ("translation", {"text": "bread"}, {"translation_text": "pain"}, ["pain", "4 characters, from 5"]),
     ("text-generation", {"text": "Once"}, {"generated_text": f" upon {SCRIPT}"}, [f"Once upon {SCRIPT}"]),
     (
         "text-generation",

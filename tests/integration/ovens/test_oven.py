@@ -73,14 +73,30 @@ def test_people_go_before_files_between_microbatches(house_of):
     assert set(finished) == {*rows, *arrived}
 
 
-def test_a_slice_ends_and_the_rest_goes_back_untouched(house_of):
+def test_a_slice_ends_for_another_pipeline_and_the_rest_goes_back_untouched(house_of):
     house = house_of(slice_seconds=0.1, token_budget=16)
+    house.put("later", pipeline="other", priority=Priority.BULK)
     ids = [house.put(f"sleep:0.05 {n}", priority=Priority.BULK) for n in range(30)]
     house.oven.serve("fake")
     jobs = [house.job(i) for i in ids]
     left = [job for job in jobs if job.status is JobStatus.QUEUED]
     assert left
     assert {job.attempts for job in left} == {0}
+    assert house.heard.said[-1] == ("wake", "fake")
+
+
+def test_a_slice_goes_on_where_nobody_else_waits(house_of):
+    house = house_of(slice_seconds=0.2, token_budget=16)
+    ids = [house.put(f"sleep:0.05 {n}", priority=Priority.BULK) for n in range(8)]
+    house.oven.serve("fake")
+    assert {house.job(i).status for i in ids} == {JobStatus.SUCCEEDED}
+
+
+def test_no_slice_goes_on_for_ever(house_of):
+    house = house_of(slice_seconds=0.1, token_budget=16)
+    ids = [house.put(f"sleep:0.1 {n}", priority=Priority.BULK) for n in range(30)]
+    house.oven.serve("fake")
+    assert any(house.job(i).status is JobStatus.QUEUED for i in ids)
     assert house.heard.said[-1] == ("wake", "fake")
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from worker.backends.tasks.classification import TextClassification, ZeroShotClassification
 from worker.backends.tasks.embeddings import FeatureExtraction, SentenceSimilarity
 from worker.backends.tasks.generation import TextGeneration
+from worker.backends.tasks.questions import QuestionAnswering
+from worker.backends.tasks.rewriting import Summarization, Text2TextGeneration, Translation
+from worker.backends.tasks.tables import TableQuestionAnswering
 from worker.backends.tasks.task import TaskModel
 from worker.backends.tasks.tokens import FillMask, TokenClassification
 
@@ -18,5 +21,10 @@ TASKS: dict[str, type[TaskModel]] = {
     "zero-shot-classification": ZeroShotClassification,
     "feature-extraction": FeatureExtraction,
     "sentence-similarity": SentenceSimilarity,
+    "question-answering": QuestionAnswering,
+    "table-question-answering": TableQuestionAnswering,
     "text-generation": TextGeneration,
+    "text2text-generation": Text2TextGeneration,
+    "summarization": Summarization,
+    "translation": Translation,
 }

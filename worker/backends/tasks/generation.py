@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import random
 from collections.abc import Sequence
 
@@ -12,7 +11,7 @@ import jinja2
 from contract.errors import ErrorCode, InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
-from worker.backends.choosing import choice
+from worker.backends.choosing import choice, seed_of
 from worker.backends.decoding import Decoder
 from worker.backends.key_values import bytes_of_a_token
 from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
@@ -150,7 +149,7 @@ class TextGeneration(TaskModel):
                 numbers,
                 [rows[number].payload.tokens for number in numbers],
                 chosen,
-                [random.Random(parameters.get("seed", _seed_of(job_ids[number]))) for number in numbers],
+                [random.Random(parameters.get("seed", seed_of(job_ids[number]))) for number in numbers],
                 parameters["max_new_tokens"],
             )
         return [answer(number) for number in range(len(rows))]
@@ -177,10 +176,6 @@ def _end_tokens(loaded: Loaded) -> frozenset[int]:
     own = loaded.model.generation_config.eos_token_id
     own = own if isinstance(own, list) else [own]
     return frozenset(token for token in [*own, loaded.tokenizer.eos_token_id] if token is not None)
-
-
-def _seed_of(job_id: str) -> int:
-    return int.from_bytes(hashlib.blake2b(job_id.encode(), digest_size=4).digest())
 
 
 def _answer(prompt: Prompt, row: Row, parameters: Parameters) -> Answer:

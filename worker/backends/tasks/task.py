@@ -26,6 +26,10 @@ class TaskModel(ABC):
     #: Parts of weight names that may be missing from the checkpoint.
     optional: ClassVar[tuple[str, ...]] = ()
 
+    #: A package that its checkpoints need besides torch and transformers, and the extra of Fournil that brings it.
+    package: ClassVar[str | None] = None
+    extra: ClassVar[str] = ""
+
     #: Whether baking its example over and over says what its microbatches cost.
     rehearses: ClassVar[bool] = True
     #: Padded tokens of a microbatch, where they are not measured.

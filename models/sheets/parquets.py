@@ -1,0 +1,142 @@
+"""Parquet: written row group by row group, and read back from any row on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from models.sheets.arrows import in_words, rows_at_once, rows_of, with_schema
+from models.sheets.kinds import Kind, as_kind, kind_of_all
+from models.sheets.layout import Layout, Place, Record
+from models.sheets.packed import plain, refuse_beyond
+
+if TYPE_CHECKING:
+    from models.sheets.export import Column, Joined
+
+#: A row group is written at so many rows or characters of text, whichever comes first.
+_GROUP_ROWS = 20_000
+_GROUP_CHARACTERS = 32_000_000
+#: Bytes of each column that are read ahead, and rows that are made at once.
+_BUFFER = 1 << 18
+_STEP = 64
+#: A column of so many bytes that was packed so many times smaller may be made to fill the memory.
+_HUGE = 4 << 20
+_SQUEEZED = 50
+MARK = b"PAR1"
+
+
+def write(out: BinaryIO, columns: list[Column], rows: Iterable[Joined], _folder: Path) -> None:
+    """Rows as Parquet. Where a later row holds what its column was not made for, all is written again, wider."""
+    kinds = [column.kind for column in columns]
+    while not _write(out, columns, kinds, rows):
+        out.seek(0)
+        out.truncate()
+        for group in _groups(columns, rows):
+            kinds = [kind_of_all(values, kind) for values, kind in zip(group, kinds, strict=True)]
+
+
+def _write(out: BinaryIO, columns: list[Column], kinds: list[Kind], rows: Iterable[Joined]) -> bool:
+    """False when a row did not fit; `kinds` are those of the first group, where they were not known before."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    groups = _groups(columns, rows)
+    first = next(groups)
+    kinds[:] = [kind_of_all(values, kind) for values, kind in zip(first, kinds, strict=True)]
+    schema = pa.schema([pa.field(c.name, _type(kind)) for c, kind in zip(columns, kinds, strict=True)])
+    with pq.ParquetWriter(out, schema, compression="zstd") as writer:
+        writer.write_batch(_batch(schema, kinds, first))
+        for group in groups:
+            if any(kind_of_all(values, kind) is not kind for values, kind in zip(group, kinds, strict=True)):
+                return False
+            writer.write_batch(_batch(schema, kinds, group))
+    return True
+
+
+def _type(kind: Kind) -> Any:
+    import pyarrow as pa
+
+    return {
+        Kind.BOOL: pa.bool_(),
+        Kind.WHOLE: pa.int64(),
+        Kind.NUMBER: pa.float64(),
+        Kind.VECTOR: pa.list_(pa.float32()),
+    }.get(kind, pa.string())
+
+
+def _batch(schema: Any, kinds: list[Kind], group: list[list[Any]]) -> Any:
+    import pyarrow as pa
+
+    arrays = [
+        pa.array([as_kind(kind, value) for value in values], type=field.type)
+        for field, kind, values in zip(schema, kinds, group, strict=True)
+    ]
+    return pa.record_batch(arrays, schema=schema)
+
+
+def _groups(columns: list[Column], rows: Iterable[Joined]) -> Iterator[list[list[Any]]]:
+    """Values by column, a bounded group of rows at a time; at least one group, which may be empty."""
+    group: list[list[Any]] = [[] for _ in columns]
+    count = size = 0
+    for joined in rows:
+        for values, column in zip(group, columns, strict=True):
+            value = column.get(joined)
+            values.append(value)
+            size += len(value) if isinstance(value, str | list) else 8
+        count += 1
+        if count >= _GROUP_ROWS or size >= _GROUP_CHARACTERS:
+            yield group
+            group, count, size = [[] for _ in columns], 0, 0
+    yield group
+
+
+def sniff(path: Path, layout: Layout) -> Layout:
+    with in_words(), _opened(path, layout) as file:
+        about = file.metadata
+        size = sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups))
+        refuse_beyond(layout.limit, size)
+        return with_schema(layout, file.schema_arrow.names, rows=about.num_rows)
+
+
+def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
+    """Rows from `place.row` on: row groups before it are not touched."""
+    with in_words(), _opened(path, layout) as file:
+        row, end, before = place.row, place.offset, 0
+        for group in range(file.metadata.num_row_groups):
+            about = file.metadata.row_group(group)
+            if before + about.num_rows > row:
+                for batch in _batches(file, group, skip=row - before):
+                    for record in rows_of(batch, row, end):
+                        yield record
+                        end = record.end
+                    row += batch.num_rows
+                    refuse_beyond(layout.limit, end)
+            before += about.num_rows
+
+
+@contextlib.contextmanager
+def _opened(path: Path, layout: Layout) -> Iterator[Any]:
+    import pyarrow.parquet as pq
+
+    # Read ahead by the buffer: without one, a whole column of a row group is held.
+    with pq.ParquetFile(plain(path, layout), buffer_size=_BUFFER, pre_buffer=False) as file:
+        yield file
+
+
+def _batches(file: Any, group: int, *, skip: int) -> Iterator[Any]:
+    for batch in file.iter_batches(_step(file.metadata.row_group(group)), row_groups=[group]):
+        if skip < batch.num_rows:
+            yield batch.slice(skip)
+        skip = max(0, skip - batch.num_rows)
+
+
+def _step(group: Any) -> int:
+    """Rows to read at once: one, where a dictionary may hold a huge text that every row of a tiny file repeats."""
+    for place in range(group.num_columns):
+        column = group.column(place)
+        size = column.total_uncompressed_size
+        if size > _HUGE and column.has_dictionary_page and size > _SQUEEZED * column.total_compressed_size:
+            return 1
+    return min(_STEP, rows_at_once(group.total_byte_size, group.num_rows))

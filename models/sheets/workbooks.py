@@ -1,0 +1,139 @@
+"""Excel workbooks: unrolled once into a file of rows, which is read like any other; and written row by row."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import orjson
+
+from contract.errors import ErrorCode
+from models.sheets import unroll
+from models.sheets.csvs import column_names, out_of_step
+from models.sheets.formulas import defused
+from models.sheets.kinds import as_text
+from models.sheets.layout import MAX_COLUMNS, FileError, Layout, Place, Record
+from models.sheets.packed import beside, plain
+
+if TYPE_CHECKING:
+    from models.sheets.export import Column, Joined
+
+#: What Excel holds: rows in a sheet, the header among them, and UTF-16 units in a cell.
+MAX_ROWS = 1 << 20
+MAX_TEXT = 32_767
+#: Whole numbers beyond this lose digits in a cell.
+_EXACT = 1 << 53
+MARK = b"PK\x03\x04"
+_WORDS = {
+    unroll.DAMAGED: (ErrorCode.UNREADABLE_FILE, "The workbook is damaged or cut short."),
+    unroll.TOO_LARGE: (ErrorCode.TOO_LARGE, "The workbook holds more than this server takes. Save it as CSV."),
+    unroll.LOCKED: (ErrorCode.UNREADABLE_FILE, "The workbook has a password. Save it without one."),
+    unroll.NO_WORKBOOK: (ErrorCode.UNKNOWN_FORMAT, "This is a ZIP archive and no Excel workbook (.xlsx)."),
+    unroll.NO_SHEET: (ErrorCode.EMPTY_FILE, "No sheet of the workbook holds anything."),
+}
+
+
+def sniff(path: Path, layout: Layout) -> Layout:
+    """The first row that holds anything names the columns."""
+    with _rows(path, layout).open("rb") as file:
+        for line in file:
+            place, cells = orjson.loads(line)
+            header = _trimmed(cells)
+            if header:
+                break
+        start, size = file.tell(), file.seek(0, 2)
+    if len(header) > MAX_COLUMNS:
+        raise FileError(ErrorCode.UNREADABLE_FILE, f"The header names more than {MAX_COLUMNS:,} columns.", line=place)
+    names = column_names(["" if cell is None else as_cell(cell) for cell in header])
+    return dataclasses.replace(layout, columns=names, start=start, line=place + 1, size=size)
+
+
+def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
+    """Data rows from `place` on, `line` being the row of the sheet; empty ones are none."""
+    width, row = len(layout.columns), place.row
+    with _rows(path, layout).open("rb") as file:
+        end = max(layout.start, place.offset)
+        file.seek(end)
+        for data in file:
+            end += len(data)
+            line, cells = orjson.loads(data)
+            if any(cell is not None for cell in cells):
+                cells = _trimmed(cells)
+                flaw = out_of_step(cells, width) if len(cells) > width else None
+                cells = cells[:width] + [None] * (width - len(cells))
+                yield Record(row, line, cells, flaw, end, line + 1)
+                row += 1
+
+
+def _trimmed(cells: list[Any]) -> list[Any]:
+    while cells and cells[-1] is None:
+        cells = cells[:-1]
+    return cells
+
+
+def as_cell(value: Any) -> str:
+    """A cell as a text, as the sheet shows it."""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    return value if isinstance(value, str) else as_text(value)
+
+
+def _rows(path: Path, layout: Layout) -> Path:
+    """The file of rows that a workbook was unrolled into; now, unless somebody did before."""
+
+    def run(part: Path) -> None:
+        # -I: whatever stands in this folder or in the environment is not imported.
+        command = [sys.executable, "-I", unroll.__file__, str(plain(path, layout)), str(part), str(layout.limit)]
+        status = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
+        if status:
+            # Killed, or out of memory in a way it could not say: it took more than it may.
+            code, message = _WORDS.get(status, _WORDS[unroll.TOO_LARGE])
+            raise FileError(code, message)
+
+    return beside(path, path.with_name(f"{path.name}.rows"), run)
+
+
+def write(out: BinaryIO, columns: list[Column], rows: Iterable[Joined], folder: Path) -> None:
+    """Rows as a workbook of texts, numbers and truth values. A text too long for a cell ends with an ellipsis."""
+    import xlsxwriter
+
+    # The other way to keep memory flat, a shared table of texts, would hold every text until the end.
+    book = xlsxwriter.Workbook(out, {"constant_memory": True, "tmpdir": str(folder)})
+    names = [_fitting(defused(column.name)) for column in columns]
+    left = iter(rows)
+    full = True
+    while full:
+        sheet = book.add_worksheet()
+        for place, name in enumerate(names):
+            sheet.write_string(0, place, name)
+        count = 0
+        for count, joined in enumerate(islice(left, MAX_ROWS - 1), start=1):
+            for place, column in enumerate(columns):
+                _write(sheet, count, place, column.get(joined))
+        full = count == MAX_ROWS - 1
+    book.close()
+
+
+def _write(sheet: Any, row: int, column: int, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool):
+        sheet.write_boolean(row, column, value)
+    elif isinstance(value, int | float) and -_EXACT < value < _EXACT:
+        sheet.write_number(row, column, value)
+    else:
+        sheet.write_string(row, column, _fitting(defused(value if isinstance(value, str) else as_text(value))))
+
+
+def _fitting(text: str) -> str:
+    if len(text) * 2 <= MAX_TEXT:
+        return text
+    units = text.encode("utf-16-le", "replace")
+    if len(units) <= MAX_TEXT * 2:
+        return text
+    return units[: (MAX_TEXT - 1) * 2].decode("utf-16-le", "ignore") + "…"

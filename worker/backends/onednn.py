@@ -1,0 +1,154 @@
+"""Linear layers of an encoder through oneDNN: the same weights where they lie, multiplied faster on many processors.
+
+torch multiplies float32 through MKL. oneDNN's own kernels take weights as they are, so that they stay mapped from the
+file and shared with other processes, and compute the GELU behind a layer in the same call: 6 to 17% faster with
+AVX-512 on AMD. No two processors are alike, so it is measured at the load; and the model is changed only after it has
+given the same numbers as before on real sentences, padded and not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from transformers.activations import GELUActivation
+
+from worker.backends.encoder import first_output
+from worker.backends.onnx_model import Batch, Reads
+
+#: Largest difference of a logit or a hidden state from the unchanged model, beside one of its own size.
+_TOLERANCE = 1e-5
+#: Rows of the trial, few enough that many trials take a moment.
+_TRIAL_ROWS, _TRIALS = 64, 40
+#: oneDNN makes code for every number of rows, which is another in every microbatch, and torch keeps a plan of each. A
+#: thousand of both are kept unless told otherwise, and what lies between them on the heap is lost: 2.8 GB after 800
+#: microbatches. Sixteen are what two passes side by side use over and over; making one anew costs 0.3 ms.
+_KEPT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16", "LRU_CACHE_CAPACITY": "16"}
+#: A module that holds a layer and the activation it is followed by, under these names.
+_FOLLOWED = (("dense", "intermediate_act_fn"), ("lin1", "activation"))
+
+
+def keep_little() -> None:
+    """Before this process multiplies through oneDNN for the first time: keep no more of its code than is used."""
+    for name, value in _KEPT.items():
+        os.environ.setdefault(name, value)
+
+
+class Linear(torch.nn.Linear):
+    """A linear layer through oneDNN."""
+
+    then = "none"
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return _multiply(input, self, self.then)
+
+
+class LinearThenGelu(Linear):
+    """A linear layer and the exact GELU behind it, in one call."""
+
+    then = "gelu"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Followed:
+    """A layer, and the exact GELU behind it in the same module."""
+
+    module: Any
+    layer: torch.nn.Linear
+    name: str
+    gelu: Any
+
+
+def multiply_faster(
+    model: Any,
+    batches: Sequence[Batch],
+    *,
+    reads: Reads = first_output,
+    is_faster: Callable[[torch.nn.Linear], bool] | None = None,
+) -> bool:
+    """Let an encoder in float32 on a CPU multiply through oneDNN, where that is faster; whether it does now.
+
+    `batches` are tokenized sentences as the model takes them, `reads` what its task reads of its output.
+    """
+    layers = [layer for layer in model.modules() if type(layer) is torch.nn.Linear]
+    if not layers or not _can(model):
+        return False
+    largest = max(layers, key=lambda layer: layer.weight.numel())
+    with torch.inference_mode():
+        if not (is_faster or _is_faster)(largest):
+            return False
+        expected = [reads(model(**batch)) for batch in batches]
+        followed = list(_followed_by_gelu(model))
+        _change(layers, followed)
+        if all(_is_close(reads(model(**batch)), one, batch) for batch, one in zip(batches, expected, strict=True)):
+            return True
+        _change_back(layers, followed)
+        return False
+
+
+def _can(model: Any) -> bool:
+    fits = model.device.type == "cpu" and model.dtype == torch.float32 and not model.training
+    return bool(fits and torch._C._has_mkldnn and _KEPT.keys() <= os.environ.keys())
+
+
+def _is_faster(layer: torch.nn.Linear) -> bool:
+    rows = torch.rand(_TRIAL_ROWS, layer.in_features)
+    as_it_is, through_onednn = [], []
+    # In turns, so that a busy moment of the machine does not hit one way alone; what disturbs only makes it longer.
+    for _ in range(_TRIALS):
+        as_it_is.append(_seconds(lambda: layer(rows)))
+        through_onednn.append(_seconds(lambda: _multiply(rows, layer, "none")))
+    return min(through_onednn) < min(as_it_is)
+
+
+def _seconds(way: Callable[[], torch.Tensor]) -> float:
+    start = time.perf_counter()
+    way()
+    return time.perf_counter() - start
+
+
+def _multiply(rows: torch.Tensor, layer: torch.nn.Linear, then: str) -> torch.Tensor:
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, layer.weight, layer.bias, then, [], "none")
+    return product
+
+
+def _followed_by_gelu(model: Any) -> Iterator[_Followed]:
+    for module in model.modules():
+        for layer_name, name in _FOLLOWED:
+            layer, activation = getattr(module, layer_name, None), getattr(module, name, None)
+            if type(layer) is torch.nn.Linear and _is_gelu(activation):
+                yield _Followed(module, layer, name, activation)
+
+
+def _is_gelu(activation: Any) -> bool:
+    if isinstance(activation, GELUActivation):
+        return activation.act is torch.nn.functional.gelu
+    return isinstance(activation, torch.nn.GELU) and activation.approximate == "none"
+
+
+def _change(layers: Sequence[torch.nn.Linear], followed: Sequence[_Followed]) -> None:
+    # The class alone changes: parameters, their names and their bytes stay where they are.
+    for layer in layers:
+        layer.__class__ = Linear
+    for one in followed:
+        one.layer.__class__ = LinearThenGelu
+        setattr(one.module, one.name, torch.nn.Identity())
+
+
+def _change_back(layers: Sequence[torch.nn.Linear], followed: Sequence[_Followed]) -> None:
+    for one in followed:
+        setattr(one.module, one.name, one.gelu)
+    for layer in layers:
+        layer.__class__ = torch.nn.Linear
+
+
+def _is_close(found: torch.Tensor, expected: torch.Tensor, batch: Batch) -> bool:
+    difference = (found - expected).abs()
+    if difference.ndim == 3:
+        # What stands in padding is nobody's.
+        difference = difference * batch["attention_mask"].unsqueeze(-1)
+    return bool((difference <= _TOLERANCE * (1 + expected.abs())).all())
