@@ -112,6 +112,15 @@ def test_a_preview_shows_the_shape_the_guess_and_the_first_rows(client):
     assert "Start 3 rows" in page.text
 
 
+def test_a_preview_says_how_long_it_takes_once_the_pipeline_was_measured(client, batch, oven, engine):
+    assert "Takes about" not in get(client, preview(client)).text
+    address = batch(*(f"row {n}" for n in range(60)))
+    oven.finish(oven.take(limit=60), [{"label": "even", "score": 0.9}])
+    close(engine, address)
+
+    assert "Takes about" in get(client, preview(client)).text
+
+
 def test_another_column_is_shown_before_anything_runs(client):
     address = preview(client)
     answer = post(client, address, {"do": "look", "column.text": "stars", "id_column": "id"})
