@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from contract.errors import ErrorCode
 from contract.ids import new_id
 from contract.statuses import BATCH_OVER, JOB_RETRYABLE, BatchStatus, JobStatus, OnInvalidRows
+from models.job_files import delete_jobs
 from models.tables import batches, jobs, rejected_rows, row_ids
 
 ERRORS_SHOWN = 100
@@ -286,12 +287,16 @@ def retry(conn: sa.Connection, batch: Batch, *, now: datetime) -> int:
     return queued
 
 
-def delete_batch(conn: sa.Connection, batch: Batch) -> bool:
-    """Remove a batch that is over, with its rows and results; False while it runs."""
+def delete_batch(conn: sa.Connection, batch: Batch) -> list[str] | None:
+    """Remove a batch that is over, with its rows and results; None while it runs.
+
+    The answer names files of its rows that nobody needs any more: their bytes go after the commit.
+    """
     if batch.status not in BATCH_OVER:
-        return False
-    conn.execute(sa.delete(jobs).where(jobs.c.batch_id == batch.id))
-    return conn.execute(sa.delete(batches).where(batches.c.id == batch.id)).rowcount == 1
+        return None
+    _, gone = delete_jobs(conn, jobs.c.batch_id == batch.id)
+    deleted = conn.execute(sa.delete(batches).where(batches.c.id == batch.id)).rowcount == 1
+    return gone if deleted else None
 
 
 def open_batches(conn: sa.Connection) -> list[tuple[str, BatchStatus, bool]]:

@@ -57,7 +57,11 @@ files = sa.Table(
     sa.Column("content_type", sa.String(255), nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
-)
+    sa.Column(
+        "of_jobs", sa.Boolean, nullable=False, server_default=sa.false(),
+        comment="Made for a job: goes with the last job that needs it",
+    ),
+)  # fmt: skip
 
 batches = sa.Table(
     "batches",
@@ -156,6 +160,14 @@ job_results = sa.Table(
     sa.Column("vector", sa.LargeBinary, comment="float32, little endian: a vector as JSON takes 30 times the time"),
     sa.Column("model", Json, nullable=False, comment="id, commit, dtype, backend"),
     sa.CheckConstraint("(body IS NULL) <> (vector IS NULL)", name="one_form"),
+)
+
+job_files = sa.Table(
+    "job_files",
+    metadata,
+    sa.Column("job_id", ID, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    # Without a cascade: a file that a job needs cannot be deleted under it.
+    sa.Column("file_id", ID, sa.ForeignKey("files.id"), primary_key=True, index=True),
 )
 
 rejected_rows = sa.Table(

@@ -101,6 +101,9 @@ def read_request(conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
     refuse_webhook(dict(body))
     check(BATCH_REQUEST, dict(body))
     spec = named_pipeline(conn, body["pipeline"]).spec
+    if spec.catalogue.media:
+        message = "This pipeline takes files, and batches of them are not offered in this version. Send jobs."
+        raise RequestError(ErrorCode.INVALID_VALUE, message, field="pipeline")
     mapping = check_request(spec, body.get("inputs"))
     mapped = frozenset(name.removeprefix(PARAMETER) for name in mapping if name.startswith(PARAMETER))
     return Asked(
@@ -298,13 +301,13 @@ def retry_batch(here: Services, batch_id: str) -> bool:
 def delete_batch(here: Services, batch_id: str) -> None:
     """Remove a batch that is over with its rows, its results and its file. 409 while it runs."""
 
-    def work(conn: sa.Connection) -> str | None:
+    def work(conn: sa.Connection) -> list[str]:
         batch = load_batch(conn, batch_id)
-        if not batches.delete_batch(conn, batch):
+        gone = batches.delete_batch(conn, batch)
+        if gone is None:
             raise FournilError(ErrorCode.CONFLICT, "This batch is not over. Cancel it first.")
-        return batch.file_id if delete_file(conn, batch.file_id) else None
+        return [*gone, batch.file_id] if delete_file(conn, batch.file_id) else gone
 
-    file_id = transaction(here.engine, work)
-    if file_id is not None:
+    for file_id in transaction(here.engine, work):
         # After the commit: a row without its bytes would be a lie, bytes without a row are only waste.
         here.storage.delete(file_id)

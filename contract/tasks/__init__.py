@@ -8,6 +8,7 @@ from __future__ import annotations
 from contract.tasks.classification import TEXT_CLASSIFICATION, ZERO_SHOT_CLASSIFICATION
 from contract.tasks.embeddings import FEATURE_EXTRACTION, SENTENCE_SIMILARITY
 from contract.tasks.generation import TEXT_GENERATION
+from contract.tasks.images import IMAGE_CLASSIFICATION
 from contract.tasks.task import JsonSchema, Task
 from contract.tasks.tokens import FILL_MASK, TOKEN_CLASSIFICATION
 
@@ -23,6 +24,7 @@ CATALOGUE: dict[str, Task] = {
         FEATURE_EXTRACTION,
         SENTENCE_SIMILARITY,
         TEXT_GENERATION,
+        IMAGE_CLASSIFICATION,
     )
 }
 

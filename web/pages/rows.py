@@ -8,7 +8,7 @@ from contract.jsons import dumps
 from contract.statuses import JobStatus
 from contract.tasks import Task
 from models.jobs import Job
-from web.pages.shown import percent, short, unbroken
+from web.pages.shown import percent, short, size, unbroken
 
 
 def summary(job: Job, task: Task | None) -> dict[str, Any]:
@@ -33,7 +33,14 @@ def sent(inputs: Any, task: Task | None) -> str:
     if inputs.get("messages"):
         return short(str(inputs["messages"][-1].get("content", "")))
     text = inputs.get(task.main_field) if task else None
+    if isinstance(text, dict) and "file" in text:
+        words = [value for value in inputs.values() if isinstance(value, str)]
+        return short(" · ".join([*words, _file(text["file"])]))
     return short(text if isinstance(text, str) else dumps(inputs))
+
+
+def _file(file: dict[str, Any]) -> str:
+    return f"{file['content_type']}, {unbroken(size)(file['bytes'])}"
 
 
 def _came_back(job: Job, task: Task | None) -> str:

@@ -29,10 +29,10 @@ def unreadable() -> InputError:
     return rejected("The model's tokenizer cannot read this text. Send plain text.")
 
 
-def not_finite() -> InputError:
+def not_finite(what: str = "text") -> InputError:
     return InputError(
         ErrorCode.RESULT_NOT_FINITE,
-        "The model's arithmetic overflowed on this text, so that there is no number to return. Change the text, "
+        f"The model's arithmetic overflowed on this {what}, so that there is no number to return. Change the {what}, "
         "or ask the operator to run this pipeline as float32.",
     )
 

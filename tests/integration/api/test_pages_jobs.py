@@ -13,6 +13,7 @@ from contract.errors import HTTP_STATUS, ErrorCode
 from contract.pipelines import PipelineSpec
 from contract.statuses import PipelineState
 from contract.tasks import CATALOGUE
+from contract.tasks.media import EXAMPLE_IMAGE
 from contract.times import utc_now
 from models import records
 from models.database import transaction
@@ -65,6 +66,12 @@ RESULTS = [
         ["Hi <script>", "Hello <script>", "1,234", "Longest answer"],
     ),
     ("text-classification", {"text": "a"}, {"an older": "shape"}, ["no picture of its own", "an older"]),
+    (
+        "image-classification",
+        {"image": EXAMPLE_IMAGE},
+        [{"label": SCRIPT, "score": 0.5}],
+        [SCRIPT, "image/png, 504 B"],
+    ),
 ]
 
 

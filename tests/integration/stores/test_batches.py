@@ -109,7 +109,7 @@ def test_delete_takes_rows_and_results_along(engine, batch_factory, claim_rows):
     bake(engine, claim_rows, 2)
     close(engine, batch)
     over = found_batch(engine, batch.id)
-    assert transaction(engine, lambda conn: batches.delete_batch(conn, over))
+    assert transaction(engine, lambda conn: batches.delete_batch(conn, over)) == []
     with engine.connect() as conn:
         left = [conn.scalar(sa.text(f"SELECT count(*) FROM {t}")) for t in ("jobs", "job_data", "job_results")]
     assert left == [0, 0, 0]
@@ -147,7 +147,7 @@ def test_an_open_job_is_not_deleted(engine, job_factory, claim_rows):
     job_id = job_factory()
     assert not transaction(engine, lambda conn: delete_job(conn, job_id))
     bake(engine, claim_rows, 1)
-    assert transaction(engine, lambda conn: delete_job(conn, job_id))
+    assert transaction(engine, lambda conn: delete_job(conn, job_id)) == []
 
 
 def test_outcomes_come_in_the_order_of_the_file(engine, batch_factory, claim_rows):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from worker.backends.tasks.classification import TextClassification, ZeroShotClassification
 from worker.backends.tasks.embeddings import FeatureExtraction, SentenceSimilarity
 from worker.backends.tasks.generation import TextGeneration
+from worker.backends.tasks.images import ImageClassification
 from worker.backends.tasks.task import TaskModel
 from worker.backends.tasks.tokens import FillMask, TokenClassification
 
@@ -19,4 +20,5 @@ TASKS: dict[str, type[TaskModel]] = {
     "feature-extraction": FeatureExtraction,
     "sentence-similarity": SentenceSimilarity,
     "text-generation": TextGeneration,
+    "image-classification": ImageClassification,
 }
