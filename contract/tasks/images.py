@@ -270,3 +270,23 @@ DEPTH_ESTIMATION = Task(
     view="depth",
     **_ALONE,
 )
+
+
+def _picture(result: dict[str, Any]) -> dict[str, Any]:
+    return {"image": result["image"]["file"]["id"]}
+
+
+IMAGE_TO_IMAGE = Task(
+    name="image-to-image",
+    title="Image to image",
+    summary="Makes another image of an image: larger and sharper, with the models that there are.",
+    modality="image",
+    inputs=an_image("The image to begin with."),
+    parameters=an_object({}),
+    result={"type": "object", "properties": {"image": STORED_FILE}, "required": ["image"]},
+    example=an_example(),
+    columns=_picture,
+    result_columns=("image",),
+    view="picture",
+    **_ALONE,
+)

@@ -13,7 +13,10 @@ from typing import Any, Literal
 
 JsonSchema = dict[str, Any]
 Columns = Callable[[Any], dict[str, Any]]
-View = Literal["labels", "entities", "tokens", "vector", "scores", "text", "boxes", "masks", "depth"]
+View = Literal[
+    "labels", "entities", "tokens", "vector", "scores", "text",
+    "boxes", "masks", "depth", "picture", "answers", "caption",
+]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,6 +69,45 @@ def test_the_example_of_the_catalogue_runs(http, task):
     succeeded(http.post("/api/v1/jobs", json={"pipeline": task, **example}))
 
 
+def files_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Every {"file": ...} of a result."""
+    if isinstance(value, dict):
+        if set(value) == {"file"}:
+            yield value["file"]
+        for one in value.values():
+            yield from files_in(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from files_in(one)
+
+
+@pytest.mark.parametrize("task", ["image-segmentation", "depth-estimation", "image-to-image"])
+def test_files_of_a_result_are_pngs_and_go_with_their_job(http, task):
+    job = succeeded(send(http, task, png(40, 30)))
+    scale = 2 if task == "image-to-image" else 1
+
+    files = list(files_in(job["result"]))
+    assert files
+    for file in files:
+        answer = http.get(file["url"])
+        assert answer.headers["Content-Type"] == "image/png"
+        assert len(answer.content) == file["bytes"]
+        assert Image.open(io.BytesIO(answer.content)).size == (40 * scale, 30 * scale)
+    everything = [*files, job["inputs"]["image"]["file"]]
+    assert {http.delete(f"/api/v1/files/{file['id']}").status_code for file in everything} == {409}
+    assert http.delete(job["urls"]["self"]).status_code == 204
+    assert {http.get(file["url"]).status_code for file in everything} == {404}
+
+
+def test_boxes_and_masks_are_drawn_over_the_image(http):
+    boxes = succeeded(send(http, "zero-shot-object-detection", png(), threshold=0))
+    masks = succeeded(send(http, "image-segmentation", png()))
+
+    assert boxes["result"]
+    assert '<rect class="box' in http.get(f"/jobs/{boxes['id']}").text
+    assert '<rect class="part' in http.get(f"/jobs/{masks['id']}").text
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_an_image_as_a_part_is_seen_on_the_page_of_its_job(http, task):
     job = succeeded(send(http, task, png()))

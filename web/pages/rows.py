@@ -86,6 +86,31 @@ def _text(result: Any) -> str:
     return str(result["message"]["content"] if "message" in result else result["generated_text"])
 
 
+def _boxes(result: Any) -> str:
+    return f"{len(result)} found" + (f": {_labels(result)}" if result else "")
+
+
+def _masks(result: Any) -> str:
+    return ", ".join(entry["label"] for entry in result) or "no parts"
+
+
+def _depth(result: Any) -> str:
+    return f"from {result['min']:.2f} to {result['max']:.2f}"
+
+
+def _picture(result: Any) -> str:
+    return _file(result["image"]["file"])
+
+
+def _answers(result: Any) -> str:
+    best = result[0]
+    return str(best["answer"]) if best["score"] is None else f"{best['answer']} · {unbroken(percent)(best['score'])}"
+
+
+def _caption(result: Any) -> str:
+    return str(result[0]["generated_text"])
+
+
 _LINES = {
     "labels": _labels,
     "entities": _entities,
@@ -93,4 +118,10 @@ _LINES = {
     "vector": _vector,
     "scores": _scores,
     "text": _text,
+    "boxes": _boxes,
+    "masks": _masks,
+    "depth": _depth,
+    "picture": _picture,
+    "answers": _answers,
+    "caption": _caption,
 }

@@ -50,7 +50,7 @@ class PictureModel:
         self.processor = loaded.processor
         self._takes = set(inspect.signature(loaded.model.forward).parameters)
 
-    def prepare(self, picture: Picture, process: Callable[[Any], Any]) -> Prepared | InputError:
+    def prepare(self, picture: Picture, process: Callable[[Any], Any], *, most_patches: int) -> Prepared | InputError:
         """Decode and `process` a picture; what it costs is the number of its patches."""
         try:
             image = picture.decoded()
@@ -60,12 +60,25 @@ class PictureModel:
         except _PROCESSOR_ERRORS:
             return refusals.rejected("The model cannot take a picture of this size and shape. Send a larger one.")
         pixels = Pixels(tensors, (image.height, image.width))
+        if pixels.patches > most_patches:
+            most = most_patches * _PATCH**2
+            return refusals.rejected(f"This model takes pictures of at most {most:,} pixels. Send a smaller one.")
         return Prepared(pixels, pixels.patches)
 
-    def run(self, rows: Sequence[Pixels], **more: Any) -> Iterator[tuple[list[int], Any]]:
-        """Positions in `rows`, and the model's output for them: one pass for each shape."""
+    def run(self, rows: Sequence[Pixels], more: Callable[[int], dict[str, Any]]) -> Iterator[tuple[list[int], Any]]:
+        """Positions in `rows`, and the model's output for them: one pass for each shape.
+
+        `more`: what the model takes besides so many pictures.
+        """
         for positions in _alike(rows):
-            yield positions, self.model(**self.batch([rows[place].tensors for place in positions]), **more)
+            pictures = self.batch([rows[place].tensors for place in positions])
+            yield positions, self.model(**pictures, **more(len(positions)))
+
+    def generate(self, rows: Sequence[Pixels], **options: Any) -> Iterator[tuple[list[int], Any]]:
+        """Positions in `rows`, and the tokens the model writes for them."""
+        for positions in _alike(rows):
+            pictures = self.batch([rows[place].tensors for place in positions])
+            yield positions, self.model.generate(**pictures, **options)
 
     def batch(self, rows: Sequence[Tensors]) -> Tensors:
         return {name: self._placed(torch.cat([row[name] for row in rows])) for name in rows[0]}

@@ -13,6 +13,15 @@ def too_long(tokens: int, limit: int, what: str = "This text") -> InputError:
     )
 
 
+def too_long_label(tokens: int, limit: int) -> InputError:
+    return InputError(
+        ErrorCode.INPUT_TOO_LONG,
+        f"A candidate label has {tokens} tokens; the model takes {limit}. Shorten it.",
+        field="parameters.candidate_labels",
+        details={"tokens": tokens, "limit": limit},
+    )
+
+
 def rejected(sentence: str, field: str | None = None) -> InputError:
     return InputError(ErrorCode.INPUT_REJECTED, sentence, field=field)
 

@@ -7,6 +7,7 @@ transformers would make up a missing classification head at random and only warn
 from __future__ import annotations
 
 import dataclasses
+import types
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +105,24 @@ def _tokenizer(path: Path) -> Any:
 
 def _processor(path: Path, auto_class: str) -> Any:
     try:
-        kind = getattr(transformers, auto_class)
-        return kind.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        return _read_processor(path, auto_class)
     except Exception as error:
         raise corrupt(
             "What prepares pictures for this checkpoint cannot be read. Is its preprocessor_config.json there, "
             "and for texts its tokenizer.json?"
         ) from error
+
+
+def _read_processor(path: Path, auto_class: str) -> Any:
+    from_disk = {"local_files_only": True, "trust_remote_code": False}
+    found = getattr(transformers, auto_class).from_pretrained(path, **from_disk)
+    if auto_class != "AutoProcessor" or hasattr(found, "image_processor"):
+        return found
+    # An encoder of images before a decoder of texts has two readers and no processor over them.
+    return types.SimpleNamespace(
+        image_processor=transformers.AutoImageProcessor.from_pretrained(path, **from_disk),
+        tokenizer=transformers.AutoTokenizer.from_pretrained(path, **from_disk),
+    )
 
 
 def _class_for(wanted: Wanted, config: Any) -> Any:

@@ -5,10 +5,19 @@ A new task is added in two places: contract/tasks/ says what it takes and gives,
 
 from __future__ import annotations
 
+from worker.backends.tasks.boxes import ObjectDetection, ZeroShotObjectDetection
+from worker.backends.tasks.captions import ImageToText, VisualQuestionAnswering
 from worker.backends.tasks.classification import TextClassification, ZeroShotClassification
 from worker.backends.tasks.embeddings import FeatureExtraction, SentenceSimilarity
 from worker.backends.tasks.generation import TextGeneration
-from worker.backends.tasks.images import ImageClassification
+from worker.backends.tasks.images import (
+    DepthEstimation,
+    ImageClassification,
+    ImageFeatureExtraction,
+    ImageToImage,
+    ZeroShotImageClassification,
+)
+from worker.backends.tasks.masks import ImageSegmentation
 from worker.backends.tasks.task import TaskModel
 from worker.backends.tasks.tokens import FillMask, TokenClassification
 
@@ -21,4 +30,13 @@ TASKS: dict[str, type[TaskModel]] = {
     "sentence-similarity": SentenceSimilarity,
     "text-generation": TextGeneration,
     "image-classification": ImageClassification,
+    "image-feature-extraction": ImageFeatureExtraction,
+    "zero-shot-image-classification": ZeroShotImageClassification,
+    "object-detection": ObjectDetection,
+    "zero-shot-object-detection": ZeroShotObjectDetection,
+    "image-segmentation": ImageSegmentation,
+    "depth-estimation": DepthEstimation,
+    "visual-question-answering": VisualQuestionAnswering,
+    "image-to-text": ImageToText,
+    "image-to-image": ImageToImage,
 }
