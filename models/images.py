@@ -23,6 +23,8 @@ CONTENT_TYPES = {
     "JPEG2000": "image/jp2",
     "PPM": "image/x-portable-anymap",
 }
+#: Pillow opens an MPO as the JPEG that it is, and knows no reader of that name.
+_READERS = tuple(name for name in CONTENT_TYPES if name != "MPO")
 TAKEN = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 and PNM"
 #: Passes over all pixels that a progressive JPEG may ask for; encoders make about ten.
 _MOST_SCANS = 100
@@ -85,7 +87,7 @@ def _opened(stream: BinaryIO, max_pixels: int) -> Image.Image:
         raise ImageRefused("This file is empty. Send an image.")
     stream.seek(0)
     try:
-        image = Image.open(stream, formats=tuple(CONTENT_TYPES))
+        image = Image.open(stream, formats=_READERS)
     except MemoryError:
         raise
     except Image.DecompressionBombError as error:

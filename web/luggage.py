@@ -18,6 +18,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -30,8 +31,9 @@ from models.files import FileStorage, NewFile, find_file, pieces_of, shown_file
 from models.images import ImageRefused, Seen, look
 from models.job_files import attach, link
 from models.submit import NewJob, Submitted, submit
+from web.fetching import fetched
 from web.services import Services
-from web.uploads import Received
+from web.uploads import Received, clean_name
 
 Parts = Mapping[str, Received]
 _GONE = "There is no file with this file_id."
@@ -126,7 +128,7 @@ class _Luggage:
         if "data" in value:
             return self._store(_decoded(value["data"], at), field, at)
         if "url" in value:
-            raise RequestError(ErrorCode.INVALID_VALUE, "URLs are not fetched in this version.", field=at)
+            return self._fetch(value["url"], at)
         return self._found(value.get("file_id") or value["file"]["id"], at)
 
     def drop(self) -> None:
@@ -143,6 +145,11 @@ class _Luggage:
             for piece in pieces_of(stream):
                 digest.update(piece)
         return digest.hexdigest()
+
+    def _fetch(self, url: str, at: str) -> dict[str, Any]:
+        with fetched(url, self._limits, field=at) as pieces:
+            file_id, size = self._storage.save(pieces, max_bytes=self._limits.max_bytes, field=at)
+        return self._keep(file_id, clean_name(urlsplit(url).path), size, at)
 
     def _store(self, body: bytes, name: str, at: str) -> dict[str, Any]:
         file_id, size = self._storage.save([body], max_bytes=self._limits.max_bytes, field=at)

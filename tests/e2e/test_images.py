@@ -129,3 +129,111 @@ def test_bytes_as_base64_and_by_file_id_give_the_same_as_a_part(http):
         job = succeeded(http.post("/api/v1/jobs", json=sent))
         assert job["result"] == part["result"]
         assert job["inputs"]["image"]["file"]["content_type"] == "image/png"
+
+
+def broken() -> dict[str, bytes]:
+    """Files that are no good image, by what is wrong with them."""
+    good = png(200, 150)
+    jpeg = io.BytesIO()
+    Image.effect_noise((300, 200), 90).convert("RGB").save(jpeg, "JPEG", progressive=True)
+    huge = bytearray(good)
+    huge[16:24] = (100_000).to_bytes(4, "big") * 2
+    line = png(9_000, 1)
+    scans = jpeg.getvalue()[:-2] + b"\xff\xda" * 200 + b"\xff\xd9"
+    return {
+        "zero bytes": b"",
+        "one byte": b"\x89",
+        "text": b"this is no image at all",
+        "a truncated PNG": good[: len(good) // 2],
+        "a truncated JPEG": jpeg.getvalue()[:4000],
+        "only a head": good[:33],
+        "a bomb": bytes(huge),
+        "a line": line,
+        "too many scans": scans,
+        "HTML": b"<html><img src=x></html>",
+        "SVG": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+        "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
+        "PDF": b"%PDF-1.7\n1 0 obj<</Type/Catalog>>endobj\n",
+        "a zip": b"PK\x03\x04" + b"\0" * 60,
+        "a broken chunk": good[:40] + b"\0" * 40 + good[80:],
+        "a GIF head": b"GIF89a" + b"\xff" * 30,
+        "a TIFF of nothing": b"II*\0\x08\0\0\0\0\0\0\0\0\0",
+        "a WebP of nothing": b"RIFF\x20\0\0\0WEBPVP8 " + b"\0" * 30,
+        "a BMP of nothing": b"BM" + b"\0" * 60,
+        "an AVIF of nothing": b"\0\0\0\x1cftypavif" + b"\0" * 40,
+    }
+
+
+@pytest.mark.parametrize("wrong", sorted(broken()))
+@pytest.mark.parametrize("task", ["image-classification", "object-detection"])
+def test_a_broken_file_is_refused_or_fails_with_a_code(http, task, wrong):
+    answer = send(http, task, broken()[wrong])
+
+    if answer.status_code == 422:
+        error = answer.json()["error"]
+        assert error["field"] == "inputs.image"
+    else:
+        assert answer.json()["status"] == "failed", answer.json()
+        error = answer.json()["error"]
+        assert error["code"] == "input_rejected"
+    assert error["message"].endswith((".", "!"))
+    assert not any(word in error["message"] for word in ("Error", "Traceback", "PIL", "/"))
+
+
+def odd() -> dict[str, bytes]:
+    """Images that are unusual and good all the same."""
+    made: dict[str, bytes] = {}
+
+    def save(name: str, image: Any, kind: str, **options: Any) -> None:
+        out = io.BytesIO()
+        image.save(out, kind, **options)
+        made[name] = out.getvalue()
+
+    noise = Image.effect_noise((60, 40), 90)
+    color = Image.merge("RGB", [noise] * 3)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    save("EXIF turned", color, "JPEG", exif=turned)
+    turned[0x0112] = 99
+    save("EXIF of nonsense", color, "JPEG", exif=turned)
+    save("EXIF that is cut", color, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    save("animated GIF", color, "GIF", save_all=True, append_images=[color.rotate(9), color.rotate(20)])
+    save("animated WebP", color, "WEBP", save_all=True, append_images=[color.rotate(9)])
+    save("CMYK", color.convert("CMYK"), "JPEG")
+    save("16 bit", noise.convert("I;16"), "PNG")
+    save("32 bit float", noise.convert("F"), "TIFF")
+    save("one bit", noise.convert("1"), "PNG")
+    save("a palette with transparency", color.quantize(8), "PNG", transparency=3)
+    save("gray with alpha", noise.convert("LA"), "PNG")
+    save("one pixel", Image.new("RGB", (1, 1)), "PNG")
+    return made
+
+
+@pytest.mark.parametrize("kind", sorted(odd()))
+def test_an_unusual_image_is_taken_as_what_it_shows(http, kind):
+    succeeded(send(http, "image-classification", odd()[kind]))
+
+
+def test_fields_that_are_no_image_are_named(http):
+    def ask(image: Any, **more: Any) -> tuple[int, str | None]:
+        body = {"pipeline": "image-classification", "inputs": {"image": image, **more}}
+        answer = http.post("/api/v1/jobs", json=body)
+        return answer.status_code, answer.json().get("error", {}).get("field")
+
+    assert ask("/etc/passwd") == (422, "inputs.image")
+    assert ask("http://127.0.0.1/a.png") == (422, "inputs.image")
+    assert ask({"path": "/etc/passwd"}) == (422, "inputs.image.path")
+    assert ask({}) == (422, "inputs.image")
+    assert ask({"data": "no base64!"}) == (422, "inputs.image.data")
+    assert ask({"data": 5}) == (422, "inputs.image.data")
+    assert ask({"data": "AAAA", "file_id": "x"}) == (422, "inputs.image")
+    assert ask({"file_id": "../../etc/passwd"}) == (422, "inputs.image")
+    assert ask({"file_id": "0" * 32}) == (422, "inputs.image")
+    assert ask({"url": "http://127.0.0.1:1/"}) == (422, "inputs.image")
+    assert ask([1, 2]) == (422, "inputs.image")
+    assert ask({"data": "AAAA"}, audio=1) == (422, "inputs.audio")
+
+
+def test_after_all_that_the_same_worker_still_answers(http):
+    assert all(worker["live"] for worker in http.get("/api/v1/workers").json()["data"])
+    succeeded(send(http, "image-classification", png()))
