@@ -107,6 +107,8 @@ def _follow(schema: Any, path: list[Any]) -> Any:
 
 def _rule_words(keyword: str, rule: Any, parent: Mapping[str, Any]) -> str:
     """The end of the sentence '<field> must …' for one broken keyword."""
+    if "x-words" in parent:
+        return str(parent["x-words"])
     if keyword == "type":
         if words := parent.get("x-type-words"):
             return str(words)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from contract.errors import ErrorCode, RequestError
 from contract.ids import is_id, new_id
-from models.tables import batches, files
+from models.tables import batches, files, job_files
 
 PIECE = 1 << 18
 
@@ -25,6 +25,27 @@ class StoredFile:
     content_type: str
     bytes: int
     created_at: datetime
+    #: Made for a job, and gone with the last job that needs it.
+    of_jobs: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class NewFile:
+    """A file whose bytes are in storage, and which the database does not know yet."""
+
+    id: str
+    name: str
+    content_type: str
+    bytes: int
+
+    def shown(self) -> dict[str, dict[str, str | int]]:
+        """What inputs and results show of it."""
+        return shown_file(self.id, self.content_type, self.bytes)
+
+
+def shown_file(file_id: str, content_type: str, size: int) -> dict[str, dict[str, str | int]]:
+    url = f"/api/v1/files/{file_id}/content"
+    return {"file": {"id": file_id, "content_type": content_type, "bytes": size, "url": url}}
 
 
 class FileStorage:
@@ -39,10 +60,11 @@ class FileStorage:
             raise ValueError(file_id)
         return self._folder / file_id[-2:] / file_id
 
-    def save(self, pieces: Iterable[bytes], *, max_bytes: int) -> tuple[str, int]:
+    def save(self, pieces: Iterable[bytes], *, max_bytes: int, field: str = "file") -> tuple[str, int]:
         """Write pieces as they come and sync them to the disk; `(id, bytes)`.
 
-        Raises RequestError(too_large) past `max_bytes`. Whatever goes wrong, no part of a file stays behind.
+        Raises RequestError(too_large), which names `field`, past `max_bytes`. Whatever goes wrong, no part of a file
+        stays behind.
         """
         file_id = new_id()
         path = self.path(file_id)
@@ -50,7 +72,7 @@ class FileStorage:
         part = path.with_name(file_id + ".part")
         try:
             with part.open("wb") as out:
-                size = _write(out, pieces, max_bytes)
+                size = _write(out, pieces, max_bytes, field)
                 out.flush()
                 os.fsync(out.fileno())
             part.replace(path)
@@ -79,7 +101,7 @@ class FileStorage:
                 continue
 
 
-def _write(out: BinaryIO, pieces: Iterable[bytes], max_bytes: int) -> int:
+def _write(out: BinaryIO, pieces: Iterable[bytes], max_bytes: int, field: str) -> int:
     size = 0
     for piece in pieces:
         size += len(piece)
@@ -87,7 +109,7 @@ def _write(out: BinaryIO, pieces: Iterable[bytes], max_bytes: int) -> int:
             raise RequestError(
                 ErrorCode.TOO_LARGE,
                 f"The file is larger than {max_bytes:,} bytes, the most this server takes.",
-                field="file",
+                field=field,
             )
         out.write(piece)
     return size
@@ -111,7 +133,13 @@ def find_file(conn: sa.Connection, file_id: str) -> StoredFile | None:
     return None if found is None else StoredFile(**found._mapping)
 
 
+def is_needed() -> sa.ColumnElement[bool]:
+    """Whether a batch was made from a file, or a job needs it."""
+    return sa.or_(
+        sa.exists().where(batches.c.file_id == files.c.id), sa.exists().where(job_files.c.file_id == files.c.id)
+    )
+
+
 def delete_file(conn: sa.Connection, file_id: str) -> bool:
-    """Forget a file that no batch was made from; False when one was."""
-    used = sa.exists().where(batches.c.file_id == file_id)
-    return conn.execute(sa.delete(files).where(files.c.id == file_id, ~used)).rowcount == 1
+    """Forget a file; False when a batch or a job needs it."""
+    return conn.execute(sa.delete(files).where(files.c.id == file_id, ~is_needed())).rowcount == 1

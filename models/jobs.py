@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from contract.statuses import JOB_RETRYABLE, PRIORITY_RANK, JobStatus, Priority
+from models.job_files import delete_jobs
 from models.tables import ENDED_BADLY, NOT_SUCCEEDED, job_data, job_results, jobs
 from models.vectors import unpack
 
@@ -201,7 +202,11 @@ def _count_between(conn: sa.Connection, pipeline: str, start: sa.Tuple | None, e
     return conn.scalar(before if start is None else before.where(place >= start)) or 0
 
 
-def delete_job(conn: sa.Connection, job_id: str) -> bool:
-    """Remove a terminal job with what it was sent and what came back; False while it is open."""
+def delete_job(conn: sa.Connection, job_id: str) -> list[str] | None:
+    """Remove a terminal job with what it was sent and what came back; None while it is open.
+
+    The answer names files that nobody needs any more: their bytes go after the commit.
+    """
     over = jobs.c.status.not_in(["queued", "running"])
-    return conn.execute(sa.delete(jobs).where(jobs.c.id == job_id, over)).rowcount == 1
+    count, files = delete_jobs(conn, sa.and_(jobs.c.id == job_id, over))
+    return files if count else None

@@ -16,7 +16,8 @@ from contract.ids import first_id_at
 from contract.statuses import BATCH_OVER, JOB_OVER
 from models.batches import Batch
 from models.database import reading, transaction
-from models.files import FileStorage, delete_file, find_file
+from models.files import FileStorage, delete_file, find_file, is_needed
+from models.job_files import delete_jobs
 from models.tables import batches, files, jobs, rejected_rows, row_ids
 
 PIECE = 5_000
@@ -60,7 +61,7 @@ def remove(engine: sa.Engine, storage: FileStorage, remains: Remains, *, until: 
     for first in range(0, remains.rows, PIECE):
         if time.monotonic() >= until:
             return False
-        _run(engine, lambda conn, first=first: _remove_rows(conn, remains.batch_id, first))  # type: ignore[misc]
+        _remove_jobs(engine, storage, _rows_from(remains.batch_id, first))
     for table in (rejected_rows, row_ids):
         while _run(engine, lambda conn, table=table: _remove_some(conn, table, remains.batch_id)):  # type: ignore[misc]
             if time.monotonic() >= until:
@@ -76,9 +77,16 @@ def _run(engine: sa.Engine, work: Callable[[sa.Connection], int]) -> int:
     return transaction(engine, work, lasting=False)
 
 
-def _remove_rows(conn: sa.Connection, batch_id: str, first: int) -> int:
-    piece = sa.delete(jobs).where(jobs.c.batch_id == batch_id, jobs.c.row >= first, jobs.c.row < first + PIECE)
-    return conn.execute(piece).rowcount
+def _rows_from(batch_id: str, first: int) -> sa.ColumnElement[bool]:
+    return sa.and_(jobs.c.batch_id == batch_id, jobs.c.row >= first, jobs.c.row < first + PIECE)
+
+
+def _remove_jobs(engine: sa.Engine, storage: FileStorage, which: sa.ColumnElement[bool]) -> int:
+    """Take jobs away, and the files that nobody else needs; how many jobs."""
+    count, gone = transaction(engine, lambda conn: delete_jobs(conn, which), lasting=False)
+    for file_id in gone:
+        storage.delete(file_id)
+    return count
 
 
 def _remove_some(conn: sa.Connection, table: sa.Table, batch_id: str) -> int:
@@ -93,7 +101,7 @@ def _remove_batch(conn: sa.Connection, remains: Remains) -> bool:
     return delete_file(conn, remains.file_id)
 
 
-def remove_old_jobs(conn: sa.Connection, *, before: datetime) -> int:
+def remove_old_jobs(engine: sa.Engine, storage: FileStorage, *, before: datetime) -> int:
     """Remove a piece of the jobs without a batch that were over before a moment; how many, PIECE: there may be more.
 
     Ids are in the order of time: what was over before was submitted before.
@@ -108,7 +116,7 @@ def remove_old_jobs(conn: sa.Connection, *, before: datetime) -> int:
         .order_by(jobs.c.id)
         .limit(PIECE)
     )  # fmt: skip
-    return conn.execute(sa.delete(jobs).where(jobs.c.id.in_(old.scalar_subquery()))).rowcount
+    return _remove_jobs(engine, storage, jobs.c.id.in_(old.scalar_subquery()))
 
 
 def remove_waste(engine: sa.Engine, storage: FileStorage, *, before: datetime) -> int:
@@ -127,9 +135,8 @@ def remove_waste(engine: sa.Engine, storage: FileStorage, *, before: datetime) -
 
 
 def remove_old_files(engine: sa.Engine, storage: FileStorage, *, before: datetime) -> None:
-    """Remove uploads that lie about since before a moment without a batch made from them."""
-    unused = ~sa.exists().where(batches.c.file_id == files.c.id)
-    query = sa.select(files.c.id).where(files.c.created_at < before, unused).limit(_FOUND)
+    """Remove files that lie about since before a moment, and no batch and no job needs them."""
+    query = sa.select(files.c.id).where(files.c.created_at < before, ~is_needed()).limit(_FOUND)
     with reading(engine) as conn:
         found = list(conn.scalars(query))
     for file_id in found:

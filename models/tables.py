@@ -57,7 +57,11 @@ files = sa.Table(
     sa.Column("content_type", sa.String(255), nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
-)
+    sa.Column(
+        "of_jobs", sa.Boolean, nullable=False, server_default=sa.false(),
+        comment="Made for a job: goes with the last job that needs it",
+    ),
+)  # fmt: skip
 
 batches = sa.Table(
     "batches",
@@ -184,6 +188,14 @@ batch_counts = sa.Table(
     sa.Column("batch_id", ID, sa.ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("part", sa.SmallInteger, primary_key=True, comment="Who counted; only the sum of all means anything"),
     *(sa.Column(status.value, sa.BigInteger, nullable=False) for status in JobStatus),
+)
+
+job_files = sa.Table(
+    "job_files",
+    metadata,
+    sa.Column("job_id", ID, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    # Without a cascade: a file that a job needs cannot be deleted under it.
+    sa.Column("file_id", ID, sa.ForeignKey("files.id"), primary_key=True, index=True),
 )
 
 rejected_rows = sa.Table(

@@ -101,6 +101,9 @@ def read_request(conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
     refuse_webhook(dict(body))
     check(BATCH_REQUEST, dict(body))
     spec = named_pipeline(conn, body["pipeline"]).spec
+    if spec.catalogue.media:
+        message = "This pipeline takes files, and batches of them are not offered in this version. Send jobs."
+        raise RequestError(ErrorCode.INVALID_VALUE, message, field="pipeline")
     mapping = check_request(spec, body.get("inputs"))
     mapped = frozenset(name.removeprefix(PARAMETER) for name in mapping if name.startswith(PARAMETER))
     return Asked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from models.database import transaction
 from models.pipelines import StoredPipeline, find_pipeline, list_pipelines
 from models.submit import Named, NewJob, Submitted, submit
 from web.counter import unknown_pipeline
+from web.luggage import Journey, Parts, submit_with_files, throw_out, with_parts
 from web.requests import check
 from web.services import Services
 
@@ -38,6 +40,7 @@ EXPIRES_IN: JsonSchema = {
     "maximum": 2_592_000,
     "description": "Seconds after which it need not run any more; at most 30 days. Left out: it waits for ever.",
 }
+NO_PARTS: Parts = MappingProxyType({})
 NOT_OFFERED: JsonSchema = {"type": "null", "description": "Not offered in this version."}
 
 JOB_REQUEST: JsonSchema = {
@@ -69,15 +72,27 @@ JOB_REQUEST: JsonSchema = {
 
 
 def take_job(
-    services: Services, body: dict[str, Any], *, key: str | None = None, job_id: str | None = None
+    services: Services,
+    body: dict[str, Any],
+    *,
+    key: str | None = None,
+    job_id: str | None = None,
+    parts: Parts = NO_PARTS,
 ) -> Submitted:
     """Check, store and commit one job, then wake a worker. When this returns, the job is accepted.
 
-    `job_id` is what a new job is called; None: a fresh one.
+    `job_id` is what a new job is called; None: a fresh one. Files in `parts`, by input field, become the job's, or
+    are deleted.
     """
     now = utc_now()
-    job = read_job(services, body, now=now)
+    try:
+        spec, job = read_job(services, body, now=now, parts=parts)
+    except BaseException:
+        throw_out(services.storage, parts)
+        raise
     job_id = job_id or new_id()
+    if spec.catalogue.media:
+        return submit_with_files(services, Journey(spec, job, job_id, key, body, parts), now=now)
     if key is None:
         services.counter.submit(Named(job_id, job, now))
         return Submitted(job_id, replayed=False)
@@ -91,17 +106,21 @@ def take_job(
     return submitted
 
 
-def read_job(services: Services, body: dict[str, Any], *, now: datetime) -> NewJob:
+def read_job(
+    services: Services, body: dict[str, Any], *, now: datetime, parts: Parts = NO_PARTS
+) -> tuple[PipelineSpec, NewJob]:
     """The job that `body` asks for; raises RequestError that names the first wrong field and lists the others."""
     refuse_webhook(body)
     check(JOB_REQUEST, body)
     spec = services.counter.pipeline(body["pipeline"])
     inputs, parameters = read_inputs(spec, body["inputs"]), body.get("parameters", {})
+    if parts:
+        inputs = with_parts(spec, inputs, parts)
     problems = checker(spec.catalogue.inputs).problems(inputs, at="inputs")
     problems += checker(spec.parameters_schema()).problems(parameters, at="parameters")
     if problems:
         raise first_error(problems)
-    return NewJob(
+    job = NewJob(
         pipeline=spec.name,
         inputs=inputs,
         parameters=whole_numbers(spec.catalogue.parameters, parameters),
@@ -109,6 +128,7 @@ def read_job(services: Services, body: dict[str, Any], *, now: datetime) -> NewJ
         metadata=body.get("metadata"),
         expires_at=expiry(body.get("expires_in"), now),
     )
+    return spec, job
 
 
 def read_inputs(spec: PipelineSpec, inputs: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
 from flask import request
@@ -31,10 +31,19 @@ class Received:
 
 @dataclasses.dataclass
 class Form:
-    """The parts of a multipart body: small ones as text, the one named `file` in storage."""
+    """The parts of a multipart body: small ones as text, files in storage."""
 
     fields: dict[str, str] = dataclasses.field(default_factory=dict)
-    file: Received | None = None
+    files: dict[str, Received] = dataclasses.field(default_factory=dict)
+
+    @property
+    def file(self) -> Received | None:
+        """The one named `file`."""
+        return self.files.get("file")
+
+
+def _is_named_file(head: File | Field) -> bool:
+    return head.name == "file"
 
 
 def receive_body(storage: FileStorage, *, max_bytes: int, filename: str) -> Received:
@@ -44,18 +53,28 @@ def receive_body(storage: FileStorage, *, max_bytes: int, filename: str) -> Rece
     return Received(file_id, clean_name(filename), _media_type(request.mimetype), size)
 
 
-def receive_form(storage: FileStorage, *, max_bytes: int, max_field_bytes: int) -> Form:
-    """Read a multipart body, its part `file` into storage as it arrives. What fails leaves nothing behind."""
-    request.max_content_length = max_bytes + AROUND_FILE
+def receive_form(
+    storage: FileStorage,
+    *,
+    max_bytes: int,
+    max_field_bytes: int,
+    is_file: Callable[[File | Field], bool] = _is_named_file,
+    files: int = 1,
+) -> Form:
+    """Read a multipart body, its files into storage as they arrive: those parts of which `is_file` says so.
+
+    At most `files` of `max_bytes` each. What fails leaves nothing behind.
+    """
+    request.max_content_length = files * max_bytes + max_field_bytes + AROUND_FILE
     form = Form()
-    reader = _Reader(max_field_bytes)
+    reader = _Reader(max_field_bytes, is_file)
     try:
         for event in reader.events():
             if isinstance(event, File | Field):
                 reader.read_part(event, form, storage, max_bytes)
     except BaseException as error:
-        if form.file is not None:
-            storage.delete(form.file.file_id)
+        for received in form.files.values():
+            storage.delete(received.file_id)
         if isinstance(error, ValueError):
             raise RequestError(ErrorCode.INVALID_REQUEST, "The multipart body is broken or cut short.") from error
         raise
@@ -65,12 +84,13 @@ def receive_form(storage: FileStorage, *, max_bytes: int, max_field_bytes: int) 
 class _Reader:
     """The body as the decoder's events; one piece of it in memory at a time."""
 
-    def __init__(self, max_field_bytes: int) -> None:
+    def __init__(self, max_field_bytes: int, is_file: Callable[[File | Field], bool]) -> None:
         boundary = request.mimetype_params.get("boundary", "")
         if request.mimetype != "multipart/form-data" or not boundary:
             message = "Send multipart/form-data with a boundary."
             raise RequestError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
         self._max_field_bytes = max_field_bytes
+        self._is_file = is_file
         self._decoder = MultipartDecoder(boundary.encode("latin-1", "replace"), max_parts=100)
         self._body = _stream()
         self._events = self._read()
@@ -98,13 +118,13 @@ class _Reader:
 
     def read_part(self, head: File | Field, form: Form, storage: FileStorage, max_bytes: int) -> None:
         name = head.name or ""
-        if name in form.fields or (name == "file" and form.file is not None):
+        if name in form.fields or name in form.files:
             raise RequestError(ErrorCode.INVALID_VALUE, f"The part {name[:64]} came twice.", field=name[:64])
-        if name == "file":
+        if self._is_file(head):
             filename = (head.filename or "") if isinstance(head, File) else ""
             content_type = _media_type(head.headers.get("Content-Type", ""))
-            file_id, size = storage.save(self._pieces(), max_bytes=max_bytes)
-            form.file = Received(file_id, clean_name(filename), content_type, size)
+            file_id, size = storage.save(self._pieces(), max_bytes=max_bytes, field=name[:64])
+            form.files[name] = Received(file_id, clean_name(filename), content_type, size)
         else:
             form.fields[name] = self._text(name)
 

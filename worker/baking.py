@@ -14,7 +14,7 @@ from typing import Any
 from contract.errors import ErrorCode, InputError
 from contract.jsons import finite
 from contract.logs import get_logger
-from worker.backends.backend import Context, DeviceLost, LoadedPipeline, OutOfMemory, Parameters, Prepared
+from worker.backends.backend import Context, DeviceLost, LoadedPipeline, OutOfMemory, Parameters, Prepared, WithFiles
 from worker.planner import halves
 
 log = get_logger(__name__)
@@ -82,7 +82,7 @@ class Baker:
 
 def _checked(answer: Any | InputError) -> Any | InputError:
     """NaN never leaves: a result that is not finite is its row's failure."""
-    if isinstance(answer, InputError) or finite(answer):
+    if isinstance(answer, InputError) or finite(answer.result if isinstance(answer, WithFiles) else answer):
         return answer
     return InputError(ErrorCode.RESULT_NOT_FINITE, "The model gave a result that is not a number for this input.")
 

@@ -25,6 +25,7 @@ from worker.ingest import ingest_slice
 from worker.measures import Measures
 from worker.memory import device_name, room
 from worker.oven import Oven
+from worker.pantry import Pantry
 from worker.shelf import Place, Shelf
 from worker.signals import Signals, connect
 from worker.warden import Warden
@@ -127,6 +128,7 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) ->
         signals=signals,
         settings=inference,
         decks=_decks(slot.device, slot.threads),
+        pantry=Pantry(FileStorage(settings.storage.files_dir), max_pixels=settings.media.max_pixels),
     )
     oven.warm_up()
     transaction(engine, lambda conn: set_worker(conn, name, state="ready", memory_bytes=place.room))

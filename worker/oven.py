@@ -37,6 +37,7 @@ from worker.ledger import Ledger
 from worker.loader import Loader
 from worker.lookahead import LookAhead
 from worker.pace import Pace
+from worker.pantry import Pantry
 from worker.planner import Limits
 from worker.recorder import Recorder
 from worker.shelf import Shelf
@@ -52,6 +53,8 @@ _FRESH_SECONDS = 0.25
 #: How often an oven with a free deck looks for more while others bake.
 _LOOK_SECONDS = 0.01
 _AHEAD = "ahead"
+#: Rows of one claim whose files are decoded: a prepared picture holds half a megabyte to ten.
+_MOST_WITH_FILES = 64
 _LOST = 70  # EX_SOFTWARE: this process cannot go on
 
 
@@ -67,6 +70,7 @@ class Oven:
         signals: Signals,
         settings: Inference,
         decks: int = 1,
+        pantry: Pantry | None = None,
     ) -> None:
         self._pid = os.getpid()
         #: Stands in the rows it holds; a replacement child has another.
@@ -76,7 +80,8 @@ class Oven:
         self._hand = hand
         self._signals = signals
         self._settings = settings
-        self._recorder = Recorder(engine, signals)
+        self._pantry = pantry
+        self._recorder = Recorder(engine, signals, pantry)
         self._pace = Pace(most=settings.claim_rows)
         self._budgets = budgets
         self._ledger = Ledger(engine, budgets, self._pace, slot=name)
@@ -197,7 +202,7 @@ class Oven:
         """The next claim of a pipeline, ready to bake; None when nothing waits or it cannot run."""
         if self._hand.should_stop() or (spec := self._called_for(pipeline)) is None:
             return None
-        rows, full = self._claim(pipeline, only=only)
+        rows, full = self._claim(spec, only=only)
         if not rows:
             return None
         if not self._shelf.is_warm(spec):
@@ -216,7 +221,7 @@ class Oven:
         # A definition that changed meanwhile is loaded when nothing is being baked.
         if spec is None or not self._shelf.is_warm(spec):
             return None
-        rows, full = self._claim(pipeline, only=None)
+        rows, full = self._claim(spec, only=None)
         if not rows:
             return None
         model, load_seconds = self._shelf.get(spec)
@@ -241,13 +246,15 @@ class Oven:
             stored = find_pipeline(conn, pipeline)
         return stored.spec if stored is not None and stored.state is PipelineState.ACTIVE else None
 
-    def _claim(self, pipeline: str, *, only: Priority | None) -> tuple[list[Claimed], bool]:
+    def _claim(self, spec: PipelineSpec, *, only: Priority | None) -> tuple[list[Claimed], bool]:
         """Rows, and whether they are as many as were asked for."""
-        now, limit = utc_now(), self._pace.rows(pipeline)
+        now, limit = utc_now(), self._pace.rows(spec.name)
+        if spec.catalogue.media:
+            limit = min(limit, _MOST_WITH_FILES)
         lease = timedelta(seconds=self._settings.lease_seconds)
 
         def work(conn: sa.Connection) -> list[Claimed]:
-            return claims.claim(conn, pipeline, limit=limit, worker=self.name, lease=lease, now=now, only=only)
+            return claims.claim(conn, spec.name, limit=limit, worker=self.name, lease=lease, now=now, only=only)
 
         rows = transaction(self._engine, work, lasting=False)
         return rows, len(rows) == limit
@@ -265,7 +272,8 @@ class Oven:
         def about_to(ids: Sequence[str]) -> None:
             self._hand.take(self._pid, spec.name, ids, seconds=self._settings.microbatch_timeout, place=place)
 
-        layout = lay_out(spec, model, rows, limits=self._limits(spec, model), about_to=about_to)
+        unpack = self._pantry.unpacking(spec) if self._pantry else None
+        layout = lay_out(spec, model, rows, limits=self._limits(spec, model), about_to=about_to, unpack=unpack)
         if layout.refused:
             refused, errors = [row for row, _ in layout.refused], [error for _, error in layout.refused]
             self._recorder.record(refused, errors, model.identity, Timing(load=0.0, inference=0.0))

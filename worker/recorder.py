@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,8 +23,11 @@ from models import records
 from models.batches import close_if_over
 from models.claims import Claimed
 from models.database import transaction
+from models.files import NewFile
+from models.job_files import attach
 from models.records import Failure, Success, Timing
-from worker.backends.backend import Identity
+from worker.backends.backend import Identity, WithFiles
+from worker.pantry import Pantry
 from worker.signals import Signals
 
 log = get_logger(__name__)
@@ -33,8 +37,11 @@ _MOST_BEHIND = 2
 
 
 class Recorder:
-    def __init__(self, engine: sa.Engine, signals: Signals) -> None:
+    """`pantry`: where files of results go; None where there are none."""
+
+    def __init__(self, engine: sa.Engine, signals: Signals, pantry: Pantry | None = None) -> None:
         self._engine = engine
+        self._pantry = pantry
         self._signals = signals
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._behind: deque[Future[None]] = deque()
@@ -45,6 +52,24 @@ class Recorder:
         self, rows: Sequence[Claimed], answers: Sequence[Any | InputError], identity: Identity, timing: Timing
     ) -> None:
         """Write an answer for each row that is still ours; say so afterwards."""
+        if self._pantry is None or not any(isinstance(answer, WithFiles) for answer in answers):
+            self._write(rows, answers, identity, timing)
+            return
+        with self._pantry.put_away(answers) as put:
+            files = {row.id: made for row, made in zip(rows, put.files, strict=True) if made}
+            kept = self._write(rows, put.answers, identity, timing, files)
+        for job_id in files.keys() - kept:
+            self._pantry.throw_out(files[job_id])
+
+    def _write(
+        self,
+        rows: Sequence[Claimed],
+        answers: Sequence[Any | InputError],
+        identity: Identity,
+        timing: Timing,
+        files: Mapping[str, Sequence[NewFile]] = MappingProxyType({}),
+    ) -> set[str]:
+        """Ids of the rows that succeeded. Only theirs of `files` are needed from now on."""
         now = utc_now()
         good = [
             Success(r.id, r.fence, a) for r, a in zip(rows, answers, strict=True) if not isinstance(a, InputError)
@@ -55,13 +80,17 @@ class Recorder:
             if isinstance(answer, InputError)
         ]
 
-        def work(conn: sa.Connection) -> None:
-            records.finish(conn, good, model=dataclasses.asdict(identity), timing=timing, now=now)
+        def work(conn: sa.Connection) -> set[str]:
+            finished = records.finish(conn, good, model=dataclasses.asdict(identity), timing=timing, now=now)
+            for job_id in files.keys() & finished:
+                attach(conn, job_id, files[job_id], now=now)
             records.fail(conn, bad, timing=timing, now=now)
+            return finished
 
-        transaction(self._engine, work)
+        finished = transaction(self._engine, work)
         batches = {row.batch_id for row in rows if row.batch_id}
         self._signals.changed([*(row.id for row in rows if row.batch_id is None), *batches])
+        return finished
 
     def record_later(
         self, rows: Sequence[Claimed], answers: Sequence[Any | InputError], identity: Identity, timing: Timing

@@ -11,7 +11,7 @@ from contract.jsons import canonical
 from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
 from models.claims import Claimed
-from worker.backends.backend import LoadedPipeline, Prepared
+from worker.backends.backend import Inputs, LoadedPipeline, Prepared
 from worker.planner import Limits, Portion, padded, plan
 
 log = get_logger(__name__)
@@ -73,8 +73,12 @@ def lay_out(
     *,
     limits: Limits,
     about_to: Callable[[Sequence[str]], None],
+    unpack: Callable[[Inputs], Inputs] | None = None,
 ) -> Layout:
-    """Prepare and plan rows, lane by lane, people's trays first. `about_to` hears whose rows are prepared next."""
+    """Prepare and plan rows, lane by lane, people's trays first. `about_to` hears whose rows are prepared next.
+
+    `unpack` gives rows their files; None where the task has none.
+    """
     lanes: dict[str, list[Claimed]] = {}
     for row in rows:
         lanes.setdefault(canonical(row.parameters), []).append(row)
@@ -83,7 +87,8 @@ def lay_out(
     for lane in lanes.values():
         about_to([row.id for row in lane])
         parameters = spec.effective(lane[0].parameters)
-        answers = _prepare(model, lane, parameters)
+        inputs = [row.inputs if unpack is None else unpack(row.inputs) for row in lane]
+        answers = _prepare(model, lane, inputs, parameters)
         refused += [(row, a) for row, a in zip(lane, answers, strict=True) if isinstance(a, InputError)]
         ready = [(row, a) for row, a in zip(lane, answers, strict=True) if isinstance(a, Prepared)]
         trays += _plan(ready, parameters, limits)
@@ -99,12 +104,14 @@ def _plan(ready: list[tuple[Claimed, Prepared]], parameters: dict[str, Any], lim
     return [Tray([ready[i][0] for i in tray], [ready[i][1] for i in tray], parameters) for tray in planned]
 
 
-def _prepare(model: LoadedPipeline, rows: list[Claimed], parameters: dict[str, Any]) -> list[Prepared | InputError]:
+def _prepare(
+    model: LoadedPipeline, rows: list[Claimed], inputs: list[Inputs], parameters: dict[str, Any]
+) -> list[Prepared | InputError]:
     """Prepare rows together, and one by one when that breaks: the culprit alone is refused."""
     try:
-        return model.prepare([row.inputs for row in rows], parameters)
+        return model.prepare(inputs, parameters)
     except Exception:
         if len(rows) == 1:
             log.exception("A row could not be prepared.", job_id=rows[0].id)
             return [InputError(ErrorCode.INPUT_REJECTED, "This input could not be read by the model.")]
-        return [answer for row in rows for answer in _prepare(model, [row], parameters)]
+        return [a for row, one in zip(rows, inputs, strict=True) for a in _prepare(model, [row], [one], parameters)]

@@ -62,7 +62,7 @@ def tidy(engine: sa.Engine, storage: FileStorage) -> None:
 def _retire(engine: sa.Engine, storage: FileStorage, *, before: datetime, now: datetime) -> None:
     """Delete what was over before a moment, a bounded part of it a sweep."""
     transaction(engine, lambda conn: removal.delete_old_batches(conn, before=before, now=now))
-    transaction(engine, lambda conn: removal.remove_old_jobs(conn, before=before))
+    removal.remove_old_jobs(engine, storage, before=before)
     removal.remove_old_files(engine, storage, before=before)
 
 

@@ -7,9 +7,20 @@ from __future__ import annotations
 
 import re
 
+from contract.tasks.captions import IMAGE_TO_TEXT, VISUAL_QUESTION_ANSWERING
 from contract.tasks.classification import TEXT_CLASSIFICATION, ZERO_SHOT_CLASSIFICATION
 from contract.tasks.embeddings import FEATURE_EXTRACTION, SENTENCE_SIMILARITY
 from contract.tasks.generation import TEXT_GENERATION
+from contract.tasks.images import (
+    DEPTH_ESTIMATION,
+    IMAGE_CLASSIFICATION,
+    IMAGE_FEATURE_EXTRACTION,
+    IMAGE_SEGMENTATION,
+    IMAGE_TO_IMAGE,
+    OBJECT_DETECTION,
+    ZERO_SHOT_IMAGE_CLASSIFICATION,
+    ZERO_SHOT_OBJECT_DETECTION,
+)
 from contract.tasks.questions import QUESTION_ANSWERING, TABLE_QUESTION_ANSWERING
 from contract.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
 from contract.tasks.task import JsonSchema, Task
@@ -32,10 +43,24 @@ CATALOGUE: dict[str, Task] = {
         TEXT2TEXT_GENERATION,
         SUMMARIZATION,
         TRANSLATION,
+        IMAGE_CLASSIFICATION,
+        IMAGE_FEATURE_EXTRACTION,
+        ZERO_SHOT_IMAGE_CLASSIFICATION,
+        OBJECT_DETECTION,
+        ZERO_SHOT_OBJECT_DETECTION,
+        IMAGE_SEGMENTATION,
+        DEPTH_ESTIMATION,
+        VISUAL_QUESTION_ANSWERING,
+        IMAGE_TO_TEXT,
+        IMAGE_TO_IMAGE,
     )
 }
 
-ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
+ALIASES = {
+    "sentiment-analysis": "text-classification",
+    "ner": "token-classification",
+    "vqa": "visual-question-answering",
+}
 
 
 #: translation_xx_to_yy names its languages.

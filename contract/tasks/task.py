@@ -7,12 +7,16 @@ is computed, is a module of the same name under worker/backends/.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 JsonSchema = dict[str, Any]
 Columns = Callable[[Any], dict[str, Any]]
-View = Literal["labels", "entities", "tokens", "vector", "scores", "text", "written", "answers", "table"]
+View = Literal[
+    "labels", "entities", "tokens", "vector", "scores", "text", "written", "answers", "table",
+    "boxes", "masks", "depth", "picture", "replies", "caption",
+]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +47,12 @@ class Task:
     view: View
     #: Whether equal inputs give equal results with default parameters.
     deterministic: bool = True
+
+    @functools.cached_property
+    def media(self) -> dict[str, str]:
+        """Input fields that are files, each with its kind; empty for most tasks."""
+        rules = self.inputs["properties"]
+        return {name: rule["x-media"] for name, rule in rules.items() if "x-media" in rule}
 
 
 TEXT_SYNONYMS = (

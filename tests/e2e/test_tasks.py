@@ -50,7 +50,7 @@ def test_the_example_comes_back_in_the_shape_of_the_task(stack: Stack, task: str
     assert "no picture of its own" not in page.text
 
 
-@pytest.mark.parametrize("task", CATALOGUE)
+@pytest.mark.parametrize("task", [name for name, task in CATALOGUE.items() if not task.media])
 def test_two_rows_of_a_file_come_back_in_order(stack: Stack, task: str) -> None:
     inputs = CATALOGUE[task].example["inputs"]
     request = {"pipeline": task, "parameters": CATALOGUE[task].example["parameters"], "id_column": "id"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from tests.tiny import images
 from tests.tiny.checkpoint import poisoned
 from tests.tiny.encoders import (
     answerer,
@@ -65,6 +66,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "text2text-generation": bart,
     "summarization": t5,
     "translation": pieced_marian,
+    **images.MAKERS,
 }
 
 

@@ -94,7 +94,7 @@ def delete(file_id: str) -> Response:
     here = services()
     _load(file_id)
     if not transaction(here.engine, lambda conn: delete_file(conn, file_id)):
-        raise FournilError(ErrorCode.CONFLICT, "A batch was made from this file. Delete the batch first.")
+        raise FournilError(ErrorCode.CONFLICT, "A batch or a job needs this file. Delete that first.")
     here.storage.delete(file_id)
     return no_content()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, Response, g, request
+from werkzeug.sansio.multipart import File
 
 from contract.errors import ErrorCode, FournilError, RequestError
 from contract.ids import is_id, new_id
@@ -16,7 +17,8 @@ from models.submit import Submitted
 from models.sweeps import cancel
 from web.changes import Watch
 from web.errors import not_found
-from web.intake import take_job
+from web.intake import NO_PARTS, take_job
+from web.luggage import Parts, throw_out
 from web.operations import IDEMPOTENCY_KEY, IF_NONE_MATCH, JSON, PREFER, Answer, operation, ref
 from web.requests import (
     CURSOR,
@@ -30,7 +32,8 @@ from web.requests import (
 )
 from web.responses import json_response, no_content, seen_statuses, tagged, time_left
 from web.serializers import is_over, page_json, show_jobs
-from web.services import services
+from web.services import Services, services
+from web.uploads import Form, receive_form
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1")
 
@@ -49,6 +52,8 @@ FILTERS = (
     LIMIT,
 )
 KIND = "jobs"
+#: Files one request may bring.
+MOST_FILES = 8
 RETRY = "Seconds until it is worth asking again; only while the job is open."
 
 
@@ -73,20 +78,22 @@ _ACCEPTED = Answer(
         JSON: ref("JobRequest"),
         "multipart/form-data": {
             "type": "object",
+            "description": "Files are parts named after the input field that they are for, such as `image`; a part "
+            "without a file name is that field's text.",
             "properties": {"request": ref("JobRequest")},
             "required": ["request"],
-            "additionalProperties": False,
+            "additionalProperties": {"type": "string", "contentMediaType": "application/octet-stream"},
         },
     },
     answers={202: _ACCEPTED, 200: Answer("Finished, when asked to wait or asked again.", ref("Job"))},
     errors=(400, 409, 413, 415, 422),
 )
 def create() -> Response:
-    body, key, wait = _body(), idempotency_key(), wait_seconds()
-    here, job_id = services(), new_id()
+    here, job_id, key, wait = services(), new_id(), idempotency_key(), wait_seconds()
+    body, parts = _received(here)
     # Before the commit: no change of the row can come unseen, and there is no need to look before the first.
     with here.changes.watching([job_id]) as watch:
-        submitted = take_job(here, body, key=key, job_id=job_id)
+        submitted = take_job(here, body, key=key, job_id=job_id, parts=parts)
         job = _when_over(submitted, watch, wait) or load(submitted.job_id)
     headers = {"Location": job["urls"]["self"], **_pace(job), **_applied(wait)}
     if submitted.replayed:
@@ -151,26 +158,46 @@ def delete(job_id: str) -> Response:
     job = load(job_id)
     if job["batch_id"] is not None:
         raise FournilError(ErrorCode.CONFLICT, "This job is a row of a batch. Delete the batch as a whole.")
-    if not transaction(services().engine, lambda conn: delete_job(conn, job_id)) and _is_there(job_id):
+    here = services()
+    gone = transaction(here.engine, lambda conn: delete_job(conn, job_id))
+    if gone is None and _is_there(job_id):
         raise FournilError(ErrorCode.CONFLICT, "This job is not over. Cancel it first.")
+    for file_id in gone or ():
+        here.storage.delete(file_id)
     return no_content()
 
 
-def _body() -> dict[str, Any]:
-    """The request as JSON, or as the part `request` of a form. No task takes files yet, so no other part is known."""
+def _received(here: Services) -> tuple[dict[str, Any], Parts]:
+    """The request as JSON or as the part `request` of a form, and the form's other parts by input field."""
     if request.mimetype != "multipart/form-data":
-        return json_object()
-    parts: dict[str, str | bytes] = {
-        **request.form.to_dict(),
-        **{name: part.stream.read() for name, part in request.files.items()},
-    }
-    for name in parts:
-        if name != "request":
-            message = f"{name[:64]} is not a part this takes: no task of this version takes files."
-            raise RequestError(ErrorCode.UNKNOWN_FIELD, message, field=name[:64])
-    if "request" not in parts:
+        return json_object(), NO_PARTS
+    form = receive_form(
+        here.storage,
+        max_bytes=here.settings.media.max_bytes,
+        max_field_bytes=here.settings.web.max_json_bytes,
+        is_file=lambda head: isinstance(head, File) and head.name != "request",
+        files=MOST_FILES,
+    )
+    try:
+        return _with_texts(form), form.files
+    except BaseException:
+        throw_out(here.storage, form.files)
+        raise
+
+
+def _with_texts(form: Form) -> dict[str, Any]:
+    """The request, with parts that are no files among its inputs."""
+    texts = dict(form.fields)
+    if "request" not in texts:
         raise RequestError(ErrorCode.MISSING_FIELD, "The part request is missing.", field="request")
-    return object_from(parts["request"], field="request")
+    body = object_from(texts.pop("request"), field="request")
+    inputs = body.setdefault("inputs", {}) if texts or form.files else None
+    if texts and isinstance(inputs, dict):
+        for name in texts.keys() & inputs.keys():
+            message = f"{name[:64]} came twice: as a part and in the request."
+            raise RequestError(ErrorCode.INVALID_VALUE, message, field=f"inputs.{name[:64]}")
+        body["inputs"] = {**texts, **inputs}
+    return body
 
 
 def load(job_id: str) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from contract.tasks import Task
 from contract.tasks.task import View
 from web.pages import vectors
 
+#: Masks that are laid over an image; more only hide it.
+MOST_LAYERS = 24
+
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
@@ -38,6 +41,28 @@ class Piece:
 class Turn:
     role: str
     content: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """A rectangle in the pixels of the image; `tint` is one of six colors."""
+
+    label: str
+    score: float
+    tint: int
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    label: str
+    score: float | None
+    tint: int
+    #: The stored gray image: white is what belongs to it.
+    file: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +177,49 @@ def turns(inputs: Any) -> list[Turn]:
     return [Turn(message["role"], message["content"]) for message in inputs.get("messages", [])]
 
 
+def _boxes(_inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:
+    tints = _tints(result)
+    boxes = [
+        Box(entry["label"], entry["score"], tints[entry["label"]], **_rectangle(entry["box"])) for entry in result
+    ]
+    return {"boxes": boxes}
+
+
+def _rectangle(box: dict[str, int]) -> dict[str, int]:
+    width, height = box["xmax"] - box["xmin"], box["ymax"] - box["ymin"]
+    return {"x": box["xmin"], "y": box["ymin"], "width": max(0, width), "height": max(0, height)}
+
+
+def _tints(result: list[dict[str, Any]]) -> dict[str, int]:
+    """One of six colors for each label, in the order in which they come."""
+    return {label: place % 6 for place, label in enumerate(dict.fromkeys(entry["label"] for entry in result))}
+
+
+def _masks(_inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:
+    masks = [
+        Mask(entry["label"], entry["score"], place % 6, entry["mask"]["file"]) for place, entry in enumerate(result)
+    ]
+    return {"masks": masks, "over": masks[:MOST_LAYERS]}
+
+
+def _depth(_inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
+    return {"file": result["depth"]["file"], "least": result["min"], "largest": result["max"]}
+
+
+def _picture(_inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
+    return {"file": result["image"]["file"]}
+
+
+def _replies(inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:
+    chosen = [_bar(entry["answer"], entry["score"]) for entry in result if entry["score"] is not None]
+    written = [entry["answer"] for entry in result if entry["score"] is None]
+    return {"question": inputs.get("question", ""), "bars": chosen, "written": written}
+
+
+def _caption(_inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"texts": [entry["generated_text"] for entry in result]}
+
+
 _VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "labels": _labels,
     "entities": _entities,
@@ -162,4 +230,10 @@ _VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "written": _written,
     "answers": _answers,
     "table": _table,
+    "boxes": _boxes,
+    "masks": _masks,
+    "depth": _depth,
+    "picture": _picture,
+    "replies": _replies,
+    "caption": _caption,
 }

@@ -36,6 +36,8 @@ class Control:
     @property
     def kind(self) -> str:
         kinds = _kinds(self.rule)
+        if "x-media" in self.rule:
+            return "media"
         if "enum" in self.rule:
             return "select"
         if "boolean" in kinds:
@@ -93,6 +95,8 @@ class Control:
             return LEFT_OUT if data == self.rule["default"] else bool(data)
         if self.kind == "turns":
             return data or LEFT_OUT
+        if self.kind == "media":
+            return _kept_file(data) if data else LEFT_OUT
         text = (data or "").replace("\r\n", "\n")
         if not text.strip():
             return LEFT_OUT
@@ -101,6 +105,8 @@ class Control:
 
     def fill(self, value: Any) -> Any:
         """What a field shows for a value of an earlier request."""
+        if self.kind == "media":
+            return media_source(value)
         return value if self.kind in ("check", "turns") else as_text(self.rule, value)
 
 
@@ -142,6 +148,18 @@ def as_text(rule: JsonSchema, value: Any) -> str:
 def _kinds(rule: JsonSchema) -> set[str]:
     kinds = rule.get("type", "string")
     return {kinds} if isinstance(kinds, str) else set(kinds)
+
+
+def _kept_file(text: str) -> dict[str, str]:
+    """What the hidden field beside a file's holds: bytes of an example, or the id of a file that was sent before."""
+    return {"data": text} if text.startswith("data:") else {"file_id": text}
+
+
+def media_source(value: dict[str, Any]) -> str:
+    """The text that `_kept_file` turns into a file again."""
+    if "data" in value:
+        return f"data:image/png;base64,{value['data'].rpartition(',')[2]}"
+    return str(value.get("file_id") or value.get("file", {}).get("id", ""))
 
 
 def _lines(rule: JsonSchema, text: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from flask_wtf import FlaskForm
@@ -26,13 +27,17 @@ class PipelineForm:
     inputs: list[Control]
     parameters: list[Control]
     form: FlaskForm
+    #: Input fields whose file came with the form.
+    parts: Collection[str] = ()
     #: Messages that belong to no field.
     problems: list[str] = dataclasses.field(default_factory=list)
 
     def body(self) -> dict[str, Any]:
         """The request that this form stands for."""
-        parameters = values(self.form, self.parameters)
-        body = {"pipeline": self.spec.name, "inputs": values(self.form, self.inputs)}
+        parameters, inputs = values(self.form, self.parameters), values(self.form, self.inputs)
+        # A file that was chosen now takes the place of one that was kept.
+        inputs = {name: value for name, value in inputs.items() if name not in self.parts}
+        body = {"pipeline": self.spec.name, "inputs": inputs}
         return body | ({"parameters": parameters} if parameters else {})
 
     def refuse(self, error: RequestError) -> None:
@@ -85,12 +90,13 @@ def pipeline_form(
     way: str | None,
     posted: MultiDict[str, str] | None = None,
     request: dict[str, Any] | None = None,
+    parts: Collection[str] = (),
 ) -> PipelineForm:
     """An empty form, one with what was `posted`, or one filled from an earlier `request`."""
     inputs = controls(spec.catalogue.inputs, at="inputs", only=way)
     parameters = controls(spec.parameters_schema(), at="parameters")
     form = _form(inputs + parameters)(formdata=posted, data=_filled(inputs + parameters, request))
-    return PipelineForm(spec, way, inputs, parameters, form)
+    return PipelineForm(spec, way, inputs, parameters, form, parts)
 
 
 def _form(asked: list[Control]) -> type[FlaskForm]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from flask import redirect, render_template, request, url_for
@@ -10,9 +10,10 @@ from werkzeug.wrappers import Response
 
 from contract.ids import is_id
 from contract.statuses import JobStatus
-from contract.tasks import CATALOGUE
+from contract.tasks import CATALOGUE, Task
 from contract.times import utc_now
 from models.database import reading, transaction
+from models.images import ImageRefused, look
 from models.jobs import Job, list_jobs
 from models.pipelines import list_pipelines
 from models.sweeps import cancel
@@ -29,6 +30,12 @@ from web.services import services
 
 KIND = "jobs"
 PAGE_ROWS = 30
+
+
+class Canvas(NamedTuple):
+    url: str
+    width: int
+    height: int
 
 
 @blueprint.get("/jobs")
@@ -94,8 +101,24 @@ def _shown(job_id: str) -> dict[str, Any]:
         "drawing": drawing.draw(task, inputs, shown["result"]),
         "turns": drawing.turns(inputs),
         "fields": input_fields(task, inputs),
+        "canvas": canvas(task, inputs),
         "snippets": as_programs(body),
     }
+
+
+def canvas(task: Task | None, inputs: Any) -> Canvas | None:
+    """The image a result may be drawn over; None where there is none, or none that is still there."""
+    field = next(iter(task.media), None) if task else None
+    file = inputs.get(field, {}).get("file") if field else None
+    if file is None:
+        return None
+    here = services()
+    try:
+        with here.storage.open(file["id"]) as stream:
+            seen = look(stream, max_pixels=here.settings.media.max_pixels)
+    except (OSError, ValueError, ImageRefused):
+        return None
+    return Canvas(file["url"], seen.width, seen.height)
 
 
 def told(job_id: str) -> dict[str, Any]:

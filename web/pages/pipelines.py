@@ -6,20 +6,26 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import redirect, render_template, request, url_for
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from contract.errors import RequestError
+from contract.errors import ErrorCode, FournilError, RequestError
 from contract.ids import is_id
 from models.database import reading
 from models.jobs import find_job
 from models.pipelines import StoredPipeline, find_pipeline
 from web.errors import not_found
-from web.intake import take_job
+from web.intake import NO_PARTS, take_job
+from web.luggage import Parts, throw_out
 from web.pages import snippets
 from web.pages.forms import PipelineForm, example, pipeline_form, way_of, ways
 from web.pages.offers import offer_of, offers
 from web.pages.site import blueprint, check_token
 from web.services import services
+from web.uploads import AROUND_FILE, receive_form
+
+#: What the name of the field ends with that says which file of an earlier job is kept.
+KEPT_ENDING = ".kept"
 
 
 @blueprint.get("/pipelines")
@@ -43,15 +49,58 @@ def pipeline(name: str) -> str:
 def submit(name: str) -> Response | tuple[str, int]:
     with reading(services().engine) as conn:
         stored = named(conn, name)
-    way = way_of(stored.spec.catalogue, request.args.get("as"), None)
-    form = pipeline_form(stored.spec, way=way, posted=request.form)
+    if stored.spec.catalogue.media and request.mimetype == "multipart/form-data":
+        return _submit_files(stored)
+    return _submit(stored, request.form, NO_PARTS)
+
+
+def _submit_files(stored: StoredPipeline) -> Response | tuple[str, int]:
+    """A form with files, which are in storage when all of it is read."""
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        # Said before a byte is read; the token decides.
+        raise FournilError(ErrorCode.FORBIDDEN, "This form came from another site.")
+    here, media = services(), stored.spec.catalogue.media
     try:
-        check_token()
-        submitted = take_job(services(), form.body())
+        sent = receive_form(
+            here.storage,
+            max_bytes=here.settings.media.max_bytes,
+            max_field_bytes=AROUND_FILE,
+            is_file=lambda head: _field(head.name or "") in media,
+            files=len(media),
+        )
+    except RequestError as error:
+        form = pipeline_form(stored.spec, way=None)
+        form.refuse(error)
+        return _page(stored, form, pristine=False), 413 if error.code is ErrorCode.TOO_LARGE else 422
+    parts = {_field(part): file for part, file in sent.files.items()}
+    # A browser sends an empty part for a field where nothing was chosen.
+    throw_out(here.storage, {field: file for field, file in parts.items() if not file.bytes})
+    return _submit(stored, MultiDict(sent.fields), {field: file for field, file in parts.items() if file.bytes})
+
+
+def _field(part: str) -> str:
+    return part.removeprefix("inputs.")
+
+
+def _submit(stored: StoredPipeline, posted: MultiDict[str, str], parts: Parts) -> Response | tuple[str, int]:
+    way = way_of(stored.spec.catalogue, request.args.get("as"), None)
+    asked = MultiDict((name.removesuffix(KEPT_ENDING), text) for name, text in posted.items(multi=True))
+    form = pipeline_form(stored.spec, way=way, posted=asked, parts=parts)
+    try:
+        _check_token(posted, parts)
+        submitted = take_job(services(), form.body(), parts=parts)
     except RequestError as error:
         form.refuse(error)
         return _page(stored, form, pristine=False), 422
     return redirect(url_for("pages.job", job_id=submitted.job_id), 303)
+
+
+def _check_token(posted: MultiDict[str, str], parts: Parts) -> None:
+    try:
+        check_token(posted.get("csrf_token") or "none")
+    except BaseException:
+        throw_out(services().storage, parts)
+        raise
 
 
 def _page(stored: StoredPipeline, form: PipelineForm, *, pristine: bool) -> str:

@@ -8,7 +8,7 @@ from contract.jsons import dumps
 from contract.statuses import JobStatus
 from contract.tasks import Task
 from models.jobs import Job
-from web.pages.shown import percent, short, unbroken
+from web.pages.shown import percent, short, size, unbroken
 
 
 def summary(job: Job, task: Task | None) -> dict[str, Any]:
@@ -33,7 +33,14 @@ def sent(inputs: Any, task: Task | None) -> str:
     if inputs.get("messages"):
         return short(str(inputs["messages"][-1].get("content", "")))
     text = inputs.get(task.main_field) if task else None
+    if isinstance(text, dict) and "file" in text:
+        words = [value for value in inputs.values() if isinstance(value, str)]
+        return short(" · ".join([*words, _file(text["file"])]))
     return short(text if isinstance(text, str) else dumps(inputs))
+
+
+def _file(file: dict[str, Any]) -> str:
+    return f"{file['content_type']}, {unbroken(size)(file['bytes'])}"
 
 
 def _came_back(job: Job, task: Task | None) -> str:
@@ -93,6 +100,31 @@ def _table(result: Any) -> str:
     return str(result["answer"]) or "no cell"
 
 
+def _boxes(result: Any) -> str:
+    return f"{len(result)} found" + (f": {_labels(result)}" if result else "")
+
+
+def _masks(result: Any) -> str:
+    return ", ".join(entry["label"] for entry in result) or "no parts"
+
+
+def _depth(result: Any) -> str:
+    return f"from {result['min']:.2f} to {result['max']:.2f}"
+
+
+def _picture(result: Any) -> str:
+    return _file(result["image"]["file"])
+
+
+def _replies(result: Any) -> str:
+    best = result[0]
+    return str(best["answer"]) if best["score"] is None else f"{best['answer']} · {unbroken(percent)(best['score'])}"
+
+
+def _caption(result: Any) -> str:
+    return str(result[0]["generated_text"])
+
+
 _LINES = {
     "labels": _labels,
     "entities": _entities,
@@ -103,4 +135,10 @@ _LINES = {
     "written": _written,
     "answers": _answers,
     "table": _table,
+    "boxes": _boxes,
+    "masks": _masks,
+    "depth": _depth,
+    "picture": _picture,
+    "replies": _replies,
+    "caption": _caption,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from flask import Blueprint
 
@@ -88,6 +89,11 @@ def short(text: str, length: int = 160) -> str:
     return line if len(line) <= length and len(text) <= length * 2 else line[: length - 1].rstrip() + "…"
 
 
+def media_source(kept: str) -> str:
+    """Where a page finds the picture that a form keeps: the bytes of an example, or a stored file."""
+    return kept if kept.startswith("data:image/") else f"/api/v1/files/{quote(kept, safe='')}/content"
+
+
 def unbroken(function: Callable[..., str]) -> Callable[..., str]:
     """The same with spaces at which no line breaks: a number stays beside its unit."""
     return lambda *args: function(*args).replace(" ", "\N{NO-BREAK SPACE}")
@@ -96,5 +102,5 @@ def unbroken(function: Callable[..., str]) -> Callable[..., str]:
 def register(blueprint: Blueprint) -> None:
     for function in (duration, ago, size, percent):
         blueprint.add_app_template_filter(unbroken(function), f"f_{function.__name__}")
-    for plain in (moment, count, commit, short):
+    for plain in (moment, count, commit, short, media_source):
         blueprint.add_app_template_filter(plain, f"f_{plain.__name__}")

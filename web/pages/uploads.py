@@ -85,7 +85,7 @@ def _not_empty(received: Received | None) -> Received:
 
 def _choose(pipeline: str | None, error: RequestError | None = None) -> str:
     with reading(services().engine) as conn:
-        offered = list_pipelines(conn)
+        offered = [stored for stored in list_pipelines(conn) if not stored.spec.catalogue.media]
     largest = services().settings.web.max_upload_bytes
     return render_template("batch_new.html", offered=offered, chosen=pipeline, error=error, largest=largest)
 

@@ -58,6 +58,22 @@ class Prepared:
 
 
 @dataclasses.dataclass(frozen=True)
+class Binary:
+    """A file in a result. It is encoded and stored where the result is recorded, beside the next microbatch."""
+
+    name: str
+    content_type: str
+    encode: Callable[[], bytes]
+
+
+@dataclasses.dataclass(frozen=True)
+class WithFiles:
+    """A result that holds a Binary somewhere; the rest of it is as JSON-ready as any."""
+
+    result: Any
+
+
+@dataclasses.dataclass(frozen=True)
 class Context:
     """What a forward pass may ask and tell while it runs, about rows by their job's id."""
 
@@ -102,7 +118,7 @@ class LoadedPipeline(Protocol):
         ...
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Any | InputError]:
-        """One forward pass; a JSON-ready result (plain Python, finite floats) or an InputError a row.
+        """One forward pass; a JSON-ready result (plain Python, finite floats), WithFiles or an InputError a row.
 
         Raises OutOfMemory when a smaller microbatch may fit, DeviceLost when nothing will, anything else when
         some row of these breaks it: the caller then runs them in halves.

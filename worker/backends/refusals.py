@@ -13,6 +13,15 @@ def too_long(tokens: int, limit: int, what: str = "This text") -> InputError:
     )
 
 
+def too_long_label(tokens: int, limit: int) -> InputError:
+    return InputError(
+        ErrorCode.INPUT_TOO_LONG,
+        f"A candidate label has {tokens} tokens; the model takes {limit}. Shorten it.",
+        field="parameters.candidate_labels",
+        details={"tokens": tokens, "limit": limit},
+    )
+
+
 def rejected(sentence: str, field: str | None = None) -> InputError:
     return InputError(ErrorCode.INPUT_REJECTED, sentence, field=field)
 
@@ -29,10 +38,10 @@ def unreadable() -> InputError:
     return rejected("The model's tokenizer cannot read this text. Send plain text.")
 
 
-def not_finite() -> InputError:
+def not_finite(what: str = "text") -> InputError:
     return InputError(
         ErrorCode.RESULT_NOT_FINITE,
-        "The model's arithmetic overflowed on this text, so that there is no number to return. Change the text, "
+        f"The model's arithmetic overflowed on this {what}, so that there is no number to return. Change the {what}, "
         "or ask the operator to run this pipeline as float32.",
     )
 

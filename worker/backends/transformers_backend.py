@@ -26,6 +26,7 @@ from worker.backends.compiling import compile_passes, wants_compiling
 from worker.backends.device import Peak, errors_translated, give_back, use_threads, weight_bytes
 from worker.backends.fidelity import INPUTS, compare
 from worker.backends.footprint import GROWTH
+from worker.backends.pictures import example_inputs
 from worker.backends.tasks import TASKS
 from worker.backends.tasks.task import EncoderTask, TaskModel
 
@@ -49,7 +50,7 @@ class TransformersBackend:
         checkpoint = _checkpoint(spec, cache)
         kind = TASKS[spec.task]
         _check_installed(spec.task, kind)
-        wanted = weights.Wanted(spec.task, kind.auto_class, kind.optional)
+        wanted = weights.Wanted(spec.task, kind.auto_class, kind.optional, kind.or_classes, kind.processor_class)
         peak = Peak(device)
         with errors_translated():
             loaded = weights.load(
@@ -100,7 +101,7 @@ class TransformersPipeline:
         example = spec.catalogue.example
         # Cut, because max_tokens may be less than the example has.
         parameters = {**spec.effective(dict(example["parameters"])), "truncation": True}
-        inputs, parameters = self._computing.example(dict(example["inputs"]), parameters)
+        inputs, parameters = self._computing.example(example_inputs(spec.catalogue), parameters)
         [answer] = self.prepare([inputs], parameters)
         if isinstance(answer, Prepared):
             self.example = (answer, parameters) if self._computing.rehearses else None

@@ -7,6 +7,7 @@ transformers would make up a missing classification head at random and only warn
 from __future__ import annotations
 
 import dataclasses
+import types
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ class Loaded:
     limit: int
     #: Most tokens the model takes at all; what it writes counts too.
     positions: int
+    #: What turns pictures into tensors; None for a task of texts.
+    processor: Any = None
+    #: Weights that the checkpoint does not hold, and that the task can do without.
+    made_up: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,18 +46,33 @@ class Wanted:
     auto_class: str
     #: Parts of weight names whose absence does not change the task's result.
     optional: tuple[str, ...] = ()
+    #: Further classes, for architectures that `auto_class` does not know.
+    or_classes: tuple[str, ...] = ()
+    #: AutoImageProcessor or AutoProcessor, where inputs hold pictures.
+    processor: str | None = None
 
 
 def load(path: Path, wanted: Wanted, *, dtype: str, device: str, max_tokens: int | None) -> Loaded:
     """Read model and tokenizer from a directory; raise CheckpointError that says how to mend it."""
     config = _config(path)
+    if wanted.processor is not None:
+        return _load_with_processor(path, wanted, config, _dtype(dtype, device), device)
     tokenizer = _tokenizer(path)
-    model = _model(path, wanted, _dtype(dtype, device), config)
+    model, _ = _model(path, wanted, _dtype(dtype, device), config)
     _give_padding(tokenizer, model)
     model.to(device).eval()
     positions = _positions(model, tokenizer)
     limit = min(positions, max_tokens or positions)
     return Loaded(wanted.task, model, tokenizer, limit, positions)
+
+
+def _load_with_processor(path: Path, wanted: Wanted, config: Any, dtype: torch.dtype | str, device: str) -> Loaded:
+    processor = _processor(path, wanted.processor or "")
+    model, missing = _model(path, wanted, dtype, config)
+    model.to(device).eval()
+    tokenizer = getattr(processor, "tokenizer", None)
+    limit = _NO_LIMIT if tokenizer is None else _positions(model, tokenizer)
+    return Loaded(wanted.task, model, tokenizer, limit, limit, processor, missing)
 
 
 def bytes_to_load(path: Path, *, graph: bool) -> int:
@@ -83,8 +103,37 @@ def _tokenizer(path: Path) -> Any:
     return tokenizer
 
 
-def _model(path: Path, wanted: Wanted, dtype: torch.dtype | str, config: Any) -> Any:
-    auto_class = getattr(transformers, wanted.auto_class)
+def _processor(path: Path, auto_class: str) -> Any:
+    try:
+        return _read_processor(path, auto_class)
+    except Exception as error:
+        raise corrupt(
+            "What prepares pictures for this checkpoint cannot be read. Is its preprocessor_config.json there, "
+            "and for texts its tokenizer.json?"
+        ) from error
+
+
+def _read_processor(path: Path, auto_class: str) -> Any:
+    from_disk = {"local_files_only": True, "trust_remote_code": False}
+    found = getattr(transformers, auto_class).from_pretrained(path, **from_disk)
+    if auto_class != "AutoProcessor" or hasattr(found, "image_processor"):
+        return found
+    # An encoder of images before a decoder of texts has two readers and no processor over them.
+    return types.SimpleNamespace(
+        image_processor=transformers.AutoImageProcessor.from_pretrained(path, **from_disk),
+        tokenizer=transformers.AutoTokenizer.from_pretrained(path, **from_disk),
+    )
+
+
+def _class_for(wanted: Wanted, config: Any) -> Any:
+    kinds = [getattr(transformers, name) for name in (wanted.auto_class, *wanted.or_classes)]
+    # Where none knows the architecture, the first one says so.
+    return next((kind for kind in kinds if type(config) in kind._model_mapping), kinds[0])
+
+
+def _model(path: Path, wanted: Wanted, dtype: torch.dtype | str, config: Any) -> tuple[Any, tuple[str, ...]]:
+    """The model, and names of weights that the checkpoint does not hold."""
+    auto_class = _class_for(wanted, config)
     try:
         model, report = auto_class.from_pretrained(
             path,
@@ -105,7 +154,7 @@ def _model(path: Path, wanted: Wanted, dtype: torch.dtype | str, config: Any) ->
             ) from error
         raise corrupt("The weights of this checkpoint cannot be read. Copy or download it again.") from error
     _check_complete(report["missing_keys"], wanted)
-    return model
+    return model, tuple(sorted(report["missing_keys"]))
 
 
 def _check_complete(missing_keys: Any, wanted: Wanted) -> None:

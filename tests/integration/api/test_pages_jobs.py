@@ -13,6 +13,7 @@ from contract.errors import HTTP_STATUS, ErrorCode
 from contract.pipelines import PipelineSpec
 from contract.statuses import PipelineState
 from contract.tasks import CATALOGUE
+from contract.tasks.media import EXAMPLE_IMAGE
 from contract.times import utc_now
 from models import records
 from models.database import transaction
@@ -29,6 +30,10 @@ ANSWER = {
     "usage": {"prompt_tokens": 7, "completion_tokens": 1234, "total_tokens": 1241},
 }
 ENTITY = {"entity_group": SCRIPT, "score": 0.9, "word": "Lyon", "start": 3, "end": 7}
+IMAGE = {"image": EXAMPLE_IMAGE}
+ASKED = {**IMAGE, "question": "What is this?"}
+BOX = {"xmin": 1, "ymin": 2, "xmax": 11, "ymax": 22}
+PICTURE = {"file": {"id": "0" * 32, "content_type": "image/png", "bytes": 77, "url": "/api/v1/files/0/content"}}
 #: task, inputs, result, and what a reader must find on the page.
 RESULTS = [
     ("text-classification", {"text": SCRIPT}, [{"label": SCRIPT, "score": 0.9874}], [SCRIPT, "98.7 %"]),
@@ -92,6 +97,18 @@ RESULTS = [
         ["Hi <script>", "Hello <script>", "1,234", "Longest answer"],
     ),
     ("text-classification", {"text": "a"}, {"an older": "shape"}, ["no picture of its own", "an older"]),
+    ("image-classification", IMAGE, [{"label": SCRIPT, "score": 0.5}], [SCRIPT, "image/png, 504 B"]),
+    ("image-feature-extraction", IMAGE, [[0.5, -0.25]] * 4, ["4", "one a token"]),
+    ("zero-shot-image-classification", IMAGE, [{"label": "bread", "score": 0.5}], ["bread", "50.0 %"]),
+    ("object-detection", IMAGE, [{"label": SCRIPT, "score": 0.9, "box": BOX}], [SCRIPT, "10 × 20 at 1, 2"]),
+    ("object-detection", IMAGE, [], ["Nothing was found"]),
+    ("zero-shot-object-detection", IMAGE, [{"label": "a cat", "score": 0.2, "box": BOX}], ["a cat", "20.0 %"]),
+    ("image-segmentation", IMAGE, [{"label": SCRIPT, "score": None, "mask": PICTURE}], [SCRIPT, "PNG", "–"]),
+    ("depth-estimation", IMAGE, {"depth": PICTURE, "min": -1.5, "max": 9.25}, ["Black is -1.500", "white is 9.250"]),
+    ("visual-question-answering", ASKED, [{"answer": SCRIPT, "score": 0.25}], ["Asked: What", SCRIPT, "25.0 %"]),
+    ("visual-question-answering", ASKED, [{"answer": SCRIPT, "score": None}], [SCRIPT]),
+    ("image-to-text", IMAGE, [{"generated_text": SCRIPT}], [SCRIPT]),
+    ("image-to-image", IMAGE, {"image": PICTURE}, ["image/png, 77 B"]),
 ]
 
 

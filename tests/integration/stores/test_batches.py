@@ -136,7 +136,7 @@ def test_an_open_job_is_not_deleted(engine, job_factory, claim_rows):
     job_id = job_factory()
     assert not transaction(engine, lambda conn: delete_job(conn, job_id))
     bake(engine, claim_rows, 1)
-    assert transaction(engine, lambda conn: delete_job(conn, job_id))
+    assert transaction(engine, lambda conn: delete_job(conn, job_id)) == []
 
 
 def test_outcomes_come_in_the_order_of_the_file(engine, batch_factory, claim_rows):

@@ -5,9 +5,19 @@ A new task is added in two places: contract/tasks/ says what it takes and gives,
 
 from __future__ import annotations
 
+from worker.backends.tasks.boxes import ObjectDetection, ZeroShotObjectDetection
+from worker.backends.tasks.captions import ImageToText, VisualQuestionAnswering
 from worker.backends.tasks.classification import TextClassification, ZeroShotClassification
 from worker.backends.tasks.embeddings import FeatureExtraction, SentenceSimilarity
 from worker.backends.tasks.generation import TextGeneration
+from worker.backends.tasks.images import (
+    DepthEstimation,
+    ImageClassification,
+    ImageFeatureExtraction,
+    ImageToImage,
+    ZeroShotImageClassification,
+)
+from worker.backends.tasks.masks import ImageSegmentation
 from worker.backends.tasks.questions import QuestionAnswering
 from worker.backends.tasks.rewriting import Summarization, Text2TextGeneration, Translation
 from worker.backends.tasks.tables import TableQuestionAnswering
@@ -27,4 +37,14 @@ TASKS: dict[str, type[TaskModel]] = {
     "text2text-generation": Text2TextGeneration,
     "summarization": Summarization,
     "translation": Translation,
+    "image-classification": ImageClassification,
+    "image-feature-extraction": ImageFeatureExtraction,
+    "zero-shot-image-classification": ZeroShotImageClassification,
+    "object-detection": ObjectDetection,
+    "zero-shot-object-detection": ZeroShotObjectDetection,
+    "image-segmentation": ImageSegmentation,
+    "depth-estimation": DepthEstimation,
+    "visual-question-answering": VisualQuestionAnswering,
+    "image-to-text": ImageToText,
+    "image-to-image": ImageToImage,
 }

@@ -23,6 +23,10 @@ Answer = Any | InputError
 class TaskModel(ABC):
     #: The class of transformers that loads the checkpoint.
     auto_class: ClassVar[str]
+    #: Further ones, for architectures that it does not know.
+    or_classes: ClassVar[tuple[str, ...]] = ()
+    #: The class of transformers that prepares pictures; None for a task of texts.
+    processor_class: ClassVar[str | None] = None
     #: Parts of weight names that may be missing from the checkpoint.
     optional: ClassVar[tuple[str, ...]] = ()
 

@@ -1,0 +1,95 @@
+"""Words about an image: a caption, or the answer to a question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.tasks.images import an_image
+from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, image_field
+from contract.tasks.task import JsonSchema, Task, an_object, text_field
+
+
+def _best_answer(result: list[dict[str, Any]]) -> dict[str, Any]:
+    best = result[0] if result else {}
+    return {"answer": best.get("answer"), "score": best.get("score")}
+
+
+VISUAL_QUESTION_ANSWERING = Task(
+    name="visual-question-answering",
+    title="Visual question answering",
+    summary="Answers a question about an image in a word or two.",
+    modality="multimodal",
+    inputs=an_object(
+        {
+            "image": image_field(description="The image that is asked about."),
+            "question": text_field("Question", "What you want to know of it.", maxLength=10_000),
+        },
+        required=("image", "question"),
+    ),
+    parameters=an_object(
+        {
+            "top_k": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": 1000,
+                "default": 5,
+                "title": "Answers to return",
+                "description": "The best k, of a model that chooses among known answers; one that writes gives one.",
+            }
+        }
+    ),
+    result={
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "answer": {"type": "string"},
+                "score": {"type": ["number", "null"], "description": "null where the model writes its answer."},
+            },
+            "required": ["answer", "score"],
+        },
+    },
+    example={"inputs": {"image": EXAMPLE_IMAGE, "question": "What is on the table?"}, "parameters": {}},
+    main_field="question",
+    synonyms={"image": IMAGE_SYNONYMS, "question": ("question", "query", "prompt", "text")},
+    columns=_best_answer,
+    result_columns=("answer", "score"),
+    view="replies",
+)
+
+
+def _caption(result: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"generated_text": result[0]["generated_text"] if result else None}
+
+
+_MAX_NEW_TOKENS: JsonSchema = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": 1024,
+    "default": 50,
+    "title": "Longest text",
+    "description": "Tokens to write at most.",
+}
+
+IMAGE_TO_TEXT = Task(
+    name="image-to-text",
+    title="Image to text",
+    summary="Describes an image in a sentence, or reads what is written in it: as the model was trained.",
+    modality="image",
+    inputs=an_image("The image to put into words."),
+    parameters=an_object({"max_new_tokens": _MAX_NEW_TOKENS}),
+    result={
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"generated_text": {"type": "string"}},
+            "required": ["generated_text"],
+        },
+    },
+    example={"inputs": {"image": EXAMPLE_IMAGE}, "parameters": {"max_new_tokens": 12}},
+    main_field="image",
+    synonyms={"image": IMAGE_SYNONYMS},
+    columns=_caption,
+    result_columns=("generated_text",),
+    view="caption",
+)

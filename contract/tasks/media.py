@@ -1,0 +1,65 @@
+"""Files as inputs and as results: how a schema says that a field is an image, and what a stored one looks like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+JsonSchema = dict[str, Any]
+
+_FORMS = '{"data": base64}, {"url": "https://…"}, {"file_id": "…"} or a part of a multipart request'
+
+#: A file that the server holds, as inputs and results show it.
+STORED_FILE: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "file": {
+            "type": "object",
+            "properties": {
+                "id": {"type": "string", "minLength": 1, "maxLength": 64},
+                "content_type": {"type": "string"},
+                "bytes": {"type": "integer", "minimum": 0},
+                "url": {"type": "string"},
+            },
+            "required": ["id"],
+            "additionalProperties": False,
+        }
+    },
+    "required": ["file"],
+    "additionalProperties": False,
+}
+
+
+def image_field(title: str = "Image", description: str = "") -> JsonSchema:
+    """One image in any of the ways to send it. A bare text is none of them: it is never read as a path or URL."""
+    return {
+        "type": "object",
+        "title": title,
+        "description": description,
+        "x-media": "image",
+        "properties": {
+            "data": {"type": "string", "minLength": 1, "contentEncoding": "base64"},
+            "url": {"type": "string", "minLength": 1, "maxLength": 2048},
+            "file_id": {"type": "string", "minLength": 1, "maxLength": 64},
+            **STORED_FILE["properties"],
+        },
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+        "x-words": f"be one of {_FORMS}",
+    }
+
+
+IMAGE_SYNONYMS = ("image", "picture", "photo", "img", "file", "file_id", "url", "image_url")
+
+#: A loaf on a table, 64 by 48 pixels: every image task can bake it.
+EXAMPLE_IMAGE: dict[str, Any] = {
+    "data": (
+        "iVBORw0KGgoAAAANSUhEUgAAAEAAAAAwBAMAAABTZWEsAAAAJFBMVEX48uX27t/27t727t3brHPHgDTGgDW8eDGZbEOXZz6WZz6T"
+        "Zj5TFinYAAABj0lEQVR42uWUzUrDQBSFz21jTQWbGXWh4qLWjRZq/QVBlz6FT+Tr+BSioFApLqvowl+aSRB6VfS6mDaZVGt1q1l8"
+        "kOTw3ZNhJlTB91cOfzGgdd8Dz70hJS3kymIGBKh0Qmt4O8mvhF8G6O1sQ1XwPvV4upo68slMGn/Ynl285deq1ofz/DlQau6V8cxQ"
+        "HC8VjsvcH9Bnu6CQAWbIwlPcb6CR2krS/lnGzmc4uw6lZj1Mmkk0udbIGuhuxzcACBZcfSqyawiiumgAQRcSrTcyhkLND2+qhjo9"
+        "8MuIVVgDNesmhwsggejALTm+eiEBYpUC4UbDGcE7o+yrCEiB2Ctyz0DXgUGk3skBtEoNwZwAiDvTPqfgxQPVM4hWADQuXdg1sYb7"
+        "LQOgMx2TA0Reka2BjLb7qe0CEyr5TCuTqwlxgPaC6Y6wHQH4WXSOlDWI9DZVBjSfjLDTAMli2MGRq2X1g5PlacBsDnLkNLwWEA94"
+        "r9ECvAoAmC8D7XwFoP1hHdaHBUIA4cAS3cOr/91v8PeBDwG8o/XFhaGMAAAAAElFTkSuQmCC"
+    )
+}

@@ -1,0 +1,239 @@
+"""Image tasks through HTTP to a real worker and back: what is sent in every way, and what comes of it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from contract.schemas import checker
+from contract.tasks import CATALOGUE
+from tests.processes import Stack, running_stack
+from tests.tiny.images import MAKERS
+
+Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
+pytestmark = pytest.mark.real_model
+
+TASKS = sorted(MAKERS)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("images")
+    tables = [
+        f'[pipelines.{task}]\ntask = "{task}"\nmodel = "{MAKERS[task](folder / task)}"\nbackend = "torch"\n'
+        for task in TASKS
+    ]
+    # A fixed budget: measuring one takes seconds for each pipeline.
+    with running_stack(folder / "stack", pipelines="\n".join(tables), FOURNIL_TOKEN_BUDGET="64") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def http(stack: Stack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=stack.url, headers={"Prefer": "wait=60"}, timeout=90) as client:
+        yield client
+
+
+def png(width: int = 40, height: int = 30, color: Any = (200, 120, 40), mode: str = "RGB") -> bytes:
+    out = io.BytesIO()
+    Image.new(mode, (width, height), color).save(out, "PNG")
+    return out.getvalue()
+
+
+def send(http: httpx.Client, task: str, body: bytes, **parameters: Any) -> httpx.Response:
+    example = CATALOGUE[task].example
+    inputs = {name: value for name, value in example["inputs"].items() if name != "image"}
+    request = {"pipeline": task, "inputs": inputs, "parameters": {**example["parameters"], **parameters}}
+    parts = {"request": (None, json.dumps(request)), "image": ("a photo.png", body)}
+    return http.post("/api/v1/jobs", files=parts)
+
+
+def succeeded(answer: httpx.Response) -> dict[str, Any]:
+    job: dict[str, Any] = answer.json()
+    assert answer.status_code == 200, job
+    assert job["status"] == "succeeded", job["error"]
+    assert checker(CATALOGUE[job["task"]].result).problems(job["result"], at="result") == []
+    return job
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_example_of_the_catalogue_runs(http, task):
+    example = CATALOGUE[task].example
+
+    succeeded(http.post("/api/v1/jobs", json={"pipeline": task, **example}))
+
+
+def files_in(value: Any) -> Iterator[dict[str, Any]]:
+    """Every {"file": ...} of a result."""
+    if isinstance(value, dict):
+        if set(value) == {"file"}:
+            yield value["file"]
+        for one in value.values():
+            yield from files_in(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from files_in(one)
+
+
+@pytest.mark.parametrize("task", ["image-segmentation", "depth-estimation", "image-to-image"])
+def test_files_of_a_result_are_pngs_and_go_with_their_job(http, task):
+    job = succeeded(send(http, task, png(40, 30)))
+    scale = 2 if task == "image-to-image" else 1
+
+    files = list(files_in(job["result"]))
+    assert files
+    for file in files:
+        answer = http.get(file["url"])
+        assert answer.headers["Content-Type"] == "image/png"
+        assert len(answer.content) == file["bytes"]
+        assert Image.open(io.BytesIO(answer.content)).size == (40 * scale, 30 * scale)
+    everything = [*files, job["inputs"]["image"]["file"]]
+    assert {http.delete(f"/api/v1/files/{file['id']}").status_code for file in everything} == {409}
+    assert http.delete(job["urls"]["self"]).status_code == 204
+    assert {http.get(file["url"]).status_code for file in everything} == {404}
+
+
+def test_boxes_and_masks_are_drawn_over_the_image(http):
+    boxes = succeeded(send(http, "zero-shot-object-detection", png(), threshold=0))
+    masks = succeeded(send(http, "image-segmentation", png()))
+
+    assert boxes["result"]
+    assert '<rect class="box' in http.get(f"/jobs/{boxes['id']}").text
+    assert '<rect class="part' in http.get(f"/jobs/{masks['id']}").text
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_image_as_a_part_is_seen_on_the_page_of_its_job(http, task):
+    job = succeeded(send(http, task, png()))
+
+    page = http.get(f"/jobs/{job['id']}").text
+    file = job["inputs"]["image"]["file"]
+    assert set(file) == {"id", "content_type", "bytes", "url"}
+    assert file["url"] in page
+    assert 'id="raw-json"' in page
+
+
+def test_bytes_as_base64_and_by_file_id_give_the_same_as_a_part(http):
+    body = png()
+    part = succeeded(send(http, "image-classification", body))
+    file_id = http.post("/api/v1/files", content=body, headers={"Content-Type": "x/y"}).json()["id"]
+    forms = ({"data": base64.b64encode(body).decode()}, {"file_id": file_id}, part["inputs"]["image"])
+    for image in forms:
+        sent = {"pipeline": "image-classification", "inputs": {"image": image}}
+        job = succeeded(http.post("/api/v1/jobs", json=sent))
+        assert job["result"] == part["result"]
+        assert job["inputs"]["image"]["file"]["content_type"] == "image/png"
+
+
+def broken() -> dict[str, bytes]:
+    """Files that are no good image, by what is wrong with them."""
+    good = png(200, 150)
+    jpeg = io.BytesIO()
+    Image.effect_noise((300, 200), 90).convert("RGB").save(jpeg, "JPEG", progressive=True)
+    huge = bytearray(good)
+    huge[16:24] = (100_000).to_bytes(4, "big") * 2
+    line = png(9_000, 1)
+    scans = jpeg.getvalue()[:-2] + b"\xff\xda" * 200 + b"\xff\xd9"
+    return {
+        "zero bytes": b"",
+        "one byte": b"\x89",
+        "text": b"this is no image at all",
+        "a truncated PNG": good[: len(good) // 2],
+        "a truncated JPEG": jpeg.getvalue()[:4000],
+        "only a head": good[:33],
+        "a bomb": bytes(huge),
+        "a line": line,
+        "too many scans": scans,
+        "HTML": b"<html><img src=x></html>",
+        "SVG": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+        "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
+        "PDF": b"%PDF-1.7\n1 0 obj<</Type/Catalog>>endobj\n",
+        "a zip": b"PK\x03\x04" + b"\0" * 60,
+        "a broken chunk": good[:40] + b"\0" * 40 + good[80:],
+        "a GIF head": b"GIF89a" + b"\xff" * 30,
+        "a TIFF of nothing": b"II*\0\x08\0\0\0\0\0\0\0\0\0",
+        "a WebP of nothing": b"RIFF\x20\0\0\0WEBPVP8 " + b"\0" * 30,
+        "a BMP of nothing": b"BM" + b"\0" * 60,
+        "an AVIF of nothing": b"\0\0\0\x1cftypavif" + b"\0" * 40,
+    }
+
+
+@pytest.mark.parametrize("wrong", sorted(broken()))
+@pytest.mark.parametrize("task", ["image-classification", "object-detection"])
+def test_a_broken_file_is_refused_or_fails_with_a_code(http, task, wrong):
+    answer = send(http, task, broken()[wrong])
+
+    if answer.status_code == 422:
+        error = answer.json()["error"]
+        assert error["field"] == "inputs.image"
+    else:
+        assert answer.json()["status"] == "failed", answer.json()
+        error = answer.json()["error"]
+        assert error["code"] == "input_rejected"
+    assert error["message"].endswith((".", "!"))
+    assert not any(word in error["message"] for word in ("Error", "Traceback", "PIL", "/"))
+
+
+def odd() -> dict[str, bytes]:
+    """Images that are unusual and good all the same."""
+    made: dict[str, bytes] = {}
+
+    def save(name: str, image: Any, kind: str, **options: Any) -> None:
+        out = io.BytesIO()
+        image.save(out, kind, **options)
+        made[name] = out.getvalue()
+
+    noise = Image.effect_noise((60, 40), 90)
+    color = Image.merge("RGB", [noise] * 3)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    save("EXIF turned", color, "JPEG", exif=turned)
+    turned[0x0112] = 99
+    save("EXIF of nonsense", color, "JPEG", exif=turned)
+    save("EXIF that is cut", color, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    save("animated GIF", color, "GIF", save_all=True, append_images=[color.rotate(9), color.rotate(20)])
+    save("animated WebP", color, "WEBP", save_all=True, append_images=[color.rotate(9)])
+    save("CMYK", color.convert("CMYK"), "JPEG")
+    save("16 bit", noise.convert("I;16"), "PNG")
+    save("32 bit float", noise.convert("F"), "TIFF")
+    save("one bit", noise.convert("1"), "PNG")
+    save("a palette with transparency", color.quantize(8), "PNG", transparency=3)
+    save("gray with alpha", noise.convert("LA"), "PNG")
+    save("one pixel", Image.new("RGB", (1, 1)), "PNG")
+    return made
+
+
+@pytest.mark.parametrize("kind", sorted(odd()))
+def test_an_unusual_image_is_taken_as_what_it_shows(http, kind):
+    succeeded(send(http, "image-classification", odd()[kind]))
+
+
+def test_fields_that_are_no_image_are_named(http):
+    def ask(image: Any, **more: Any) -> tuple[int, str | None]:
+        body = {"pipeline": "image-classification", "inputs": {"image": image, **more}}
+        answer = http.post("/api/v1/jobs", json=body)
+        return answer.status_code, answer.json().get("error", {}).get("field")
+
+    assert ask("/etc/passwd") == (422, "inputs.image")
+    assert ask("http://127.0.0.1/a.png") == (422, "inputs.image")
+    assert ask({"path": "/etc/passwd"}) == (422, "inputs.image.path")
+    assert ask({}) == (422, "inputs.image")
+    assert ask({"data": "no base64!"}) == (422, "inputs.image.data")
+    assert ask({"data": 5}) == (422, "inputs.image.data")
+    assert ask({"data": "AAAA", "file_id": "x"}) == (422, "inputs.image")
+    assert ask({"file_id": "../../etc/passwd"}) == (422, "inputs.image")
+    assert ask({"file_id": "0" * 32}) == (422, "inputs.image")
+    assert ask({"url": "http://127.0.0.1:1/"}) == (422, "inputs.image")
+    assert ask([1, 2]) == (422, "inputs.image")
+    assert ask({"data": "AAAA"}, audio=1) == (422, "inputs.audio")
+
+
+def test_after_all_that_the_same_worker_still_answers(http):
+    assert all(worker["live"] for worker in http.get("/api/v1/workers").json()["data"])
+    succeeded(send(http, "image-classification", png()))

@@ -1,0 +1,194 @@
+"""Luggage: the files a job comes with, whichever way they were sent, on their way into storage and the database.
+
+    a part of a multipart body    stored while it arrived (web/uploads.py)
+    {"data": base64}              stored here
+    {"file_id"} or {"file"}       uploaded before, or made by another job
+    {"url"}                       fetched now, under the rules of web/fetching.py
+
+What is kept is `{"file": {...}}` in the job's inputs. A file is looked at before its job is taken: by its content,
+and only its header, so that a huge picture costs nothing here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from contract.errors import ErrorCode, RequestError
+from contract.ids import is_id
+from contract.pipelines import PipelineSpec
+from models.database import reading, transaction
+from models.files import FileStorage, NewFile, find_file, pieces_of, shown_file
+from models.images import ImageRefused, Seen, look
+from models.job_files import attach, link
+from models.submit import NewJob, Submitted, submit
+from web.fetching import fetched
+from web.services import Services
+from web.uploads import Received, clean_name
+
+Parts = Mapping[str, Received]
+_GONE = "There is no file with this file_id."
+
+
+def with_parts(spec: PipelineSpec, inputs: Any, parts: Parts) -> Any:
+    """Inputs with each part in its field; raises RequestError for one that the task has no field for."""
+    media = spec.catalogue.media
+    for name in parts:
+        if name not in media:
+            known = ", ".join(media) or "none; it takes no files"
+            message = f"{name[:64]} is no part that this pipeline takes. Known: {known}."
+            raise RequestError(ErrorCode.UNKNOWN_FIELD, message, field=name[:64])
+        if isinstance(inputs, dict) and name in inputs:
+            message = f"{name} came twice: as a part and in the request."
+            raise RequestError(ErrorCode.INVALID_VALUE, message, field=f"inputs.{name}")
+    if not isinstance(inputs, dict):
+        return inputs
+    return {**inputs, **{name: {"file": {"id": part.file_id}} for name, part in parts.items()}}
+
+
+def throw_out(storage: FileStorage, parts: Parts) -> None:
+    for part in parts.values():
+        storage.delete(part.file_id)
+
+
+@dataclasses.dataclass(frozen=True)
+class Journey:
+    """One job on its way in, checked but for its files."""
+
+    spec: PipelineSpec
+    job: NewJob
+    job_id: str
+    key: str | None
+    body: dict[str, Any]
+    parts: Parts
+
+
+def submit_with_files(here: Services, journey: Journey, *, now: datetime) -> Submitted:
+    """Store what came, then commit the job with its files. What fails leaves no file behind."""
+    luggage = _Luggage(here, journey.parts)
+    try:
+        submitted = _submit(here, luggage, journey, now)
+    except BaseException:
+        luggage.drop()
+        raise
+    if submitted.replayed:
+        luggage.drop()
+    else:
+        here.dispatch.wake(journey.spec.name)
+    return submitted
+
+
+def _submit(here: Services, luggage: _Luggage, journey: Journey, now: datetime) -> Submitted:
+    media = journey.spec.catalogue.media
+    inputs = {
+        name: luggage.packed(name, value) if name in media else value for name, value in journey.job.inputs.items()
+    }
+    job = dataclasses.replace(journey.job, inputs=inputs)
+    told = {**journey.body, "parts": luggage.digests()} if journey.key and journey.parts else journey.body
+
+    def work(conn: sa.Connection) -> Submitted:
+        submitted = submit(conn, job, now=now, job_id=journey.job_id, idempotency_key=journey.key, request_body=told)
+        if not submitted.replayed:
+            attach(conn, journey.job_id, luggage.made, now=now)
+            link(conn, journey.job_id, luggage.known)
+        return submitted
+
+    try:
+        return transaction(here.engine, work)
+    except IntegrityError as error:
+        # Between the look at it and this commit somebody deleted it.
+        raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field="inputs") from error
+
+
+class _Luggage:
+    def __init__(self, here: Services, parts: Parts) -> None:
+        self._here = here
+        self._storage = here.storage
+        self._limits = here.settings.media
+        self._parts = parts
+        #: Files that the database does not know yet, and those that it does.
+        self.made: list[NewFile] = []
+        self.known: list[str] = []
+
+    def packed(self, field: str, value: dict[str, Any]) -> dict[str, Any]:
+        """What the job's inputs hold of one file."""
+        at = f"inputs.{field}"
+        if field in self._parts:
+            part = self._parts[field]
+            return self._keep(part.file_id, part.filename, part.bytes, at)
+        if "data" in value:
+            return self._store(_decoded(value["data"], at), field, at)
+        if "url" in value:
+            return self._fetch(value["url"], at)
+        return self._found(value.get("file_id") or value["file"]["id"], at)
+
+    def drop(self) -> None:
+        throw_out(self._storage, self._parts)
+        for file in self.made:
+            self._storage.delete(file.id)
+
+    def digests(self) -> dict[str, str]:
+        return {name: self._digest(part.file_id) for name, part in sorted(self._parts.items())}
+
+    def _digest(self, file_id: str) -> str:
+        digest = hashlib.sha256()
+        with self._storage.open(file_id) as stream:
+            for piece in pieces_of(stream):
+                digest.update(piece)
+        return digest.hexdigest()
+
+    def _fetch(self, url: str, at: str) -> dict[str, Any]:
+        with fetched(url, self._limits, field=at) as pieces:
+            file_id, size = self._storage.save(pieces, max_bytes=self._limits.max_bytes, field=at)
+        return self._keep(file_id, clean_name(urlsplit(url).path), size, at)
+
+    def _store(self, body: bytes, name: str, at: str) -> dict[str, Any]:
+        file_id, size = self._storage.save([body], max_bytes=self._limits.max_bytes, field=at)
+        return self._keep(file_id, name, size, at)
+
+    def _keep(self, file_id: str, name: str, size: int, at: str) -> dict[str, Any]:
+        # Known as made before it is looked at: a refusal must not leave it behind.
+        self.made.append(NewFile(file_id, name[:255], "", size))
+        content_type = self._look(file_id, at).content_type
+        self.made[-1] = dataclasses.replace(self.made[-1], content_type=content_type)
+        return self.made[-1].shown()
+
+    def _found(self, file_id: str, at: str) -> dict[str, Any]:
+        with reading(self._here.engine) as conn:
+            stored = find_file(conn, file_id) if is_id(file_id) else None
+        if stored is None:
+            raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at)
+        if stored.bytes > self._limits.max_bytes:
+            message = f"This file is larger than {self._limits.max_bytes:,} bytes, the most an image may have."
+            raise RequestError(ErrorCode.INVALID_VALUE, message, field=at)
+        self.known.append(file_id)
+        return shown_file(file_id, self._look(file_id, at).content_type, stored.bytes)
+
+    def _look(self, file_id: str, at: str) -> Seen:
+        try:
+            with self._storage.open(file_id) as stream:
+                return look(stream, max_pixels=self._limits.max_pixels)
+        except ImageRefused as refused:
+            raise RequestError(ErrorCode.INVALID_VALUE, str(refused), field=at) from refused
+        except FileNotFoundError as error:
+            raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at) from error
+
+
+def _decoded(text: str, at: str) -> bytes:
+    """Base64, as one line or many, with or without the head of a data: URL."""
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        message = f"{at}.data is not base64. Send the file's bytes as base64, or as a part of a multipart request."
+        raise RequestError(ErrorCode.INVALID_VALUE, message, field=f"{at}.data") from error
