@@ -54,12 +54,22 @@ class Budget:
 
     @property
     def overhead(self) -> int:
-        """What a forward pass costs besides its tokens, in tokens."""
+        """What a forward pass costs besides its tokens, in tokens.
+
+        Seconds a token are b + a / rung: by least squares, each rung as heavy as its samples are many, because the
+        smallest have only those of the rehearsal, which something may have disturbed.
+        """
         known = self._known(fewest=1)
         if len(known) < 2:
             return _OVERHEAD_UNMEASURED
-        smallest = min(known)
-        return max(0, min(smallest * 8, round(smallest * (known[smallest] / min(known.values()) - 1))))
+        weights = {rung: len(self.samples[rung]) for rung in known}
+        whole = sum(weights.values())
+        mean = sum(weight / rung for rung, weight in weights.items()) / whole
+        seconds = sum(weight * known[rung] for rung, weight in weights.items()) / whole
+        spread = sum(weight * (1 / rung - mean) ** 2 for rung, weight in weights.items())
+        a = sum(weight * (1 / rung - mean) * (known[rung] - seconds) for rung, weight in weights.items()) / spread
+        b = max(seconds - a * mean, min(known.values()) / 2)
+        return max(0, min(min(known) * 8, round(a / b)))
 
     def for_next_plan(self) -> int:
         """`tokens`, and once in a while a neighbour, so that a change of the machine or the texts is noticed."""
