@@ -181,7 +181,8 @@ def test_a_row_whose_preparation_breaks_is_refused_alone(house, monkeypatch):
             return [row["text"] for row in rows]
 
     claimed = [type("Row", (), {"inputs": {"text": text}, "id": text}) for text in ("a", "bad", "c")]
-    answers = trays_module._prepare(Picky(), claimed, {})  # type: ignore[arg-type]
+    inputs = [row.inputs for row in claimed]
+    answers = trays_module._prepare(Picky(), claimed, inputs, {})  # type: ignore[arg-type]
     assert answers[0] == "a"
     assert answers[1].code is ErrorCode.INPUT_REJECTED
     assert answers[2] == "c"
