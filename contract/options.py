@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 PREFIX = "FOURNIL_"
+_DEVICES = re.compile(r"^(auto|(cpu(\*[1-9]\d?)?|cuda:\d+)(,(cpu(\*[1-9]\d?)?|cuda:\d+))*)$")
 T = TypeVar("T")
 Section = TypeVar("Section")
 
@@ -70,6 +72,24 @@ TEXT = Form("text", str)
 FOLDER = Form("a folder; made if it is not there", lambda text: Path(text).expanduser())
 FILE = Form("the path of a file", lambda text: Path(text).expanduser())
 BOOL = Form("true or false", _read_bool)
+
+
+def a_url(*schemes: str) -> Form:
+    def read(text: str) -> str:
+        if not text.startswith(schemes):
+            raise ValueError(text)
+        return text
+
+    return Form("a URL that begins with " + " or ".join(schemes), read)
+
+
+def _read_devices(text: str) -> str:
+    if not _DEVICES.match(text):
+        raise ValueError(text)
+    return text
+
+
+DEVICES = Form("auto, or a comma list of cpu, cpu*N and cuda:N", _read_devices)
 
 
 def option(name: str, form: Form, default: Any, doc: str, *, secret: bool = False) -> Any:

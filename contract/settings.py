@@ -6,18 +6,19 @@ Nothing reads the environment at import. docs/settings.md is generated from this
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from contract.options import (
     BOOL,
+    DEVICES,
     FILE,
     FOLDER,
     TEXT,
     Form,
     SettingsError,
+    a_url,
     names_of,
     one_of,
     option,
@@ -31,25 +32,6 @@ __all__ = ["Settings", "SettingsError"]
 
 _DATABASES = ("sqlite:///", "postgresql+psycopg://")
 _BROKERS = ("redis://", "rediss://", "unix://")
-_DEVICES = re.compile(r"^(auto|(cpu(\*[1-9]\d?)?|cuda:\d+)(,(cpu(\*[1-9]\d?)?|cuda:\d+))*)$")
-
-
-def _url(*schemes: str) -> Form:
-    def read(text: str) -> str:
-        if not text.startswith(schemes):
-            raise ValueError(text)
-        return text
-
-    return Form("a URL that begins with " + " or ".join(schemes), read)
-
-
-def _read_devices(text: str) -> str:
-    if not _DEVICES.match(text):
-        raise ValueError(text)
-    return text
-
-
-DEVICES = Form("auto, or a comma list of cpu, cpu*N and cuda:N", _read_devices)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +46,7 @@ class Storage:
     )
     database_url: str = option(
         "DATABASE_URL",
-        _url(*_DATABASES),
+        a_url(*_DATABASES),
         "",
         "Empty: SQLite (WAL) in the data directory, right for one machine. Several hosts need PostgreSQL.",
         secret=True,
@@ -97,7 +79,7 @@ class Broker:
 
     url: str = option(
         "BROKER_URL",
-        _url(*_BROKERS),
+        a_url(*_BROKERS),
         "",
         "Empty: `fournil up` starts a Valkey of its own. Set it to use yours; set maxmemory-policy noeviction there.",
         secret=True,
@@ -322,7 +304,9 @@ class Slot:
 class Client:
     """The command-line client."""
 
-    url: str = option("URL", _url("http://", "https://"), "http://127.0.0.1:8000", "Server that the client talks to.")
+    url: str = option(
+        "URL", a_url("http://", "https://"), "http://127.0.0.1:8000", "Server that the client talks to."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
