@@ -304,9 +304,7 @@ class Slot:
 class Client:
     """The command-line client."""
 
-    url: str = option(
-        "URL", a_url("http://", "https://"), "http://127.0.0.1:8000", "Server that the client talks to."
-    )
+    url: str = option("URL", a_url("http://", "https://"), "http://127.0.0.1:8000", "Server the client talks to.")
 
 
 @dataclasses.dataclass(frozen=True)
