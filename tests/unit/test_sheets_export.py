@@ -110,6 +110,9 @@ def test_deep_nests_are_written_all_the_same():
     assert as_json([row(inputs={"text": deep})])[0]["result"] == json.loads(BODY)
 
 
+FILE = {"id": "f", "content_type": "image/png", "bytes": 1, "url": "/api/v1/files/f/content"}
+
+
 @pytest.mark.parametrize("task", CATALOGUE.values(), ids=lambda task: task.name)
 def test_every_task_names_its_result_columns(task):
     results = {
@@ -120,5 +123,10 @@ def test_every_task_names_its_result_columns(task):
         "text2text-generation": {"generated_text": "x"}, "summarization": {"summary_text": "x"},
         "translation": {"translation_text": "x"},
         "text-generation": {"message": {"content": "x"}, "finish_reason": "stop"},
+        "image-classification": json.loads(BODY), "zero-shot-image-classification": json.loads(BODY),
+        "image-feature-extraction": [0.5], "object-detection": [], "zero-shot-object-detection": [],
+        "image-segmentation": [], "depth-estimation": {"min": 0.5, "max": 1.5, "depth": {"file": FILE}},
+        "visual-question-answering": [{"answer": "x", "score": None}],
+        "image-to-text": [{"generated_text": "x"}], "image-to-image": {"image": {"file": FILE}},
     }  # fmt: skip
     assert set(task.columns(results[task.name])) == set(task.result_columns)
