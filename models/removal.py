@@ -9,6 +9,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -120,18 +121,22 @@ def remove_old_jobs(engine: sa.Engine, storage: FileStorage, *, before: datetime
 
 
 def remove_waste(engine: sa.Engine, storage: FileStorage, *, before: datetime) -> int:
-    """Remove what a process that was killed left in storage: parts of uploads, and files without a row; how many.
+    """Remove what a process that was killed left in storage: parts of files, and files without a row; how many.
 
     Only what nobody has written to since a moment: an upload that arrives now is neither.
     """
     removed = 0
     for path in storage.untouched_since(before):
-        with reading(engine) as conn:
-            if find_file(conn, path.name) is not None:
-                continue
-        path.unlink(missing_ok=True)
-        removed += 1
+        if path.suffix == ".part" or not _has_row(engine, path):
+            path.unlink(missing_ok=True)
+            removed += 1
     return removed
+
+
+def _has_row(engine: sa.Engine, path: Path) -> bool:
+    """Whether it is a stored file, or was made from one, whose id is then its name before the dot."""
+    with reading(engine) as conn:
+        return find_file(conn, path.name.partition(".")[0]) is not None
 
 
 def remove_old_files(engine: sa.Engine, storage: FileStorage, *, before: datetime) -> None:

@@ -171,14 +171,17 @@ def test_what_a_killed_process_left_in_storage_goes_and_nothing_else(engine, ove
     batch = over_batch()
     torn, orphan, arriving = (storage.path(new_id()) for _ in range(3))
     torn = torn.with_name(torn.name + ".part")
-    for path in (torn, orphan, arriving):
+    copy = storage.path(batch.file_id).with_suffix(".plain")
+    half_a_copy = copy.with_suffix(".0123abcd.part")
+    for path in (torn, orphan, arriving, copy, half_a_copy):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"text\n")
     long_ago = (utc_now() - timedelta(hours=3)).timestamp()
-    for path in (torn, orphan, storage.path(batch.file_id)):
+    for path in (torn, orphan, copy, half_a_copy, storage.path(batch.file_id)):
         os.utime(path, (long_ago, long_ago))
     upkeep.tidy(engine, storage)
-    assert [path.exists() for path in (torn, orphan, arriving)] == [False, False, True]
+    gone, kept = (torn, orphan, half_a_copy), (arriving, copy)
+    assert [path.exists() for path in (*gone, *kept)] == [False, False, False, True, True]
     assert stored(storage, batch)
 
 
