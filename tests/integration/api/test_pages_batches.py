@@ -373,7 +373,7 @@ def test_the_list_shows_each_batch_with_how_far_it_is(client, batch, oven):
 
 
 def test_an_empty_list_of_batches_says_what_to_do(client):
-    assert "Upload a CSV or JSONL file" in get(client, "/batches").text
+    assert "Upload a CSV, JSONL, Parquet or Excel file" in get(client, "/batches").text
 
 
 def test_rows_of_files_do_not_push_single_jobs_from_the_front_page(client, batch, submit, engine):

@@ -102,7 +102,7 @@ def test_an_empty_front_page_says_what_to_do(client):
     page = get(client, "/")
 
     assert "Nothing yet. Choose a pipeline above" in page.text
-    assert "A CSV or JSONL file becomes a batch" in page.text
+    assert "A CSV, JSONL, Parquet or Excel file becomes a batch" in page.text
 
 
 def test_without_pipelines_the_pages_say_how_to_name_one(client, engine):
