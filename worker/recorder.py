@@ -52,14 +52,27 @@ class Recorder:
         self, rows: Sequence[Claimed], answers: Sequence[Any | InputError], identity: Identity, timing: Timing
     ) -> None:
         """Write an answer for each row that is still ours; say so afterwards."""
-        if self._pantry is None or not any(isinstance(answer, WithFiles) for answer in answers):
+        if self._pantry is not None and any(isinstance(answer, WithFiles) for answer in answers):
+            self._write_with_files(self._pantry, rows, answers, identity, timing)
+        else:
             self._write(rows, answers, identity, timing)
-            return
-        with self._pantry.put_away(answers) as put:
+        batches = {row.batch_id for row in rows if row.batch_id}
+        self._signals.changed([*(row.id for row in rows if row.batch_id is None), *batches])
+
+    def _write_with_files(
+        self,
+        pantry: Pantry,
+        rows: Sequence[Claimed],
+        answers: Sequence[Any | InputError],
+        identity: Identity,
+        timing: Timing,
+    ) -> None:
+        # Nothing but the transaction may break in here: after it the files are somebody's.
+        with pantry.put_away(answers) as put:
             files = {row.id: made for row, made in zip(rows, put.files, strict=True) if made}
             kept = self._write(rows, put.answers, identity, timing, files)
         for job_id in files.keys() - kept:
-            self._pantry.throw_out(files[job_id])
+            pantry.throw_out(files[job_id])
 
     def _write(
         self,
@@ -87,10 +100,7 @@ class Recorder:
             records.fail(conn, bad, timing=timing, now=now)
             return finished
 
-        finished = transaction(self._engine, work)
-        batches = {row.batch_id for row in rows if row.batch_id}
-        self._signals.changed([*(row.id for row in rows if row.batch_id is None), *batches])
-        return finished
+        return transaction(self._engine, work)
 
     def record_later(
         self, rows: Sequence[Claimed], answers: Sequence[Any | InputError], identity: Identity, timing: Timing

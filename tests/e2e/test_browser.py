@@ -5,6 +5,7 @@ Screenshots of every step are kept beside the test's other files; `pytest --base
 
 from __future__ import annotations
 
+import base64
 import csv
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.tasks.media import EXAMPLE_IMAGE
 from tests.processes import FAKE, Stack, running_stack
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -244,3 +246,28 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_sent(visit, tmp_path):
 
     expect(page.locator("[data-upload-words]")).to_have_text("The file is larger than this server takes.")
     expect(page.get_by_role("button", name="Preview")).to_be_enabled()
+
+
+@pytest.mark.real_model
+def test_an_image_is_chosen_in_a_form_and_its_boxes_are_drawn_over_it(chromium, tmp_path):
+    images = pytest.importorskip("tests.tiny.images", reason="needs torch and Pillow")
+    image = tmp_path / "loaf.png"
+    image.write_bytes(base64.b64decode(EXAMPLE_IMAGE["data"]))
+    model = images.MAKERS["object-detection"](tmp_path / "model")
+    table = f'[pipelines.things]\ntask = "object-detection"\nmodel = "{model}"\nthreshold = 0.0\n'
+    with running_stack(tmp_path / "stack", pipelines=table, FOURNIL_TOKEN_BUDGET="64") as stack:
+        context = chromium.new_context(viewport={"width": 1200, "height": 850})
+        window = Visit(context, stack.url, tmp_path)
+        page = window.go("/pipelines/things")
+        page.get_by_label("Image", exact=True).set_input_files(image)
+        page.get_by_role("button", name="Run").click()
+
+        expect(page.locator(".seen .box").first).to_be_visible(timeout=60_000)
+        assert page.locator(".seen img").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [64, 48]
+        window.keep("boxes")
+        page.get_by_role("link", name="Again, with changes").click()
+        expect(page.locator(".kept-file img")).to_be_visible()
+        page.get_by_role("button", name="Run").click()
+        expect(page.locator(".seen .box").first).to_be_visible(timeout=60_000)
+        context.close()
+    assert window.errors == []
