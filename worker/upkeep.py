@@ -84,6 +84,11 @@ def cancel_rows(engine: sa.Engine, signals: Signals, batch_id: str) -> None:
         signals.changed([batch_id])
     transaction(engine, lambda conn: batches.close_if_over(conn, batch_id, now=utc_now()))
     signals.changed([batch_id])
+    with reading(engine) as conn:
+        batch = batches.find_batch(conn, batch_id)
+    if batch is not None:
+        # A claim gives up after some thousands of canceled rows; who stood behind them is called again.
+        signals.wake(batch.pipeline)
 
 
 def _until_few(work: Callable[[], sweeps.Touched], signals: Signals) -> None:

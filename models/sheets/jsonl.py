@@ -12,8 +12,7 @@ import orjson
 
 from contract.errors import ErrorCode
 from models.sheets.layout import MAX_CELL, MAX_COLUMNS, FileError, Layout, Place, Record, Sample
-from models.sheets.lines import Lines
-from models.sheets.packed import opened
+from models.sheets.lines import rows_by_line
 
 _RECORDS = 1_000
 _HINTED = 20
@@ -56,20 +55,8 @@ def with_columns(layout: Layout, found: Iterator[Record]) -> Layout:
 
 def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
     """Data rows from `place` on; blank lines are none."""
-    row = place.row
-    with opened(path, layout) as file:
-        lines = Lines(file, layout, place)
-        line = lines.line
-        for text in lines:
-            flaw, lines.flaw = lines.flaw, None
-            if flaw is None and not text.strip():
-                line = lines.line
-                continue
-            values: dict[str, Any] = {}
-            if flaw is None:
-                values, flaw = an_object(text, layout.bare or "text", what="line")
-            yield Record(row, line, values, flaw, lines.offset, lines.line)
-            row, line = row + 1, lines.line
+    bare = layout.bare or "text"
+    return rows_by_line(path, layout, place, lambda text: an_object(text, bare, what="line"), flawed=lambda _: {})
 
 
 def an_object(text: str, bare: str, *, what: str) -> tuple[dict[str, Any], str | None]:

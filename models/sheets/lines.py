@@ -6,10 +6,12 @@ over the whole stream would read ahead and lose it; so bytes are cut at line end
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from models.sheets.layout import MAX_RECORD, Layout, Place
+from models.sheets.layout import MAX_RECORD, Layout, Place, Record
+from models.sheets.packed import opened
 
 _PIECE = 1 << 18
 
@@ -51,6 +53,31 @@ class Lines:
         if "\0" in text:
             self.flaw = f"Line {number:,} holds a NUL character."
         return text
+
+
+def rows_by_line(
+    path: Path,
+    layout: Layout,
+    place: Place,
+    read: Callable[[str], tuple[Any, str | None]],
+    *,
+    flawed: Callable[[str], Any],
+) -> Iterator[Record]:
+    """A data row for each line from `place` on that is not blank.
+
+    `read` gives the values of a line and what is wrong with them; `flawed` the values of one that cannot be read.
+    """
+    row = place.row
+    with opened(path, layout) as file:
+        lines = Lines(file, layout, place)
+        line = lines.line
+        for text in lines:
+            flaw, lines.flaw = lines.flaw, None
+            if flaw is not None or text.strip():
+                values, flaw = (flawed(text), flaw) if flaw is not None else read(text)
+                yield Record(row, line, values, flaw, lines.offset, lines.line)
+                row += 1
+            line = lines.line
 
 
 def _raw_lines(file: BinaryIO, newline: bytes) -> Iterator[tuple[bytes, int]]:

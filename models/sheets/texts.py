@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.sheets.layout import Layout, Place, Record, Sample
-from models.sheets.lines import Lines
-from models.sheets.packed import opened
+from models.sheets.lines import rows_by_line
 
 #: One to three words without a full stop: what people call a column, and seldom how they begin a sentence.
 _NAME = re.compile(r"\w+(?:[.-]\w+)*(?: \w+(?:[.-]\w+)*){0,2}")
@@ -43,13 +42,8 @@ def sniff(sample: Sample, *, main_field: str) -> Layout:
 
 def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
     """Data rows from `place` on; blank lines are none."""
-    row = place.row
-    with opened(path, layout) as file:
-        lines = Lines(file, layout, place)
-        line = lines.line
-        for text in lines:
-            flaw, lines.flaw = lines.flaw, None
-            if flaw is not None or text.strip():
-                yield Record(row, line, [text.rstrip("\r\n")], flaw, lines.offset, lines.line)
-                row += 1
-            line = lines.line
+    return rows_by_line(path, layout, place, lambda text: (_row(text), None), flawed=_row)
+
+
+def _row(text: str) -> list[str]:
+    return [text.rstrip("\r\n")]

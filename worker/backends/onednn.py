@@ -18,7 +18,8 @@ import torch
 from transformers.activations import GELUActivation
 
 from worker.backends.encoder import first_output
-from worker.backends.onnx_model import Batch, Reads
+from worker.backends.onnx_model import Reads
+from worker.backends.proof import Batch, difference, is_within
 
 #: Largest difference of a logit or a hidden state from the unchanged model, beside one of its own size.
 _TOLERANCE = 1e-5
@@ -147,8 +148,4 @@ def _change_back(layers: Sequence[torch.nn.Linear], followed: Sequence[_Followed
 
 
 def _is_close(found: torch.Tensor, expected: torch.Tensor, batch: Batch) -> bool:
-    difference = (found - expected).abs()
-    if difference.ndim == 3:
-        # What stands in padding is nobody's.
-        difference = difference * batch["attention_mask"].unsqueeze(-1)
-    return bool((difference <= _TOLERANCE * (1 + expected.abs())).all())
+    return is_within(difference(found, expected, batch), expected, _TOLERANCE)

@@ -22,6 +22,7 @@ import torch
 import transformers
 
 from contract.logs import get_logger
+from worker.backends.proof import Batch, difference, is_within
 
 log = get_logger(__name__)
 
@@ -33,7 +34,6 @@ _LAYOUT = 2
 #: Bytes from which a tensor lies in the file of weights.
 _APART = 1024
 
-Batch = dict[str, torch.Tensor]
 #: What a task reads of a model's output.
 Reads = Callable[[Any], torch.Tensor]
 
@@ -224,11 +224,9 @@ def _prove(model: Any, graph: OnnxModel, batches: Sequence[Batch], reads: Reads)
             raise NotExportable(f"its graph fails on other lengths ({type(error).__name__})") from error
         if found.shape != expected.shape:
             raise NotExportable("its graph gives another shape on other lengths")
-        difference = (found - expected).abs()
-        if difference.ndim == 3:
-            difference = difference * batch["attention_mask"].unsqueeze(-1)
-        if not bool((difference <= _TOLERANCE * (1 + expected.abs())).all()):
-            raise NotExportable(f"its graph differs by {float(difference.max()):.1e}")
+        off = difference(found, expected, batch)
+        if not is_within(off, expected, _TOLERANCE):
+            raise NotExportable(f"its graph differs by {float(off.max()):.1e}")
 
 
 def _quantize(exact: Path, file: Path) -> None:

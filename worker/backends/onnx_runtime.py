@@ -6,7 +6,8 @@ from typing import Any
 
 from contract.errors import CheckpointError, ErrorCode
 from contract.pipelines import PipelineSpec
-from worker.backends.onnx_model import Batch, NotExportable, OnnxModel, Wish, as_graph, offered
+from worker.backends.onnx_model import NotExportable, OnnxModel, Wish, as_graph, offered
+from worker.backends.proof import Batch
 from worker.backends.tasks.task import EncoderTask, TaskModel
 
 __all__ = ["NotExportable", "Wish", "graph_of", "sentences_for", "wants_graph"]

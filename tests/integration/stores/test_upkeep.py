@@ -98,3 +98,16 @@ def test_slots_that_fell_silent_are_forgotten(engine):
     sweep(engine)
     with reading(engine) as conn:
         assert [worker.name for worker in list_workers(conn)] == ["new"]
+
+
+def test_who_stood_behind_canceled_rows_is_called_when_they_are_gone(engine, batch_factory, job_factory):
+    batch, heard = batch_factory(3), Heard()
+    behind = job_factory()
+    transaction(engine, lambda conn: batches.begin_cancel(conn, batch.id))
+    upkeep.cancel_rows(engine, heard, batch.id)  # type: ignore[arg-type]
+    assert heard.woken == ["fake"]
+    with reading(engine) as conn:
+        job = find_job(conn, behind)
+    assert job is not None
+    assert job.status is JobStatus.QUEUED
+    assert found_batch(engine, batch.id).status is BatchStatus.CANCELED
