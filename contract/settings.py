@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from contract.media import Media
 from contract.options import (
     BOOL,
     DEVICES,
@@ -146,43 +147,6 @@ class Web:
         whole(1_000, 1 << 50),
         20 << 30,
         "Largest upload. It is streamed to the data directory, so the disk is the limit to think of.",
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Media:
-    """Images as inputs: what is taken, and what is fetched for a caller."""
-
-    max_bytes: int = option(
-        "MAX_MEDIA_BYTES",
-        whole(1_000, 1 << 34),
-        32 << 20,
-        "Largest image of a job. Larger ones take longer to send and to decode, and more memory while that lasts.",
-    )
-    max_pixels: int = option(
-        "MAX_PIXELS",
-        whole(1_000, 89_000_000),
-        64_000_000,
-        "Most pixels of an image, whatever its file's size; each takes four bytes or more while it is decoded.",
-    )
-    fetch: bool = option(
-        "FETCH_URLS",
-        BOOL,
-        True,
-        "false: an image given as a URL is refused, and this server asks no other one for anything.",
-    )
-    fetch_private: bool = option(
-        "FETCH_PRIVATE",
-        BOOL,
-        False,
-        "true: URLs may lead to loopback, link-local and private addresses. Whoever may submit a job then reaches "
-        "what only this machine should.",
-    )
-    fetch_seconds: float = option(
-        "FETCH_SECONDS",
-        seconds(0.5, 50),
-        10.0,
-        "How long fetching one URL may take in all; meanwhile it holds one of FOURNIL_WEB_THREADS.",
     )
 
 

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import httpcore
 
 from contract.errors import ErrorCode, FournilError, RequestError
-from contract.settings import Media
+from contract.media import Media
 
 _MOST_HOPS = 5
 _MOVED = (301, 302, 303, 307, 308)

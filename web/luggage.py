@@ -28,8 +28,8 @@ from contract.ids import is_id
 from contract.pipelines import PipelineSpec
 from models.database import reading, transaction
 from models.files import FileStorage, NewFile, find_file, pieces_of, shown_file
-from models.images import ImageRefused, Seen, look
 from models.job_files import attach, link
+from models.media import MediaRefused, Seen, look
 from models.submit import NewJob, Submitted, submit
 from web.fetching import fetched
 from web.services import Services
@@ -74,7 +74,7 @@ class Journey:
 
 def submit_with_files(here: Services, journey: Journey, *, now: datetime) -> Submitted:
     """Store what came, then commit the job with its files. What fails leaves no file behind."""
-    luggage = _Luggage(here, journey.parts)
+    luggage = _Luggage(here, journey)
     try:
         submitted = _submit(here, luggage, journey, now)
     except BaseException:
@@ -109,24 +109,33 @@ def _submit(here: Services, luggage: _Luggage, journey: Journey, now: datetime) 
         raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field="inputs") from error
 
 
+@dataclasses.dataclass(frozen=True)
+class _At:
+    """Where a file is in a request, and what it must be."""
+
+    field: str
+    kind: str
+
+
 class _Luggage:
-    def __init__(self, here: Services, parts: Parts) -> None:
+    def __init__(self, here: Services, journey: Journey) -> None:
         self._here = here
         self._storage = here.storage
         self._limits = here.settings.media
-        self._parts = parts
+        self._parts = journey.parts
+        self._kinds = journey.spec.catalogue.media
         #: Files that the database does not know yet, and those that it does.
         self.made: list[NewFile] = []
         self.known: list[str] = []
 
     def packed(self, field: str, value: dict[str, Any]) -> dict[str, Any]:
         """What the job's inputs hold of one file."""
-        at = f"inputs.{field}"
+        at = _At(f"inputs.{field}", self._kinds[field])
         if field in self._parts:
             part = self._parts[field]
             return self._keep(part.file_id, part.filename, part.bytes, at)
         if "data" in value:
-            return self._store(_decoded(value["data"], at), field, at)
+            return self._store(_decoded(value["data"], at.field), field, at)
         if "url" in value:
             return self._fetch(value["url"], at)
         return self._found(value.get("file_id") or value["file"]["id"], at)
@@ -146,41 +155,41 @@ class _Luggage:
                 digest.update(piece)
         return digest.hexdigest()
 
-    def _fetch(self, url: str, at: str) -> dict[str, Any]:
-        with fetched(url, self._limits, field=at) as pieces:
-            file_id, size = self._storage.save(pieces, max_bytes=self._limits.max_bytes, field=at)
+    def _fetch(self, url: str, at: _At) -> dict[str, Any]:
+        with fetched(url, self._limits, field=at.field) as pieces:
+            file_id, size = self._storage.save(pieces, max_bytes=self._limits.max_bytes, field=at.field)
         return self._keep(file_id, clean_name(urlsplit(url).path), size, at)
 
-    def _store(self, body: bytes, name: str, at: str) -> dict[str, Any]:
-        file_id, size = self._storage.save([body], max_bytes=self._limits.max_bytes, field=at)
+    def _store(self, body: bytes, name: str, at: _At) -> dict[str, Any]:
+        file_id, size = self._storage.save([body], max_bytes=self._limits.max_bytes, field=at.field)
         return self._keep(file_id, name, size, at)
 
-    def _keep(self, file_id: str, name: str, size: int, at: str) -> dict[str, Any]:
+    def _keep(self, file_id: str, name: str, size: int, at: _At) -> dict[str, Any]:
         # Known as made before it is looked at: a refusal must not leave it behind.
         self.made.append(NewFile(file_id, name[:255], "", size))
         content_type = self._look(file_id, at).content_type
         self.made[-1] = dataclasses.replace(self.made[-1], content_type=content_type)
         return self.made[-1].shown()
 
-    def _found(self, file_id: str, at: str) -> dict[str, Any]:
+    def _found(self, file_id: str, at: _At) -> dict[str, Any]:
         with reading(self._here.engine) as conn:
             stored = find_file(conn, file_id) if is_id(file_id) else None
         if stored is None:
-            raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at)
+            raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at.field)
         if stored.bytes > self._limits.max_bytes:
-            message = f"This file is larger than {self._limits.max_bytes:,} bytes, the most an image may have."
-            raise RequestError(ErrorCode.INVALID_VALUE, message, field=at)
+            message = f"This file is larger than {self._limits.max_bytes:,} bytes, the most a job may bring."
+            raise RequestError(ErrorCode.INVALID_VALUE, message, field=at.field)
         self.known.append(file_id)
         return shown_file(file_id, self._look(file_id, at).content_type, stored.bytes)
 
-    def _look(self, file_id: str, at: str) -> Seen:
+    def _look(self, file_id: str, at: _At) -> Seen:
         try:
             with self._storage.open(file_id) as stream:
-                return look(stream, max_pixels=self._limits.max_pixels)
-        except ImageRefused as refused:
-            raise RequestError(ErrorCode.INVALID_VALUE, str(refused), field=at) from refused
+                return look(at.kind, stream, self._limits)
+        except MediaRefused as refused:
+            raise RequestError(ErrorCode.INVALID_VALUE, str(refused), field=at.field) from refused
         except FileNotFoundError as error:
-            raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at) from error
+            raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at.field) from error
 
 
 def _decoded(text: str, at: str) -> bytes:

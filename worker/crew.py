@@ -128,7 +128,7 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) ->
         signals=signals,
         settings=inference,
         decks=_decks(slot.device, slot.threads),
-        pantry=Pantry(FileStorage(settings.storage.files_dir), max_pixels=settings.media.max_pixels),
+        pantry=Pantry(FileStorage(settings.storage.files_dir), settings.media),
     )
     oven.warm_up()
     transaction(engine, lambda conn: set_worker(conn, name, state="ready", memory_bytes=place.room))

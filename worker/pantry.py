@@ -1,6 +1,6 @@
 """The pantry: files that jobs brought along, and where the files of results are put.
 
-A picture is decoded only when its row is prepared and forgotten at once: of a whole claim, pixels would fill the
+A file is decoded only when its row is prepared and forgotten at once: of a whole claim, pixels would fill the
 memory. Only this module opens a stored file for a job; no library ever sees a path.
 """
 
@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from contract.errors import InputError
+from contract.media import Media
 from contract.pipelines import PipelineSpec
 from models.files import FileStorage, NewFile
 from worker.backends.backend import Binary, Inputs, WithFiles
-from worker.backends.pictures import Picture
+from worker.backends.media import MediaFile
 
 Unpack = Callable[[Inputs], Inputs]
 
@@ -30,24 +31,25 @@ class PutAway:
 
 
 class Pantry:
-    def __init__(self, storage: FileStorage, *, max_pixels: int) -> None:
+    def __init__(self, storage: FileStorage, limits: Media) -> None:
         self._storage = storage
-        self._max_pixels = max_pixels
+        self._limits = limits
 
     def unpacking(self, spec: PipelineSpec) -> Unpack | None:
-        """What puts a picture in the place of each stored file; None for a task without files."""
+        """What puts a file that can be decoded in the place of each stored one; None for a task without files."""
         media = spec.catalogue.media
         if not media:
             return None
         return lambda inputs: {
-            name: self._picture(value, name) if name in media else value for name, value in inputs.items()
+            name: self._brought(value, name, media[name]) if name in media else value
+            for name, value in inputs.items()
         }
 
-    def _picture(self, value: Any, field: str) -> Picture:
+    def _brought(self, value: Any, field: str, kind: str) -> MediaFile:
         def open_file() -> Any:
             return self._storage.open(value["file"]["id"])
 
-        return Picture(open_file, field=field, max_pixels=self._max_pixels)
+        return MediaFile(open_file, field, kind, self._limits)
 
     @contextlib.contextmanager
     def put_away(self, answers: Sequence[Any | InputError]) -> Iterator[PutAway]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.images import ImageRefused, decode, look
+from contract.media import Media
+from models.media.images import MediaRefused, decode, look
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
 
@@ -34,9 +35,9 @@ def test_an_image_stands_as_its_exif_says(orientation, size, left_top):
     exif[0x0112] = orientation
     stream = file_of(half(), exif=exif)
 
-    assert (look(stream, max_pixels=1000).width, look(stream, max_pixels=1000).height) == size
+    assert (look(stream, Media(max_pixels=1000)).width, look(stream, Media(max_pixels=1000)).height) == size
     stream.seek(0)
-    image = decode(stream, max_pixels=1000)
+    image = decode(stream, Media(max_pixels=1000))
     assert image.size == size
     assert image.getpixel((1, 1)) == Image.new("RGB", (1, 1), left_top).getpixel((0, 0))
 
@@ -46,7 +47,7 @@ def test_sixteen_bits_are_scaled_and_not_cut():
     gray.putpixel((0, 0), 32_768)
     gray.putpixel((1, 0), 65_535)
 
-    image = decode(file_of(gray), max_pixels=10)
+    image = decode(file_of(gray), Media(max_pixels=10))
 
     assert [image.getpixel((x, 0)) for x in (0, 1)] == [(128, 128, 128), (255, 255, 255)]
 
@@ -54,20 +55,20 @@ def test_sixteen_bits_are_scaled_and_not_cut():
 def test_what_is_transparent_is_white_and_not_what_lies_under_it():
     image = Image.new("RGBA", (4, 4), (200, 0, 0, 0))
 
-    assert decode(file_of(image), max_pixels=100).getpixel((0, 0)) == (255, 255, 255)
+    assert decode(file_of(image), Media(max_pixels=100)).getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_an_animation_is_its_first_picture():
     stream = file_of(Image.new("RGB", (8, 8), "red"), "GIF", save_all=True, append_images=[Image.new("RGB", (8, 8))])
 
-    assert decode(stream, max_pixels=100).getpixel((0, 0)) == (255, 0, 0)
+    assert decode(stream, Media(max_pixels=100)).getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_the_type_is_that_of_the_content():
-    assert look(file_of(half(), "JPEG"), max_pixels=1000).content_type == "image/jpeg"
-    assert look(file_of(half(), "WEBP"), max_pixels=1000).content_type == "image/webp"
+    assert look(file_of(half(), "JPEG"), Media(max_pixels=1000)).content_type == "image/jpeg"
+    assert look(file_of(half(), "WEBP"), Media(max_pixels=1000)).content_type == "image/webp"
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded():
-    with pytest.raises(ImageRefused, match="at most 799 in all"):
-        look(file_of(half()), max_pixels=799)
+    with pytest.raises(MediaRefused, match="at most 799 in all"):
+        look(file_of(half()), Media(max_pixels=799))

@@ -13,8 +13,8 @@ from contract.statuses import JobStatus
 from contract.tasks import CATALOGUE, Task
 from contract.times import utc_now
 from models.database import reading, transaction
-from models.images import ImageRefused, look
 from models.jobs import Job, list_jobs
+from models.media import MediaRefused, images
 from models.pipelines import list_pipelines
 from models.sweeps import cancel
 from web.api.jobs import load
@@ -108,15 +108,15 @@ def _shown(job_id: str) -> dict[str, Any]:
 
 def canvas(task: Task | None, inputs: Any) -> Canvas | None:
     """The image a result may be drawn over; None where there is none, or none that is still there."""
-    field = next(iter(task.media), None) if task else None
+    field = next((name for name, kind in task.media.items() if kind == "image"), None) if task else None
     file = inputs.get(field, {}).get("file") if field else None
     if file is None:
         return None
     here = services()
     try:
         with here.storage.open(file["id"]) as stream:
-            seen = look(stream, max_pixels=here.settings.media.max_pixels)
-    except (OSError, ValueError, ImageRefused):
+            seen = images.look(stream, here.settings.media)
+    except (OSError, ValueError, MediaRefused):
         return None
     return Canvas(file["url"], seen.width, seen.height)
 

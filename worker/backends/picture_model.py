@@ -15,7 +15,7 @@ import torch
 from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Prepared
-from worker.backends.pictures import Picture
+from worker.backends.media import MediaFile
 from worker.backends.weights import Loaded
 
 #: What a processor raises for a picture that it cannot bring into shape.
@@ -50,7 +50,9 @@ class PictureModel:
         self.processor = loaded.processor
         self._takes = set(inspect.signature(loaded.model.forward).parameters)
 
-    def prepare(self, picture: Picture, process: Callable[[Any], Any], *, most_patches: int) -> Prepared | InputError:
+    def prepare(
+        self, picture: MediaFile, process: Callable[[Any], Any], *, most_patches: int
+    ) -> Prepared | InputError:
         """Decode and `process` a picture; what it costs is the number of its patches."""
         try:
             image = picture.decoded()

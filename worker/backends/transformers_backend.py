@@ -26,7 +26,7 @@ from worker.backends.compiling import compile_passes, wants_compiling
 from worker.backends.device import Peak, errors_translated, give_back, use_threads, weight_bytes
 from worker.backends.fidelity import INPUTS, compare
 from worker.backends.footprint import GROWTH
-from worker.backends.pictures import example_inputs
+from worker.backends.media import example_inputs
 from worker.backends.tasks import TASKS
 from worker.backends.tasks.task import EncoderTask, TaskModel
 

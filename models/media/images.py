@@ -11,6 +11,9 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from contract.media import Media
+from models.media.seen import MediaRefused, Seen
+
 CONTENT_TYPES = {
     "PNG": "image/png",
     "JPEG": "image/jpeg",
@@ -42,34 +45,27 @@ _TURNS = {
 _PIECE = 1 << 18
 
 
-class ImageRefused(Exception):
-    """A file that is no image we take; the message is a sentence for its sender."""
-
-
 @dataclasses.dataclass(frozen=True)
-class Seen:
-    """What a file's header says."""
-
-    content_type: str
+class SeenImage(Seen):
     #: As it is looked at: turned as its EXIF says.
     width: int
     height: int
 
 
-def look(stream: BinaryIO, *, max_pixels: int) -> Seen:
-    """Read the header; raises ImageRefused for what `decode` would not take either."""
-    image = _opened(stream, max_pixels)
+def look(stream: BinaryIO, limits: Media) -> SeenImage:
+    """Read the header; raises MediaRefused for what `decode` would not take either."""
+    image = _opened(stream, limits.max_pixels)
     width, height = image.size
     if _orientation(image) >= 5:
         width, height = height, width
     if CONTENT_TYPES[image.format or ""] == "image/jpeg":
         _count_scans(stream)
-    return Seen(CONTENT_TYPES[image.format or ""], width, height)
+    return SeenImage(CONTENT_TYPES[image.format or ""], width, height)
 
 
-def decode(stream: BinaryIO, *, max_pixels: int) -> Image.Image:
-    """The first picture of a file as RGB, turned as its EXIF says; raises ImageRefused."""
-    image = _opened(stream, max_pixels)
+def decode(stream: BinaryIO, limits: Media) -> Image.Image:
+    """The first picture of a file as RGB, turned as its EXIF says; raises MediaRefused."""
+    image = _opened(stream, limits.max_pixels)
     try:
         image.load()
         turn = _TURNS.get(_orientation(image))
@@ -79,29 +75,29 @@ def decode(stream: BinaryIO, *, max_pixels: int) -> Image.Image:
         raise
     except Exception as error:
         # Whatever a decoder raises, the file is to blame.
-        raise ImageRefused("This image is broken or cut short. Send it again.") from error
+        raise MediaRefused("This image is broken or cut short. Send it again.") from error
 
 
 def _opened(stream: BinaryIO, max_pixels: int) -> Image.Image:
     if not stream.read(1):
-        raise ImageRefused("This file is empty. Send an image.")
+        raise MediaRefused("This file is empty. Send an image.")
     stream.seek(0)
     try:
         image = Image.open(stream, formats=_READERS)
     except MemoryError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageRefused(f"This image has more pixels than the {max_pixels:,} that are taken.") from error
+        raise MediaRefused(f"This image has more pixels than the {max_pixels:,} that are taken.") from error
     except Exception as error:
-        raise ImageRefused(f"This is no image that can be read. Taken are {TAKEN}.") from error
+        raise MediaRefused(f"This is no image that can be read. Taken are {TAKEN}.") from error
     width, height = image.size
     if width * height > max_pixels:
-        raise ImageRefused(
+        raise MediaRefused(
             f"This image has {width:,} × {height:,} pixels; at most {max_pixels:,} in all are taken. Make it smaller."
         )
     if max(width, height) > _MOST_STRETCHED * min(width, height):
         # A model that brings the shorter side to 224 pixels would make billions of a line.
-        raise ImageRefused(f"This image is more than {_MOST_STRETCHED} times as long as it is wide. Cut it.")
+        raise MediaRefused(f"This image is more than {_MOST_STRETCHED} times as long as it is wide. Cut it.")
     return image
 
 
@@ -138,4 +134,4 @@ def _count_scans(stream: BinaryIO) -> None:
         scans += (last + piece).count(b"\xff\xda")
         last = piece[-1:]
         if scans > _MOST_SCANS:
-            raise ImageRefused("This JPEG is made of too many scans. Save it again with another program.")
+            raise MediaRefused("This JPEG is made of too many scans. Save it again with another program.")
