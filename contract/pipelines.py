@@ -91,10 +91,19 @@ class PipelineSpec:
 def read_pipelines(path: Path) -> list[PipelineSpec]:
     """Every pipeline of a TOML file; raises PipelineFileError that names the table and the key."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise PipelineFileError(f"The pipelines file {path} cannot be read.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise PipelineFileError(f"{path} is not TOML: {error}.") from error
+    return pipelines_of(text, path)
+
+
+def pipelines_of(text: str, path: Path) -> list[PipelineSpec]:
+    """Every pipeline of a text that stands, or will stand, in the file `path`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise PipelineFileError(f"{path} is not TOML: {error}.") from error
     tables = data.pop("pipelines", None)
     if data or not isinstance(tables, dict) or not tables:

@@ -1,6 +1,8 @@
-"""`fournil pipelines`: what the server offers."""
+"""`fournil pipelines`: what the server offers, and one more offer in the pipelines file."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
@@ -48,3 +50,26 @@ def show_one(*, name: str, as_json: bool, url: str) -> None:
         click.echo(dumps(answer))
         return
     show.pipeline(answer)
+
+
+@pipelines.command("add", epilog=EXIT_CODES)
+@click.argument("name")
+@click.option("--model", required=True, help="A Hub id, a directory, or package:NAME.")
+@click.option("--task", help="What it is offered for.  [what its configuration says]")
+@click.option("--revision", help="Of a Hub id: a branch, a tag or a commit.  [its main branch]")
+@click.option(
+    "--pipelines", type=click.Path(dir_okay=False), help="TOML file that it is added to.  [./pipelines.toml]"
+)
+def add(*, name: str, model: str, task: str | None, revision: str | None, pipelines: str | None) -> None:
+    """Offer a checkpoint: find its task and its commit, and write both into the pipelines file.
+
+    The file keeps its comments and its order. Needs no server; a running one takes the file at `fournil migrate`.
+    """
+    from cli import adding
+    from cli.configuration import pipelines_file, settings_and_environment
+
+    settings, _ = settings_and_environment(pipelines=pipelines)
+    file = pipelines_file(settings) or Path("pipelines.toml")
+    offer = adding.Offer(name, model, task, revision)
+    for line in adding.add(offer, file, cache=settings.storage.checkpoints_dir):
+        click.echo(line)

@@ -51,6 +51,16 @@ class Source:
     gguf: Path | None = None
 
 
+@dataclass(frozen=True)
+class Located:
+    """Weights on this machine as they lie there, not yet looked into."""
+
+    source: Source
+    id: str
+    commit: str
+    kind: Literal["directory", "package"]
+
+
 def resolve(model: str, *, revision: str | None, adapter: Path | None, cache: Path) -> Checkpoint:
     """The checkpoint that `model` names, ready to load; raises CheckpointError with a sentence for the operator."""
     checkpoint = _resolve_base(model, revision=revision, cache=cache)
@@ -60,12 +70,21 @@ def resolve(model: str, *, revision: str | None, adapter: Path | None, cache: Pa
 
 
 def _resolve_base(model: str, *, revision: str | None, cache: Path) -> Checkpoint:
-    if model.startswith("package:"):
-        return _from_package(model, cache=cache)
-    if Path(model).is_dir():
-        return _from_directory(Path(model), cache=cache)
-    if HUB_ID.match(model):
+    found = on_this_machine(model, cache=cache)
+    if found is None:
         return _from_hub(model, revision=revision)
+    path = _loadable(found.source, found.id, found.commit, cache=cache)
+    return Checkpoint(path, found.id, found.commit, found.kind)
+
+
+def on_this_machine(model: str, *, cache: Path) -> Located | None:
+    """The package or directory that `model` names; None: it names a model of the Hub."""
+    if model.startswith("package:"):
+        return _package(model)
+    if Path(model).is_dir():
+        return _directory(Path(model), cache=cache)
+    if HUB_ID.match(model):
+        return None
     raise CheckpointError(
         ErrorCode.CHECKPOINT_MISSING,
         f"There is no model directory named '{Path(model).name}' on this worker; "
@@ -73,7 +92,7 @@ def _resolve_base(model: str, *, revision: str | None, cache: Path) -> Checkpoin
     )
 
 
-def _from_package(model: str, *, cache: Path) -> Checkpoint:
+def _package(model: str) -> Located:
     name = model.removeprefix("package:")
     try:
         package = metadata.distribution(name)
@@ -84,16 +103,14 @@ def _from_package(model: str, *, cache: Path) -> Checkpoint:
         ) from None
     commit = f"{re.sub(r'[-_.]+', '-', name).lower()}=={package.version}"
     files = [Path(str(package.locate_file(file))) for file in package.files or ()]
-    source = _only_model(files, model)
-    return Checkpoint(_loadable(source, model, commit, cache=cache), model, commit, "package")
+    return Located(_only_model(files, model), model, commit, "package")
 
 
-def _from_directory(folder: Path, *, cache: Path) -> Checkpoint:
+def _directory(folder: Path, *, cache: Path) -> Located:
     """Named by its last component: the rest of the path is nobody's business but this machine's."""
     name = folder.resolve().name
     source = _only_model(folder.iterdir(), name)
-    commit = _digest_of(source, cache=cache)
-    return Checkpoint(_loadable(source, name, commit, cache=cache), name, commit, "directory")
+    return Located(source, name, _digest_of(source, cache=cache), "directory")
 
 
 def _only_model(files: Iterable[Path], model: str) -> Source:
@@ -110,14 +127,14 @@ def _only_model(files: Iterable[Path], model: str) -> Source:
     if models:
         return models[0]
     if any(file.suffix in PICKLED for file in present):
-        raise _pickled(model)
+        raise pickled(model)
     raise CheckpointError(
         ErrorCode.CHECKPOINT_MISSING,
         f"'{model}' holds no model: a config.json beside *.safetensors, or a .gguf file, is needed.",
     )
 
 
-def _pickled(model: str) -> CheckpointError:
+def pickled(model: str) -> CheckpointError:
     return CheckpointError(
         ErrorCode.CHECKPOINT_UNSAFE,
         f"'{model}' has no safetensors weights, and pickled ones can run code when they are loaded; "
@@ -134,14 +151,14 @@ def _loadable(source: Source, model: str, commit: str, *, cache: Path) -> Path:
 
 def check(folder: Path, model: str) -> None:
     """Refuse code and damaged files now, by name, rather than in a library's words at load time."""
-    _refuse_code(folder, model)
+    refuse_code(folder, model)
     index = conversions.read_json(folder / "model.safetensors.index.json", model=model)
     shards = {folder / name for name in index.get("weight_map", {}).values()}
     for weights in sorted({*folder.glob("*.safetensors"), *shards}):
         conversions.check_weights(weights, model=model)
 
 
-def _refuse_code(folder: Path, model: str) -> None:
+def refuse_code(folder: Path, model: str) -> None:
     """`auto_map` names code in the checkpoint; it is ignored, so fine, where transformers has its own."""
     switches = {name: conversions.read_json(folder / name, model=model) for name in CODE_SWITCHES}
     if not any("auto_map" in values for values in switches.values()):
@@ -221,12 +238,17 @@ def _from_hub(model: str, *, revision: str | None) -> Checkpoint:
     try:
         found = snapshot_download(model, revision=revision, allow_patterns=HUB_FILES, ignore_patterns=HUB_IGNORED)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(ErrorCode.CHECKPOINT_MISSING, _hub_sentence(model, revision, error)) from error
+        raise hub_refusal(model, revision, error) from error
     folder = Path(found)
     if not any(folder.glob("*.safetensors")):
-        raise _pickled(model)
+        raise pickled(model)
     check(folder, model)
     return Checkpoint(folder, model, folder.name, "hub")
+
+
+def hub_refusal(model: str, revision: str | None, error: Exception) -> CheckpointError:
+    """What the operator does about an answer of the Hub, or about none."""
+    return CheckpointError(ErrorCode.CHECKPOINT_MISSING, _hub_sentence(model, revision, error))
 
 
 def _hub_sentence(model: str, revision: str | None, error: Exception) -> str:

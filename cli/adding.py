@@ -1,0 +1,140 @@
+"""One more pipeline in the pipelines file: `fournil pipelines add`.
+
+Nothing is written before the checkpoint was looked at and the new file was read as every process will read it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from contract.errors import CheckpointError
+from contract.names import PIPELINE_NAME
+from contract.pipelines import PipelineFileError, pipelines_of
+
+if TYPE_CHECKING:
+    from worker.backends.candidates import Candidate
+
+
+@dataclasses.dataclass(frozen=True)
+class Offer:
+    """What was typed."""
+
+    name: str
+    model: str
+    task: str | None
+    revision: str | None
+
+
+def add(offer: Offer, file: Path, *, cache: Path) -> list[str]:
+    """Write the offer into `file`, which may be new; lines that say what was found."""
+    text = _text_of(file)
+    with _sentences():
+        _check_name(offer.name, text, file)
+        candidate, tasks = _looked_at(offer, cache)
+        table = _table(offer, candidate, tasks[0], file)
+        remark = "" if candidate.on_hub else f"{candidate.commit} when it was added"
+        longer = _appended(text, offer.name, table, remark)
+        pipelines_of(longer, file)
+    _write(file, longer)
+    return _said(offer, candidate, tasks, file)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    try:
+        yield
+    except (CheckpointError, PipelineFileError) as error:
+        raise click.UsageError(str(error)) from error
+    except ModuleNotFoundError as error:
+        raise click.UsageError(
+            "Checkpoints are read with the worker's packages; run pip install 'fournil[worker]'."
+        ) from error
+
+
+def _text_of(file: Path) -> str:
+    """As bytes have it: what the file has for ends of lines stays."""
+    try:
+        return file.read_bytes().decode() if file.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"The pipelines file {file} cannot be read.") from error
+
+
+def _check_name(name: str, text: str, file: Path) -> None:
+    if not PIPELINE_NAME.match(name):
+        raise click.UsageError("NAME is small letters, digits, '.', '_' and '-'.")
+    if text.strip() and name in [spec.name for spec in pipelines_of(text, file)]:
+        raise click.UsageError(f"{file} has a pipeline '{name}' already; choose another name, or edit that one.")
+
+
+def _looked_at(offer: Offer, cache: Path) -> tuple[Candidate, list[str]]:
+    """The checkpoint, and the task that was named or all that fit, the likeliest first."""
+    from worker.backends.candidates import look
+
+    candidate = look(offer.model, revision=offer.revision, cache=cache)
+    if offer.revision and not candidate.on_hub:
+        raise click.UsageError("--revision goes with a Hub id; a directory or a package holds one commit.")
+    from worker.backends import fitting  # which brings in torch, seconds later than the rest
+
+    if offer.task is None:
+        return candidate, fitting.likeliest(candidate)
+    fitting.check_task(candidate, offer.task)
+    return candidate, [offer.task]
+
+
+def _table(offer: Offer, candidate: Candidate, task: str, file: Path) -> dict[str, str]:
+    if candidate.on_hub:
+        return {"task": task, "model": offer.model, "revision": candidate.commit}
+    return {"task": task, "model": _as_seen_from(file, offer.model)}
+
+
+def _as_seen_from(file: Path, model: str) -> str:
+    """A directory below the file's own moves with it; another is named in full."""
+    if model.startswith("package:"):
+        return model
+    folder, home = Path(model).resolve(), file.resolve().parent
+    return folder.relative_to(home).as_posix() if folder.is_relative_to(home) else str(folder)
+
+
+def _appended(text: str, name: str, table: dict[str, str], remark: str) -> str:
+    import tomlkit
+
+    document = tomlkit.parse(text)
+    if isinstance(document.get("pipelines"), tomlkit.items.InlineTable):
+        raise PipelineFileError(
+            "pipelines = {...} has no room for another: write its tables as [pipelines.NAME] first."
+        )
+    new = tomlkit.table()
+    for key, value in table.items():
+        written = tomlkit.item(value)
+        if key == "model" and remark:
+            written.comment(remark)
+        new.add(key, written)
+    if "pipelines" not in document:
+        document.add("pipelines", tomlkit.table(is_super_table=True))
+    document["pipelines"].add(name, new)
+    return tomlkit.dumps(document)
+
+
+def _write(file: Path, text: str) -> None:
+    """In one go: a process that starts meanwhile reads the old file or the new one."""
+    target = file.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8", newline="") as partial:
+        partial.write(text)
+    written = Path(partial.name)
+    written.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
+    written.replace(target)
+
+
+def _said(offer: Offer, candidate: Candidate, tasks: list[str], file: Path) -> list[str]:
+    lines = [f"{offer.name}: {tasks[0]} with {candidate.id} at {candidate.commit}, written to {file}."]
+    if len(tasks) > 1:
+        lines.append(f"It also fits {', '.join(tasks[1:])}: --task says so.")
+    return lines
