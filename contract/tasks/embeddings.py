@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contract.jsons import dumps
-from contract.tasks.task import TEXT_SYNONYMS, TRUNCATION, JsonSchema, Task, an_object, text_field
+from contract.tasks.task import TEXT_SYNONYMS, TRUNCATION, JsonSchema, Task, a_whole, an_object, text_field
 
 
 def _embedding(result: list[Any]) -> dict[str, Any]:
@@ -16,18 +16,41 @@ def _similarities(result: list[float]) -> dict[str, Any]:
     return {"similarities": dumps(result)}
 
 
-_POOLING: JsonSchema = {
-    "type": "string",
-    "enum": ["mean", "cls", "none"],
-    "default": "mean",
-    "title": "Pooling",
-    "description": "mean or cls: one vector a text. none: one vector a token.",
-}
+def _pooling(*ways: str, words: str) -> JsonSchema:
+    return {
+        "type": "string",
+        "enum": list(ways),
+        "title": "Pooling",
+        "description": f"{words} Empty: as the checkpoint's 1_Pooling says, else the mean.",
+    }
+
+
 _NORMALIZE: JsonSchema = {
     "type": "boolean",
-    "default": False,
     "title": "Normalize",
-    "description": "true: every vector has length 1, so that a dot product is the cosine.",
+    "description": (
+        "true: every vector has length 1, so that a dot product is the cosine. Empty: as the checkpoint's "
+        "modules.json says, else false."
+    ),
+}
+#: What both tasks take.
+_SHARED: dict[str, JsonSchema] = {
+    "prompt_name": {
+        "type": "string",
+        "maxLength": 100,
+        "title": "Prompt",
+        "description": (
+            "Which of the checkpoint's prompts stands before each text, such as query or document. Left out: its "
+            'default, where it has one. "": none.'
+        ),
+    },
+    "dimensions": a_whole(
+        "Dimensions",
+        "Only the first so many numbers of each vector, for models trained to be cut (Matryoshka).",
+        1,
+        65536,
+    ),
+    "truncation": TRUNCATION,
 }
 
 FEATURE_EXTRACTION = Task(
@@ -36,7 +59,19 @@ FEATURE_EXTRACTION = Task(
     summary="Turns a text into a vector for search, clustering or a classifier of your own.",
     modality="text",
     inputs=an_object({"text": text_field(description="The text to embed.")}, required=("text",)),
-    parameters=an_object({"pooling": _POOLING, "normalize": _NORMALIZE, "truncation": TRUNCATION}),
+    parameters=an_object(
+        {
+            "pooling": _pooling(
+                "mean",
+                "cls",
+                "last",
+                "none",
+                words="mean, cls (the first token) or last: one vector a text. none: one vector a token.",
+            ),
+            "normalize": _NORMALIZE,
+            **_SHARED,
+        }
+    ),
     result={
         "anyOf": [
             {"type": "array", "items": {"type": "number"}},
@@ -71,7 +106,9 @@ SENTENCE_SIMILARITY = Task(
         },
         required=("source_sentence", "sentences"),
     ),
-    parameters=an_object({"truncation": TRUNCATION}),
+    parameters=an_object(
+        {"pooling": _pooling("mean", "cls", "last", words="mean, cls (the first token) or last."), **_SHARED}
+    ),
     result={"type": "array", "items": {"type": "number"}},
     example={
         "inputs": {

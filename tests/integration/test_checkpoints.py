@@ -114,6 +114,15 @@ def test_a_package_is_found_however_its_name_is_spelled(
     assert found.commit == "toy-model==1.0"
 
 
+def test_a_dense_layer_below_a_model_is_no_second_model(
+    model_folder: Folder, install: Callable[[Path], None], cache: Path
+) -> None:
+    folder = model_folder("toy_model")
+    model_folder("toy_model/2_Dense")
+    install(folder)
+    assert checkpoints.resolve("package:toy-model", revision=None, adapter=None, cache=cache).path == folder
+
+
 def test_a_package_that_is_not_installed_is_named_with_the_command_to_run(cache: Path) -> None:
     error = refused("package:no-such-model", cache)
     assert error.code is ErrorCode.CHECKPOINT_MISSING

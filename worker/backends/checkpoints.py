@@ -118,6 +118,8 @@ def _only_model(files: Iterable[Path], model: str) -> Source:
     present = [file for file in files if file.suffix in MODEL_FILES and file.is_file()]
     folders = {file.parent for file in present if file.suffix == ".safetensors"}
     models = [Source(file.parent) for file in present if file.name == "config.json" and file.parent in folders]
+    # A dense layer below a model is its own folder of configuration and weights, and part of it.
+    models = [found for found in models if folders.isdisjoint(found.folder.parents)]
     models = models or [Source(file.parent, file) for file in present if file.suffix == ".gguf"]
     if len(models) > 1:
         raise CheckpointError(
@@ -180,8 +182,21 @@ def _digest_of(source: Source, *, cache: Path) -> str:
         files = [source.gguf]
     else:
         files = [source.folder / "config.json", *sorted(source.folder.glob("*.safetensors"))]
-    digests = "".join(f"{file.name} {_file_digest(file, cache=cache)}\n" for file in files)
+        files += _sentence_files(source.folder)
+    digests = "".join(f"{file.relative_to(source.folder)} {_file_digest(file, cache=cache)}\n" for file in files)
     return hashlib.sha256(digests.encode()).hexdigest()[:16]
+
+
+def _sentence_files(folder: Path) -> list[Path]:
+    """What sentence-transformers adds: pooling and dense layers change a vector as much as weights do."""
+    if not (folder / "modules.json").is_file():
+        return []
+    found = [
+        *folder.glob("*sentence_*.json"),
+        *folder.glob("[0-9]*_*/*.json"),
+        *folder.glob("[0-9]*_*/*.safetensors"),
+    ]
+    return [folder / "modules.json", *sorted(found)]
 
 
 def _file_digest(file: Path, *, cache: Path) -> str:

@@ -35,6 +35,10 @@ class Loaded:
     processor: Any = None
     #: Weights that the checkpoint does not hold, and that the task can do without.
     made_up: tuple[str, ...] = ()
+    #: Where it was read from: some tasks have files of their own there.
+    folder: Path = Path()
+    #: What the operator wrote; None: nothing.
+    max_tokens: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +67,7 @@ def load(path: Path, wanted: Wanted, *, dtype: str, device: str, max_tokens: int
     model.to(device).eval()
     positions = _positions(model, tokenizer)
     limit = min(positions, max_tokens or positions)
-    return Loaded(wanted.task, model, tokenizer, limit, positions)
+    return Loaded(wanted.task, model, tokenizer, limit, positions, folder=path, max_tokens=max_tokens)
 
 
 def _load_with_processor(path: Path, wanted: Wanted, config: Any, dtype: torch.dtype | str, device: str) -> Loaded:
