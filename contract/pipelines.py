@@ -26,6 +26,7 @@ from contract.tasks.task import JsonSchema
 BACKENDS = ("auto", "torch", "onnx", "fake")
 QUANTIZATIONS = ("none", "int8")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+ATTENTIONS = ("auto", "eager", "sdpa", "flash_attention_2")
 
 
 class PipelineFileError(Exception):
@@ -46,6 +47,8 @@ class PipelineSpec:
     #: int8 weights: faster and smaller, and not the same numbers. What that costs is measured and shown.
     quantize: str = "none"
     dtype: str = "auto"
+    #: How torch computes attention; auto: as transformers chooses for the architecture.
+    attention: str = "auto"
     #: An encoder on torch: its passes are compiled at the first load, which takes minutes and saves 5 to 10%.
     compile: bool = False
     #: Loaded and proven before the worker says it is ready.
@@ -141,7 +144,8 @@ def _check_options(options: dict[str, Any], where: str) -> None:
         kind = kinds.get(key, str)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise PipelineFileError(f"{where}: {key} must be {_KIND_WORDS[kind]}.")
-    for key, allowed in (("backend", BACKENDS), ("dtype", DTYPES), ("quantize", QUANTIZATIONS)):
+    words = {"backend": BACKENDS, "dtype": DTYPES, "quantize": QUANTIZATIONS, "attention": ATTENTIONS}
+    for key, allowed in words.items():
         if options.get(key, allowed[0]) not in allowed:
             raise PipelineFileError(f"{where}: {key} must be one of {', '.join(allowed)}.")
     if options.get("backend") != "fake" and not options.get("model"):

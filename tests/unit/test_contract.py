@@ -187,6 +187,7 @@ def test_pipelines_are_read_with_their_defaults(tmp_path: Path):
         ("[pipelines.a]\ntask='ner'\nmodel='m'\nwarm='yes'", "warm must be true or false"),
         ("[pipelines.a]\ntask='ner'\nmodel='m'\ntop_k=1", "top_k is not a field"),
         ("[pipelines.a]\ntask='ner'\nmodel='m'\nbackend='jax'", "backend must be one of"),
+        ("[pipelines.a]\ntask='ner'\nmodel='m'\nattention='flash'", "attention must be one of auto, eager"),
         ("[pipelines.a]\ntask='ner'\nmodel='m'\nmax_tokens=0", "at least 1"),
         ("pipelines = {a = 1}", "must be a table"),
     ],

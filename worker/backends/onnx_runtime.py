@@ -30,9 +30,12 @@ def wants_graph(spec: PipelineSpec, kind: type[TaskModel], device: str) -> bool:
     fits = issubclass(kind, EncoderTask) and device.startswith("cpu") and spec.dtype in ("auto", "float32")
     if asked and not fits:
         raise _refused("ONNX Runtime runs encoders in float32 on a CPU here. Take backend and quantize out.")
+    if asked and spec.attention != "auto":
+        raise _refused('attention is for torch: take it out, or take backend = "torch" and no quantize.')
     if asked and not offered():
         raise _refused("ONNX Runtime is not installed on this worker; run pip install 'fournil[onnx]'.")
-    return spec.backend in ("auto", "onnx") and not spec.compile and fits and offered()
+    for_torch = spec.compile or spec.attention != "auto"
+    return spec.backend in ("auto", "onnx") and not for_torch and fits and offered()
 
 
 def graph_of(model: Any, task: EncoderTask, wish: Wish) -> OnnxModel:

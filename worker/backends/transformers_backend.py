@@ -54,7 +54,12 @@ class TransformersBackend:
         peak = Peak(device)
         with errors_translated():
             loaded = weights.load(
-                checkpoint.path, wanted, dtype=spec.dtype, device=device, max_tokens=spec.max_tokens
+                checkpoint.path,
+                wanted,
+                dtype=spec.dtype,
+                device=device,
+                max_tokens=spec.max_tokens,
+                attention=spec.attention,
             )
             pipeline = TransformersPipeline(loaded, kind(loaded), checkpoint)
         pipeline.prove(spec)

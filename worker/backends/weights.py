@@ -7,6 +7,7 @@ transformers would make up a missing classification head at random and only warn
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import types
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,12 @@ class Wanted:
     processor: str | None = None
 
 
-def load(path: Path, wanted: Wanted, *, dtype: str, device: str, max_tokens: int | None) -> Loaded:
+def load(
+    path: Path, wanted: Wanted, *, dtype: str, device: str, max_tokens: int | None, attention: str = "auto"
+) -> Loaded:
     """Read model and tokenizer from a directory; raise CheckpointError that says how to mend it."""
-    config = _config(path)
+    config = _config(path, attention)
+    _check_flash(attention, device)
     if wanted.processor is not None:
         return _load_with_processor(path, wanted, config, _dtype(dtype, device), device)
     tokenizer = _tokenizer(path)
@@ -87,9 +91,10 @@ def bytes_to_load(path: Path, *, graph: bool) -> int:
     return (3 if graph else 1) * sum(file.stat().st_size for file in path.glob("*.safetensors"))
 
 
-def _config(path: Path) -> Any:
+def _config(path: Path, attention: str) -> Any:
+    chosen = {} if attention == "auto" else {"attn_implementation": attention}
     try:
-        return transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        return transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False, **chosen)
     except Exception as error:
         raise corrupt(
             "The config.json of this checkpoint names no architecture that this version of transformers knows. "
@@ -156,6 +161,11 @@ def _model(path: Path, wanted: Wanted, dtype: torch.dtype | str, config: Any) ->
                 f"A checkpoint of type {config.model_type} cannot do {wanted.task}. Choose one that was trained "
                 "for this task, or name the task that it was trained for."
             ) from error
+        if "attention implementation" in str(error):
+            raise corrupt(
+                f"This version of transformers does not compute attention in that way for a {config.model_type}. "
+                'Take attention = "eager", or take it out.'
+            ) from error
         raise corrupt("The weights of this checkpoint cannot be read. Copy or download it again.") from error
     _check_complete(report["missing_keys"], wanted)
     return model, tuple(sorted(report["missing_keys"]))
@@ -167,6 +177,17 @@ def _check_complete(missing_keys: Any, wanted: Wanted) -> None:
         raise corrupt(
             f"This checkpoint was not trained for {wanted.task}: it has no {missing[0]} "
             f"({len(missing)} missing in all). Choose one that was, or an adapter that adds them."
+        )
+
+
+def _check_flash(attention: str, device: str) -> None:
+    """Before the library is asked: it would fetch compiled code from the Hub where the package is missing."""
+    if attention != "flash_attention_2":
+        return
+    if device.startswith("cpu") or not importlib.util.find_spec("flash_attn"):
+        raise corrupt(
+            'attention = "flash_attention_2" needs a GPU and the package flash-attn on the worker. Take "sdpa", or '
+            "take attention out."
         )
 
 

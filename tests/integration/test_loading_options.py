@@ -1,0 +1,101 @@
+"""How weights may lie and be computed with: in shards, tied, in each precision, with each attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+from safetensors.numpy import load_file
+
+from contract.errors import CheckpointError
+from tests import tiny
+from tests.integration.test_transformers_backend import TEXTS, Oven, assert_same
+
+pytestmark = pytest.mark.real_model
+ROWS = [{"text": text} for text in TEXTS]
+Load = Callable[..., Oven]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def do(folder: Path, task: str = "text-classification", **options: Any) -> Oven:
+        return Oven(task, folder, tmp_path / "cache", **{"backend": "torch", **options})
+
+    return do
+
+
+@pytest.fixture
+def classifier(tmp_path: Path) -> Path:
+    return tiny.classifier(tmp_path / "classifier")
+
+
+def computing(oven: Oven) -> Any:
+    return oven.loaded._computing.encoder.model  # type: ignore[attr-defined]
+
+
+def test_shards_are_one_model(load: Load, classifier: Path, tmp_path: Path) -> None:
+    whole = load(classifier)
+    sharded = tmp_path / "sharded"
+    transformers.AutoTokenizer.from_pretrained(classifier).save_pretrained(sharded)
+    kind = transformers.AutoModelForSequenceClassification
+    kind.from_pretrained(classifier).save_pretrained(sharded, max_shard_size="20KB")
+    assert len(list(sharded.glob("model-*-of-*.safetensors"))) > 1
+    assert_same(whole.run(ROWS), load(sharded).together_and_alone(ROWS))
+
+
+@pytest.mark.parametrize("task", ["text-generation", "summarization", "fill-mask"])
+def test_tied_weights_are_stored_once_and_not_missing(load: Load, tmp_path: Path, task: str) -> None:
+    folder = tiny.MAKERS[task](tmp_path / task)
+    names = load_file(folder / "model.safetensors")
+    assert not {"lm_head.weight", "cls.predictions.decoder.weight"} & names.keys()
+    assert load(folder, task).loaded.identity.dtype == "float32"
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16", "float16"])
+def test_each_precision_computes_about_the_same(load: Load, classifier: Path, dtype: str) -> None:
+    exact = load(classifier).run(ROWS)
+    oven = load(classifier, dtype=dtype)
+    assert oven.loaded.identity.dtype == ("float32" if dtype == "auto" else dtype)
+    for found, expected in zip(oven.run(ROWS), exact, strict=True):
+        scores = {entry["label"]: entry["score"] for entry in expected}
+        assert {entry["label"]: entry["score"] for entry in found} == pytest.approx(scores, abs=0.05)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_each_attention_computes_the_same(load: Load, classifier: Path, attention: str) -> None:
+    usual = load(classifier)
+    oven = load(classifier, attention=attention, backend="auto")
+    assert computing(oven).config._attn_implementation == attention
+    assert oven.loaded.identity.backend == "torch"
+    assert_same(usual.run(ROWS), oven.together_and_alone(ROWS))
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_text_is_written_with_either_attention(load: Load, tmp_path: Path, attention: str) -> None:
+    folder = tiny.writer(tmp_path / "writer")
+    usual = load(folder, "text-generation").run(ROWS[:2], max_new_tokens=8)
+    assert_same(usual, load(folder, "text-generation", attention=attention).run(ROWS[:2], max_new_tokens=8))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"attention": "flash_attention_2"}, "needs a GPU and the package flash-attn"),
+        ({"attention": "eager", "backend": "onnx"}, "attention is for torch"),
+        ({"attention": "sdpa", "backend": "auto", "quantize": "int8"}, "attention is for torch"),
+    ],
+)
+def test_an_attention_that_cannot_be_had_is_refused(
+    load: Load, classifier: Path, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(CheckpointError, match=words):
+        load(classifier, **options)
+
+
+def test_an_architecture_without_that_attention_is_named(load: Load, tmp_path: Path) -> None:
+    folder = tiny.MAKERS["visual-question-answering"](tmp_path / "vilt")
+    with pytest.raises(CheckpointError, match="does not compute attention in that way for a vilt"):
+        load(folder, "visual-question-answering", attention="sdpa")
