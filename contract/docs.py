@@ -5,6 +5,7 @@ A test holds the committed pages to what this writes.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from contract.jsons import dumps
@@ -13,6 +14,10 @@ from contract.tasks import ALIASES, CATALOGUE, Task
 from contract.tasks.task import JsonSchema
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+#: Written by the tests (tests/proofs.py): which tasks came through which doors.
+PROOFS = DOCS / "proofs.json"
+#: The doors, and what the table calls them.
+WAYS = {"form": "form", "api": "API", "bulk": "file of rows", "view": "result page"}
 
 _SETTINGS_HEAD = """# Settings
 
@@ -35,7 +40,27 @@ def settings_page() -> str:
 def tasks_page() -> str:
     aliases = "".join(f"- `{alias}` is short for `{name}`\n" for alias, name in ALIASES.items())
     aliases += "- `translation_xx_to_yy` is `translation` with `src_lang` xx and `tgt_lang` yy\n"
-    return _TASKS_HEAD + "\n".join(_task(task) for task in CATALOGUE.values()) + "\n## Aliases\n\n" + aliases
+    return (
+        _TASKS_HEAD + _proven() + "\n".join(_task(task) for task in CATALOGUE.values()) + "\n## Aliases\n\n" + aliases
+    )
+
+
+def _proven() -> str:
+    """Every task by every door; what no recorded run has shown is left empty."""
+    recorded = json.loads(PROOFS.read_text(encoding="utf-8"))
+    rows = "".join(_proven_row(task, recorded["tasks"].get(task.name, [])) for task in CATALOGUE.values())
+    return (
+        f"| task | {' | '.join(WAYS.values())} |\n|{' --- |' * (1 + len(WAYS))}\n{rows}\n"
+        "Each entry was shown by a test that ran it: the form and the result drawn on its page, the example through "
+        "the API on a\ntiny real checkpoint, two rows of a file. Recorded by `make proofs` with "
+        f"transformers {recorded['transformers']}; an empty\nentry has not been shown yet.\n\n"
+    )
+
+
+def _proven_row(task: Task, ways: list[str]) -> str:
+    words = {"view": f"yes: {task.view}"}
+    cells = [words.get(way, "yes") if way in ways else "" for way in WAYS]
+    return f"| [{task.name}](#{task.name}) | {' | '.join(cells)} |\n"
 
 
 def _task(task: Task) -> str:

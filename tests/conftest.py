@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,10 @@ _required = pytest.StashKey[bool]()
 def pytest_configure(config: pytest.Config) -> None:
     # Taken out of the environment: the programs under test refuse a FOURNIL_ name that is not a setting.
     config.stash[_required] = os.environ.pop("FOURNIL_TESTS_REQUIRE_ALL", "") == "1"
+    if file := os.environ.pop("FOURNIL_TESTS_PROOFS", ""):
+        from tests.proofs import Recorder
+
+        config.pluginmanager.register(Recorder(Path(file)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -37,6 +37,7 @@ def test_every_task_has_a_tiny_checkpoint() -> None:
     assert set(tiny.MAKERS) == set(CATALOGUE)
 
 
+@pytest.mark.proves("api", "view")
 @pytest.mark.parametrize("task", CATALOGUE)
 def test_the_example_comes_back_in_the_shape_of_the_task(stack: Stack, task: str) -> None:
     body = {"pipeline": task, **CATALOGUE[task].example}
@@ -50,6 +51,7 @@ def test_the_example_comes_back_in_the_shape_of_the_task(stack: Stack, task: str
     assert "no picture of its own" not in page.text
 
 
+@pytest.mark.proves("bulk")
 @pytest.mark.parametrize("task", [name for name, task in CATALOGUE.items() if not task.media])
 def test_two_rows_of_a_file_come_back_in_order(stack: Stack, task: str) -> None:
     inputs = CATALOGUE[task].example["inputs"]

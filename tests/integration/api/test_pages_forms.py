@@ -45,6 +45,7 @@ def value_of(page: Page, name: str) -> str:
     raise AssertionError(f"no control {name}\n{page.html}")
 
 
+@pytest.mark.proves("form")
 @pytest.mark.parametrize("task", CATALOGUE)
 def test_the_form_asks_for_every_field_with_a_label_and_its_help(client, task):
     page = get(client, f"/pipelines/t-{task}?as=text" if task == "text-generation" else f"/pipelines/t-{task}")
@@ -58,6 +59,7 @@ def test_the_form_asks_for_every_field_with_a_label_and_its_help(client, task):
         assert all(page.has("div", id=part) for part in control.attrs["aria-describedby"].split()), name
 
 
+@pytest.mark.proves("form")
 @pytest.mark.parametrize("task", CATALOGUE)
 def test_the_example_of_every_task_can_be_sent_as_it_is(client, task):
     page = get(client, f"/pipelines/t-{task}?example=1")

@@ -132,6 +132,7 @@ def baked(client, oven):
     return make
 
 
+@pytest.mark.proves("view")
 @pytest.mark.parametrize(("task", "inputs", "result", "shown"), RESULTS)
 def test_a_result_is_drawn_by_its_task_and_never_read_as_html(baked, task, inputs, result, shown):
     page = baked(task, inputs, result)
