@@ -23,6 +23,18 @@ class Media:
         64_000_000,
         "Most pixels of an image, whatever its file's size; each takes four bytes or more while it is decoded.",
     )
+    max_pages: int = option(
+        "MAX_PAGES",
+        whole(1, 1_000),
+        20,
+        "Most pages of a PDF. Each is read in windows, or looked at as a picture of up to four million pixels.",
+    )
+    document_seconds: float = option(
+        "DOCUMENT_SECONDS",
+        seconds(1, 600),
+        20.0,
+        "How long a process may take to read one PDF. Longer ones hold up the rows that are prepared behind them.",
+    )
     fetch: bool = option(
         "FETCH_URLS",
         BOOL,

@@ -9,6 +9,7 @@ import re
 
 from contract.tasks.captions import IMAGE_TO_TEXT, VISUAL_QUESTION_ANSWERING
 from contract.tasks.classification import TEXT_CLASSIFICATION, ZERO_SHOT_CLASSIFICATION
+from contract.tasks.documents import DOCUMENT_QUESTION_ANSWERING
 from contract.tasks.embeddings import FEATURE_EXTRACTION, SENTENCE_SIMILARITY
 from contract.tasks.generation import TEXT_GENERATION
 from contract.tasks.images import (
@@ -51,6 +52,7 @@ CATALOGUE: dict[str, Task] = {
         IMAGE_SEGMENTATION,
         DEPTH_ESTIMATION,
         VISUAL_QUESTION_ANSWERING,
+        DOCUMENT_QUESTION_ANSWERING,
         IMAGE_TO_TEXT,
         IMAGE_TO_IMAGE,
     )

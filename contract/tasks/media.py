@@ -30,12 +30,19 @@ STORED_FILE: JsonSchema = {
 
 
 def image_field(title: str = "Image", description: str = "") -> JsonSchema:
-    """One image in any of the ways to send it. A bare text is none of them: it is never read as a path or URL."""
+    return a_file("image", title, description)
+
+
+def a_file(kind: str, title: str, description: str) -> JsonSchema:
+    """One file in any of the ways to send it. A bare text is none of them: it is never read as a path or URL.
+
+    `kind` is one of models.media.KINDS.
+    """
     return {
         "type": "object",
         "title": title,
         "description": description,
-        "x-media": "image",
+        "x-media": kind,
         "properties": {
             "data": {"type": "string", "minLength": 1, "contentEncoding": "base64"},
             "url": {"type": "string", "minLength": 1, "maxLength": 2048},

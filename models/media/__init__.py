@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from contract.media import Media
-from models.media import images
+from models.media import documents, images
 from models.media.seen import MediaRefused, Seen
 
 __all__ = ["KINDS", "MediaRefused", "Seen", "decode", "look"]
@@ -24,7 +24,10 @@ class Kind:
 
 
 #: By the name that `x-media` of an input field gives.
-KINDS = {"image": Kind(images.look, images.decode)}
+KINDS = {
+    "image": Kind(images.look, images.decode),
+    "document": Kind(documents.look, documents.decode),
+}
 
 
 def look(kind: str, stream: BinaryIO, limits: Media) -> Seen:

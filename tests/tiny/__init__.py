@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.tiny import images
+from tests.tiny import documents, images
 from tests.tiny.checkpoint import poisoned
 from tests.tiny.encoders import (
     answerer,
@@ -66,6 +66,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "text2text-generation": bart,
     "summarization": t5,
     "translation": pieced_marian,
+    "document-question-answering": documents.pointer,
     **images.MAKERS,
 }
 

@@ -127,6 +127,7 @@ def test_every_task_names_its_result_columns(task):
         "image-feature-extraction": [0.5], "object-detection": [], "zero-shot-object-detection": [],
         "image-segmentation": [], "depth-estimation": {"min": 0.5, "max": 1.5, "depth": {"file": FILE}},
         "visual-question-answering": [{"answer": "x", "score": None}],
+        "document-question-answering": [{"answer": "x", "score": None}],
         "image-to-text": [{"generated_text": "x"}], "image-to-image": {"image": {"file": FILE}},
     }  # fmt: skip
     assert set(task.columns(results[task.name])) == set(task.result_columns)

@@ -12,7 +12,6 @@ NOT_SERVED = {
     "audio-classification",
     "automatic-speech-recognition",
     "decision",
-    "document-question-answering",
     "image-text-to-text",
     "keypoint-matching",
     "mask-generation",

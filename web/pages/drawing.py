@@ -12,7 +12,7 @@ from typing import Any
 from contract.schemas import checker
 from contract.tasks import Task
 from contract.tasks.task import View
-from web.pages import vectors
+from web.pages import found, vectors
 
 #: Masks that are laid over an image; more only hide it.
 MOST_LAYERS = 24
@@ -220,6 +220,19 @@ def _caption(_inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:
     return {"texts": [entry["generated_text"] for entry in result]}
 
 
+def _found(inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:
+    scored = [entry for entry in result if entry["score"] is not None]
+    return {
+        "question": inputs.get("question", ""),
+        "best": result[0]["answer"] if result else "",
+        "bars": [_bar(found.name_of(entry), entry["score"]) for entry in scored],
+        "written": [found.name_of(entry) for entry in result[1:] if entry["score"] is None],
+        "file": (inputs.get("image") or {}).get("file"),
+        "page": result[0].get("page", 1) if result else 1,
+        "place": found.best_place(result),
+    }
+
+
 _VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "labels": _labels,
     "entities": _entities,
@@ -236,4 +249,5 @@ _VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "picture": _picture,
     "replies": _replies,
     "caption": _caption,
+    "found": _found,
 }

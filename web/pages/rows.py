@@ -121,6 +121,10 @@ def _replies(result: Any) -> str:
     return str(best["answer"]) if best["score"] is None else f"{best['answer']} · {unbroken(percent)(best['score'])}"
 
 
+def _found(result: Any) -> str:
+    return _replies([{**result[0], "answer": result[0]["answer"] or "no answer"}])
+
+
 def _caption(result: Any) -> str:
     return str(result[0]["generated_text"])
 
@@ -141,4 +145,5 @@ _LINES = {
     "picture": _picture,
     "replies": _replies,
     "caption": _caption,
+    "found": _found,
 }

@@ -66,7 +66,7 @@ def write(
     model: Any, rows: Tensors, config: GenerationConfig, parameters: Parameters, context: Context
 ) -> list[list[int] | None]:
     """The tokens of each row; None where its numbers were not finite."""
-    count = len(rows["input_ids"])
+    count = len(next(iter(rows.values())))
     job_ids = list(context.job_ids) or [""] * count
     if not config.do_sample:
         return _together(model, rows, config, job_ids, context)

@@ -50,7 +50,14 @@ class TransformersBackend:
         checkpoint = _checkpoint(spec, cache)
         kind = TASKS[spec.task]
         _check_installed(spec.task, kind)
-        wanted = weights.Wanted(spec.task, kind.auto_class, kind.optional, kind.or_classes, kind.processor_class)
+        wanted = weights.Wanted(
+            spec.task,
+            kind.auto_class,
+            kind.optional,
+            kind.or_classes,
+            kind.processor_class,
+            may_be_blind=kind.may_be_blind,
+        )
         peak = Peak(device)
         with errors_translated():
             loaded = weights.load(

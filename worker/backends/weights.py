@@ -55,6 +55,8 @@ class Wanted:
     or_classes: tuple[str, ...] = ()
     #: AutoImageProcessor or AutoProcessor, where inputs hold pictures.
     processor: str | None = None
+    #: Whether a checkpoint may do without one, and have a tokenizer alone.
+    may_be_blind: bool = False
 
 
 def load(
@@ -75,7 +77,7 @@ def load(
 
 
 def _load_with_processor(path: Path, wanted: Wanted, config: Any, dtype: torch.dtype | str, device: str) -> Loaded:
-    processor = _processor(path, wanted.processor or "")
+    processor = _processor(path, wanted)
     model, missing = _model(path, wanted, dtype, config)
     model.to(device).eval()
     tokenizer = getattr(processor, "tokenizer", None)
@@ -112,9 +114,9 @@ def _tokenizer(path: Path) -> Any:
     return tokenizer
 
 
-def _processor(path: Path, auto_class: str) -> Any:
+def _processor(path: Path, wanted: Wanted) -> Any:
     try:
-        return _read_processor(path, auto_class)
+        return _read_processor(path, wanted.processor or "", blind=wanted.may_be_blind)
     except Exception as error:
         raise corrupt(
             "What prepares pictures for this checkpoint cannot be read. Is its preprocessor_config.json there, "
@@ -122,8 +124,11 @@ def _processor(path: Path, auto_class: str) -> Any:
         ) from error
 
 
-def _read_processor(path: Path, auto_class: str) -> Any:
+def _read_processor(path: Path, auto_class: str, *, blind: bool) -> Any:
     from_disk = {"local_files_only": True, "trust_remote_code": False}
+    if blind and not any((path / name).exists() for name in ("preprocessor_config.json", "processor_config.json")):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **from_disk)
+        return types.SimpleNamespace(image_processor=None, tokenizer=tokenizer)
     found = getattr(transformers, auto_class).from_pretrained(path, **from_disk)
     if auto_class != "AutoProcessor" or hasattr(found, "image_processor"):
         return found

@@ -107,6 +107,21 @@ RESULTS = [
     ("depth-estimation", IMAGE, {"depth": PICTURE, "min": -1.5, "max": 9.25}, ["Black is -1.500", "white is 9.250"]),
     ("visual-question-answering", ASKED, [{"answer": SCRIPT, "score": 0.25}], ["Asked: What", SCRIPT, "25.0 %"]),
     ("visual-question-answering", ASKED, [{"answer": SCRIPT, "score": None}], [SCRIPT]),
+    (
+        "document-question-answering",
+        CATALOGUE["document-question-answering"].example["inputs"],
+        [
+            {"answer": SCRIPT, "score": 0.5, "start": 0, "end": 1, "page": 1, "box": [100, 200, 300, 250]},
+            {"answer": "12", "score": 0.25, "start": 0, "end": 1, "page": 2, "box": [100, 200, 300, 250]},
+        ],
+        ["Asked: What is the total?", SCRIPT, "12 (page 2)", "25.0 %", "application/pdf"],
+    ),
+    (
+        "document-question-answering",
+        {"image": IMAGE["image"], "question": "Where?", "word_boxes": [["Lyon", [1, 2, 3, 4]]]},
+        [{"answer": "", "score": None}],
+        ["Asked: Where?", "does not answer the question"],
+    ),
     ("image-to-text", IMAGE, [{"generated_text": SCRIPT}], [SCRIPT]),
     ("image-to-image", IMAGE, {"image": PICTURE}, ["image/png, 77 B"]),
 ]

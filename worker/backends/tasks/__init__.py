@@ -8,6 +8,7 @@ from __future__ import annotations
 from worker.backends.tasks.boxes import ObjectDetection, ZeroShotObjectDetection
 from worker.backends.tasks.captions import ImageToText, VisualQuestionAnswering
 from worker.backends.tasks.classification import TextClassification, ZeroShotClassification
+from worker.backends.tasks.documents import DocumentQuestionAnswering
 from worker.backends.tasks.embeddings import FeatureExtraction, SentenceSimilarity
 from worker.backends.tasks.generation import TextGeneration
 from worker.backends.tasks.images import (
@@ -45,6 +46,7 @@ TASKS: dict[str, type[TaskModel]] = {
     "image-segmentation": ImageSegmentation,
     "depth-estimation": DepthEstimation,
     "visual-question-answering": VisualQuestionAnswering,
+    "document-question-answering": DocumentQuestionAnswering,
     "image-to-text": ImageToText,
     "image-to-image": ImageToImage,
 }

@@ -234,7 +234,9 @@ def _in_window(
     whole_words = parameters["align_to_words"]
     # Candidates fall together where they are drawn out to whole words.
     most = parameters["top_k"] * 2 + 10 if whole_words else parameters["top_k"]
-    candidates, nothing = _likeliest(window, scores, most=most, longest=parameters["max_answer_len"])
+    candidates, nothing = likeliest(
+        window.of_text, window.nothing, scores, most=most, longest=parameters["max_answer_len"]
+    )
     found: dict[str, dict[str, Any]] = {}
     for first, last, score in candidates:
         start, end = window.place(first, last, whole_words=whole_words)
@@ -245,22 +247,25 @@ def _in_window(
     return found, nothing
 
 
-def _likeliest(
-    window: Window, scores: torch.Tensor, *, most: int, longest: int
+def likeliest(
+    of_text: list[bool], nothing: int | None, scores: torch.Tensor, *, most: int, longest: int
 ) -> tuple[list[tuple[int, int, float]], float]:
-    """(first token, last token, probability), best first; and the probability of the token for no answer."""
-    possible = torch.tensor(window.of_text)
-    if window.nothing is not None:
-        possible[window.nothing] = True
+    """(first token, last token, probability), best first; and the probability of `nothing`, the token for no answer.
+
+    `scores`: (tokens, 2), of each token as an answer's first and last; `of_text`: those that can be either.
+    """
+    possible = torch.tensor(of_text)
+    if nothing is not None:
+        possible[nothing] = True
     starts, ends = scores.masked_fill(~possible.unsqueeze(-1), float("-inf")).softmax(dim=0).unbind(dim=-1)
-    nothing = 0.0
-    if window.nothing is not None:
-        nothing = float(starts[window.nothing] * ends[window.nothing])
-        starts[window.nothing] = ends[window.nothing] = 0.0
+    none_here = 0.0
+    if nothing is not None:
+        none_here = float(starts[nothing] * ends[nothing])
+        starts[nothing] = ends[nothing] = 0.0
     # Only answers of `longest` tokens at most: a row for each first token, a column for each length.
     longest = min(longest, len(starts))
     chances = starts.unsqueeze(1) * pad(ends, (0, longest - 1)).unfold(0, longest, 1)
     best = chances.flatten().topk(min(most, chances.numel()))
     places = [divmod(place, longest) for place in best.indices.tolist()]
     listed = zip(places, best.values.tolist(), strict=True)
-    return [(first, first + more, score) for (first, more), score in listed if score > 0.0], nothing
+    return [(first, first + more, score) for (first, more), score in listed if score > 0.0], none_here

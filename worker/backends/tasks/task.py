@@ -27,6 +27,8 @@ class TaskModel(ABC):
     or_classes: ClassVar[tuple[str, ...]] = ()
     #: The class of transformers that prepares pictures; None for a task of texts.
     processor_class: ClassVar[str | None] = None
+    #: Whether a checkpoint may do without one, and have a tokenizer alone.
+    may_be_blind: ClassVar[bool] = False
     #: Parts of weight names that may be missing from the checkpoint.
     optional: ClassVar[tuple[str, ...]] = ()
 
