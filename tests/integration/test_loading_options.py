@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import transformers
 from safetensors.numpy import load_file
 
 from contract.errors import CheckpointError
 from tests import tiny
 from tests.integration.test_transformers_backend import TEXTS, Oven, assert_same
+from tests.tiny.ggufs import llama
+from tests.tiny.tokens import byte_tokenizer
+from worker.backends.candidates import look
+from worker.backends.fitting import likeliest
 
 pytestmark = pytest.mark.real_model
 ROWS = [{"text": text} for text in TEXTS]
@@ -52,6 +57,17 @@ def test_tied_weights_are_stored_once_and_not_missing(load: Load, tmp_path: Path
     names = load_file(folder / "model.safetensors")
     assert not {"lm_head.weight", "cls.predictions.decoder.weight"} & names.keys()
     assert load(folder, task).loaded.identity.dtype == "float32"
+
+
+def test_a_gguf_file_writes_what_its_model_writes(load: Load, tmp_path: Path) -> None:
+    folder, model = llama(tmp_path / "llama")
+    tokenizer = byte_tokenizer(chat=False)
+    prompt = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
+    with torch.inference_mode():
+        written = model.generate(prompt, max_new_tokens=6, do_sample=False)[0, prompt.shape[1] :]
+    found = load(folder, "text-generation").one(TEXTS[0], max_new_tokens=6, return_full_text=False)
+    assert found["generated_text"] == tokenizer.decode(written, skip_special_tokens=True) != ""
+    assert likeliest(look(str(folder), revision=None, cache=tmp_path)) == ["text-generation"]
 
 
 @pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16", "float16"])
