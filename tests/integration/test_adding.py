@@ -80,6 +80,16 @@ def test_the_checkpoint_of_every_task_fits_it(checkpoints: Callable[[str], Path]
 @pytest.mark.parametrize(
     ("config", "files", "task"),
     [
+        (
+            {"model_type": "layoutlm", "architectures": ["LayoutLMForQuestionAnswering"]},
+            (),
+            "document-question-answering",
+        ),
+        (
+            {"model_type": "blip", "architectures": ["BlipForConditionalGeneration"]},
+            ("preprocessor_config.json",),
+            "image-to-text",
+        ),
         ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, (), "fill-mask"),
         ({"model_type": "mpnet", "architectures": ["MPNetForMaskedLM"]}, ("modules.json",), "feature-extraction"),
         ({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}, (), "text-generation"),

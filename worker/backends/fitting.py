@@ -43,13 +43,13 @@ def _fitting(candidate: Candidate) -> list[str]:
         return [_OF_GGUF]
     if MODULES in candidate.files and _reads_texts(candidate):
         return list(_OF_SENTENCES)
-    sizes = {
-        name: min(len(table) for table in _tables(kind) if _is_among(candidate, table))
+    ranks = {
+        name: _rank(candidate, kind)
         for name, kind in TASKS.items()
         if _was_trained_for(candidate, kind) and _has_reader(candidate, kind) and not _reads_more(candidate, kind)
     }
     made_for = _MADE_FOR.get(candidate.model_type) or _only_task_of(candidate.config)
-    return sorted(sizes, key=lambda name: (name != made_for, sizes[name]))
+    return sorted(ranks, key=lambda name: (name != made_for, ranks[name]))
 
 
 def check_task(candidate: Candidate, task: str) -> None:
@@ -105,6 +105,11 @@ def _was_trained_for(candidate: Candidate, kind: type[TaskModel]) -> bool:
     return any(_is_among(candidate, table) for table in _tables(kind))
 
 
+def _rank(candidate: Candidate, kind: type[TaskModel]) -> tuple[int, int]:
+    """How far down a task's Auto classes the first stands that has it, and how large that one's table is."""
+    return min((place, len(table)) for place, table in enumerate(_tables(kind)) if _is_among(candidate, table))
+
+
 def _knows_type(candidate: Candidate, kind: type[TaskModel]) -> bool:
     return any(candidate.model_type in table for table in _tables(kind))
 
@@ -123,7 +128,9 @@ def _has_reader(candidate: Candidate, kind: type[TaskModel]) -> bool:
         return _reads_texts(candidate)
     if kind.processor_class == "AutoImageProcessor" and candidate.model_type not in IMAGE_PROCESSOR_MAPPING_NAMES:
         return False
-    return not _READERS.isdisjoint(candidate.files)
+    # A processor of texts alone is a tokenizer.
+    has_tokenizer = kind.processor_class == "AutoProcessor" and _reads_texts(candidate)
+    return has_tokenizer or not _READERS.isdisjoint(candidate.files)
 
 
 def _reads_texts(candidate: Candidate) -> bool:
