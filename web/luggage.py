@@ -15,7 +15,7 @@ import base64
 import binascii
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,28 +35,56 @@ from web.fetching import fetched
 from web.services import Services
 from web.uploads import Received, clean_name
 
-Parts = Mapping[str, Received]
+#: Files that came as parts, by input field and in the order in which they came.
+Parts = Mapping[str, Sequence[Received]]
 _GONE = "There is no file with this file_id."
 
 
 def with_parts(spec: PipelineSpec, inputs: Any, parts: Parts) -> Any:
-    """Inputs with each part in its field; raises RequestError for one that the task has no field for."""
-    media = spec.catalogue.media
+    """Inputs with each part in its field; raises RequestError for one that the task has no field for.
+
+    Several parts of one name are a list. Where the request has that list, they take the places of its nulls.
+    """
+    task = spec.catalogue
     for name in parts:
-        if name not in media:
-            known = ", ".join(media) or "none; it takes no files"
+        if name not in task.media:
+            known = ", ".join(task.media) or "none; it takes no files"
             message = f"{name[:64]} is no part that this pipeline takes. Known: {known}."
             raise RequestError(ErrorCode.UNKNOWN_FIELD, message, field=name[:64])
-        if isinstance(inputs, dict) and name in inputs:
-            message = f"{name} came twice: as a part and in the request."
-            raise RequestError(ErrorCode.INVALID_VALUE, message, field=f"inputs.{name}")
     if not isinstance(inputs, dict):
         return inputs
-    return {**inputs, **{name: {"file": {"id": part.file_id}} for name, part in parts.items()}}
+    brought = {name: [{"file": {"id": part.file_id}} for part in listed] for name, listed in parts.items()}
+    return {
+        **inputs,
+        **{
+            name: _listed(name, inputs.get(name), files) if name in task.media_lists else _single(name, inputs, files)
+            for name, files in brought.items()
+        },
+    }
+
+
+def _single(name: str, inputs: dict[str, Any], files: list[Any]) -> Any:
+    if name in inputs or len(files) > 1:
+        how = "as a part and in the request" if name in inputs else "as two parts, and it is one file"
+        raise RequestError(ErrorCode.INVALID_VALUE, f"{name} came twice: {how}.", field=f"inputs.{name}")
+    return files[0]
+
+
+def _listed(name: str, given: Any, files: list[Any]) -> list[Any]:
+    places = [None] * len(files) if given is None else given
+    if not isinstance(places, list) or places.count(None) != len(files):
+        message = f"inputs.{name} must hold one null for each part of that name, or be left out."
+        raise RequestError(ErrorCode.INVALID_VALUE, message, field=f"inputs.{name}")
+    coming = iter(files)
+    return [next(coming) if place is None else place for place in places]
+
+
+def files_of(parts: Parts) -> Iterable[Received]:
+    return (part for listed in parts.values() for part in listed)
 
 
 def throw_out(storage: FileStorage, parts: Parts) -> None:
-    for part in parts.values():
+    for part in files_of(parts):
         storage.delete(part.file_id)
 
 
@@ -123,22 +151,29 @@ class _Luggage:
         self._storage = here.storage
         self._limits = here.settings.media
         self._parts = journey.parts
+        self._received = {part.file_id: part for part in files_of(journey.parts)}
         self._kinds = journey.spec.catalogue.media
         #: Files that the database does not know yet, and those that it does.
         self.made: list[NewFile] = []
         self.known: list[str] = []
 
-    def packed(self, field: str, value: dict[str, Any]) -> dict[str, Any]:
-        """What the job's inputs hold of one file."""
-        at = _At(f"inputs.{field}", self._kinds[field])
-        if field in self._parts:
-            part = self._parts[field]
-            return self._keep(part.file_id, part.filename, part.bytes, at)
+    def packed(self, field: str, value: Any) -> Any:
+        """What the job's inputs hold of the file or files of one field."""
+        kind = self._kinds[field]
+        if isinstance(value, list):
+            return [self._packed(field, one, _At(f"inputs.{field}.{place}", kind)) for place, one in enumerate(value)]
+        return self._packed(field, value, _At(f"inputs.{field}", kind))
+
+    def _packed(self, field: str, value: dict[str, Any], at: _At) -> dict[str, Any]:
         if "data" in value:
             return self._store(_decoded(value["data"], at.field), field, at)
         if "url" in value:
             return self._fetch(value["url"], at)
-        return self._found(value.get("file_id") or value["file"]["id"], at)
+        file_id = value.get("file_id") or value["file"]["id"]
+        if file_id in self._received:
+            part = self._received.pop(file_id)
+            return self._keep(file_id, part.filename, part.bytes, at)
+        return self._found(file_id, at)
 
     def drop(self) -> None:
         throw_out(self._storage, self._parts)
@@ -146,7 +181,12 @@ class _Luggage:
             self._storage.delete(file.id)
 
     def digests(self) -> dict[str, str]:
-        return {name: self._digest(part.file_id) for name, part in sorted(self._parts.items())}
+        """Of every part, by its field; of one in a list also by its place."""
+        return {
+            name if place == 0 else f"{name}.{place}": self._digest(part.file_id)
+            for name, listed in sorted(self._parts.items())
+            for place, part in enumerate(listed)
+        }
 
     def _digest(self, file_id: str) -> str:
         digest = hashlib.sha256()

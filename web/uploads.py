@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
 from flask import request
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
@@ -17,6 +18,10 @@ from models.files import PIECE, FileStorage, pieces_of
 #: Room for boundaries, headers and the small fields around a file.
 AROUND_FILE = 1 << 20
 _MEDIA_TYPE = re.compile(r"^[\w.+-]{1,100}/[\w.+-]{1,100}(\s*;[\x20-\x7e]{0,50})?$", re.ASCII)
+
+
+#: A question about a part, whose head has been read.
+Asks = Callable[[File | Field], bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,19 +36,26 @@ class Received:
 
 @dataclasses.dataclass
 class Form:
-    """The parts of a multipart body: small ones as text, files in storage."""
+    """The parts of a multipart body in the order they came: small ones as text, files in storage."""
 
-    fields: dict[str, str] = dataclasses.field(default_factory=dict)
-    files: dict[str, Received] = dataclasses.field(default_factory=dict)
+    fields: MultiDict[str, str] = dataclasses.field(default_factory=MultiDict)
+    files: dict[str, list[Received]] = dataclasses.field(default_factory=dict)
 
     @property
     def file(self) -> Received | None:
         """The one named `file`."""
-        return self.files.get("file")
+        return next(iter(self.files.get("file", ())), None)
+
+    def all_files(self) -> list[Received]:
+        return [file for listed in self.files.values() for file in listed]
 
 
 def _is_named_file(head: File | Field) -> bool:
     return head.name == "file"
+
+
+def _never(_head: File | Field) -> bool:
+    return False
 
 
 def receive_body(storage: FileStorage, *, max_bytes: int, filename: str) -> Received:
@@ -58,22 +70,24 @@ def receive_form(
     *,
     max_bytes: int,
     max_field_bytes: int,
-    is_file: Callable[[File | Field], bool] = _is_named_file,
+    is_file: Asks = _is_named_file,
+    may_repeat: Asks = _never,
     files: int = 1,
 ) -> Form:
     """Read a multipart body, its files into storage as they arrive: those parts of which `is_file` says so.
 
-    At most `files` of `max_bytes` each. What fails leaves nothing behind.
+    At most `files` of `max_bytes` each, texts of `max_field_bytes` in all, and several parts of one name where
+    `may_repeat` says so. What fails leaves nothing behind.
     """
     request.max_content_length = files * max_bytes + max_field_bytes + AROUND_FILE
     form = Form()
-    reader = _Reader(max_field_bytes, is_file)
+    reader = _Reader(max_field_bytes, is_file, may_repeat, files)
     try:
         for event in reader.events():
             if isinstance(event, File | Field):
                 reader.read_part(event, form, storage, max_bytes)
     except BaseException as error:
-        for received in form.files.values():
+        for received in form.all_files():
             storage.delete(received.file_id)
         if isinstance(error, ValueError):
             raise RequestError(ErrorCode.INVALID_REQUEST, "The multipart body is broken or cut short.") from error
@@ -84,13 +98,15 @@ def receive_form(
 class _Reader:
     """The body as the decoder's events; one piece of it in memory at a time."""
 
-    def __init__(self, max_field_bytes: int, is_file: Callable[[File | Field], bool]) -> None:
+    def __init__(self, max_field_bytes: int, is_file: Asks, may_repeat: Asks, most_files: int) -> None:
         boundary = request.mimetype_params.get("boundary", "")
         if request.mimetype != "multipart/form-data" or not boundary:
             message = "Send multipart/form-data with a boundary."
             raise RequestError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
-        self._max_field_bytes = max_field_bytes
+        self._text_bytes_left = max_field_bytes
         self._is_file = is_file
+        self._may_repeat = may_repeat
+        self._most_files = most_files
         self._decoder = MultipartDecoder(boundary.encode("latin-1", "replace"), max_parts=100)
         self._body = _stream()
         self._events = self._read()
@@ -118,22 +134,27 @@ class _Reader:
 
     def read_part(self, head: File | Field, form: Form, storage: FileStorage, max_bytes: int) -> None:
         name = head.name or ""
-        if name in form.fields or name in form.files:
+        if name in {*form.fields, *form.files} and not self._may_repeat(head):
             raise RequestError(ErrorCode.INVALID_VALUE, f"The part {name[:64]} came twice.", field=name[:64])
         if self._is_file(head):
+            if len(form.all_files()) == self._most_files:
+                message = f"This request brings more than {self._most_files} files, the most that are taken."
+                raise RequestError(ErrorCode.INVALID_VALUE, message, field=name[:64])
             filename = (head.filename or "") if isinstance(head, File) else ""
             content_type = _media_type(head.headers.get("Content-Type", ""))
             file_id, size = storage.save(self._pieces(), max_bytes=max_bytes, field=name[:64])
-            form.files[name] = Received(file_id, clean_name(filename), content_type, size)
+            made = Received(file_id, clean_name(filename), content_type, size)
+            form.files.setdefault(name, []).append(made)
         else:
-            form.fields[name] = self._text(name)
+            form.fields.add(name, self._text(name))
 
     def _text(self, name: str) -> str:
         held = bytearray()
         for piece in self._pieces():
             held += piece
-            if len(held) > self._max_field_bytes:
+            if len(held) > self._text_bytes_left:
                 raise RequestEntityTooLarge
+        self._text_bytes_left -= len(held)
         try:
             return held.decode()
         except UnicodeDecodeError as error:

@@ -16,7 +16,7 @@ from contract.media import Media
 from contract.pipelines import PipelineSpec
 from models.files import FileStorage, NewFile
 from worker.backends.backend import Binary, Inputs, WithFiles
-from worker.backends.media import MediaFile
+from worker.backends.media import MediaFile, in_place
 
 Unpack = Callable[[Inputs], Inputs]
 
@@ -41,7 +41,7 @@ class Pantry:
         if not media:
             return None
         return lambda inputs: {
-            name: self._brought(value, name, media[name]) if name in media else value
+            name: in_place(value, name, media[name], self._brought) if name in media else value
             for name, value in inputs.items()
         }
 

@@ -22,6 +22,7 @@ from contract.tasks.images import (
     ZERO_SHOT_IMAGE_CLASSIFICATION,
     ZERO_SHOT_OBJECT_DETECTION,
 )
+from contract.tasks.matching import KEYPOINT_MATCHING
 from contract.tasks.questions import QUESTION_ANSWERING, TABLE_QUESTION_ANSWERING
 from contract.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
 from contract.tasks.task import JsonSchema, Task
@@ -55,6 +56,7 @@ CATALOGUE: dict[str, Task] = {
         DOCUMENT_QUESTION_ANSWERING,
         IMAGE_TO_TEXT,
         IMAGE_TO_IMAGE,
+        KEYPOINT_MATCHING,
     )
 }
 

@@ -1,4 +1,4 @@
-"""Files as inputs and as results: how a schema says that a field is an image, and what a stored one looks like."""
+"""Files as inputs and as results: how a schema says that a field is one or several, and what a stored one looks like."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 JsonSchema = dict[str, Any]
 
 _FORMS = '{"data": base64}, {"url": "https://…"}, {"file_id": "…"} or a part of a multipart request'
+
+#: Files that one request may bring, whatever its task.
+MOST_FILES = 8
 
 #: A file that the server holds, as inputs and results show it.
 STORED_FILE: JsonSchema = {
@@ -56,6 +59,23 @@ def a_file(kind: str, title: str, description: str) -> JsonSchema:
     }
 
 
+def images_field(title: str, description: str, *, least: int, most: int) -> JsonSchema:
+    """Several images in order, each in any of the ways to send one."""
+    return {
+        "type": "array",
+        "items": image_field("Image"),
+        "minItems": least,
+        "maxItems": min(most, MOST_FILES),
+        "title": title,
+        "description": description,
+    }
+
+
+def media_kind(rule: JsonSchema) -> str | None:
+    """Which kind of file a field is, or is a list of; None for one that is neither."""
+    return rule.get("x-media") or rule.get("items", {}).get("x-media")
+
+
 IMAGE_SYNONYMS = ("image", "picture", "photo", "img", "file", "file_id", "url", "image_url")
 
 #: A loaf on a table, 64 by 48 pixels: every image task can bake it.
@@ -68,5 +88,21 @@ EXAMPLE_IMAGE: dict[str, Any] = {
         "8MuIVVgDNesmhwsggejALTm+eiEBYpUC4UbDGcE7o+yrCEiB2Ctyz0DXgUGk3skBtEoNwZwAiDvTPqfgxQPVM4hWADQuXdg1sYb7"
         "LQOgMx2TA0Reka2BjLb7qe0CEyr5TCuTqwlxgPaC6Y6wHQH4WXSOlDWI9DZVBjSfjLDTAMli2MGRq2X1g5PlacBsDnLkNLwWEA94"
         "r9ECvAoAmC8D7XwFoP1hHdaHBUIA4cAS3cOr/91v8PeBDwG8o/XFhaGMAAAAAElFTkSuQmCC"
+    )
+}
+
+#: The same from a step nearer, for tasks that compare two.
+OTHER_EXAMPLE_IMAGE: dict[str, Any] = {
+    "data": (
+        "iVBORw0KGgoAAAANSUhEUgAAAEAAAAAwBAMAAABTZWEsAAAAJFBMVEX69+327t/27t727t317dzWo2jHgDTGgDS6dzKWZz6VZz6QZD7"
+        "h0cG9AAACXUlEQVR42s2UQWtTURCFv7mJKCK9c2sFFdq+RMVdo61LwVb8C/5YUdzoRjC1imuT1JWL5s5LCyZg37h4r0nBtiq4cFYX3j"
+        "lzzpz77kiXiyvwVwAFOR8gUKYUQU8D2gu2LWs1ZPKAL6gtaCcmdVJUr+umT6uR/9JBJ2vv7RkJtx+v7q4vEE0HkbXdo+1lNqn2Kuu3N"
+        "uaIGiDe+bApW+oDQuG7uX+nwk5JSAzVZKWoMhCzbR3/+LwxaoyejPlhZ8OlIeWvzw7mcbQSoOWN1a2py/epzr5Pmens1ovet0VQYunt"
+        "9WiWEziouzx8/Ml1Dojh2k5v4IInE6RU88N7B91yLjEr3jy6cttnya7ezOny7Hb8Nu1ee3efad1BpL/T8/4k5nSwm3IZ+x+j271x7Tl"
+        "AXF25nmnmbi5Kxq0nH6UBTLzbK4NWAh2GihQuDneP1xUICHthEB1XzDAcc0FztxcMCMS1o201EsOEqIuyTE5l3GdPaolqxyEnMm7qRh"
+        "YylLrSmCxpZUuYgiIguKIRf3C8Xnt4qyZZTd3wQAYrfEjM8gSFIEgPr4esyUqJiHHIvkHwVVwU8ZZnsCIP8YmPEbWVIRDUC9zwxa+Nq"
+        "IIbDxEllGwBkMabnZzifieWcdxdzipLHK8bQfYYKZB15ORyKZmbjJYwNyIQMNwAzAXcTMG9voZthEC7OJHPCsRyfsQkXvh4Sx2efnpN"
+        "GDY/JgMjqEQ9u4FB2UntA/wcBReqAe3BJexcF+Mx8rwJ6qzqA/LyNyuo3cR0ZolC+8tF9DG0ET33u9sfrME2nv/lIv1PAT8B3tAVfZF"
+        "bYAAAAAAASUVORK5CYII="
     )
 }

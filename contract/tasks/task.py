@@ -11,11 +11,12 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-JsonSchema = dict[str, Any]
+from contract.tasks.media import JsonSchema, media_kind
+
 Columns = Callable[[Any], dict[str, Any]]
 View = Literal[
     "labels", "entities", "tokens", "vector", "scores", "text", "written", "answers", "table",
-    "boxes", "masks", "depth", "picture", "replies", "caption", "found",
+    "boxes", "masks", "depth", "picture", "replies", "caption", "found", "matches",
 ]  # fmt: skip
 
 
@@ -50,9 +51,15 @@ class Task:
 
     @functools.cached_property
     def media(self) -> dict[str, str]:
-        """Input fields that are files, each with its kind; empty for most tasks."""
+        """Input fields that are files or lists of them, each with its kind; empty for most tasks."""
         rules = self.inputs["properties"]
-        return {name: rule["x-media"] for name, rule in rules.items() if "x-media" in rule}
+        return {name: kind for name, rule in rules.items() if (kind := media_kind(rule))}
+
+    @functools.cached_property
+    def media_lists(self) -> dict[str, int]:
+        """Those of `media` that are lists, each with the most files that it takes."""
+        rules = self.inputs["properties"]
+        return {name: rules[name]["maxItems"] for name in self.media if "x-media" not in rules[name]}
 
 
 TEXT_SYNONYMS = (

@@ -108,6 +108,20 @@ def measurer(folder: Path) -> Path:
     return _write(folder, transformers.DPTForDepthEstimation(config), _squares(transformers.DPTImageProcessorPil))
 
 
+def pairer(folder: Path) -> Path:
+    """SuperGlue over a small SuperPoint, which takes most places for points."""
+    points = transformers.SuperPointConfig(
+        encoder_hidden_sizes=[8, 8, 8, 16], decoder_hidden_size=16, descriptor_decoder_dim=16, keypoint_threshold=0.002,
+        max_keypoints=40,
+    )  # fmt: skip
+    config = transformers.SuperGlueConfig(
+        keypoint_detector_config=points, hidden_size=16, keypoint_encoder_sizes=[8, 16],
+        gnn_layers_types=["self", "cross"], num_attention_heads=2, sinkhorn_iterations=10,
+    )  # fmt: skip
+    pictures = transformers.SuperGlueImageProcessorPil(size={"height": 48, "width": 64})
+    return _write(folder, transformers.SuperGlueForKeypointMatching(config), pictures)
+
+
 def chooser(folder: Path) -> Path:
     """ViLT with three answers."""
     config = transformers.ViltConfig(
@@ -220,4 +234,5 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "visual-question-answering": chooser,
     "image-to-text": captioner,
     "image-to-image": enlarger,
+    "keypoint-matching": pairer,
 }

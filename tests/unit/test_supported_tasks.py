@@ -13,7 +13,6 @@ NOT_SERVED = {
     "automatic-speech-recognition",
     "decision",
     "image-text-to-text",
-    "keypoint-matching",
     "mask-generation",
     "text-to-audio",
     "video-classification",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, Response, g, request
-from werkzeug.sansio.multipart import File
+from werkzeug.sansio.multipart import Field, File
 
 from contract.errors import ErrorCode, FournilError, RequestError
 from contract.ids import is_id, new_id
 from contract.statuses import JOB_OVER, JobStatus
+from contract.tasks.media import MOST_FILES
 from contract.times import utc_now
 from models.database import reading, transaction
 from models.jobs import delete_job, find_status, list_jobs
@@ -52,8 +53,6 @@ FILTERS = (
     LIMIT,
 )
 KIND = "jobs"
-#: Files one request may bring.
-MOST_FILES = 8
 RETRY = "Seconds until it is worth asking again; only while the job is open."
 
 
@@ -78,8 +77,8 @@ _ACCEPTED = Answer(
         JSON: ref("JobRequest"),
         "multipart/form-data": {
             "type": "object",
-            "description": "Files are parts named after the input field that they are for, such as `image`; a part "
-            "without a file name is that field's text.",
+            "description": "Files are parts named after the input field that they are for, such as `image`; several of one "
+            "name are a list, in their order, such as `images`. A part without a file name is that field's text.",
             "properties": {"request": ref("JobRequest")},
             "required": ["request"],
             "additionalProperties": {"type": "string", "contentMediaType": "application/octet-stream"},
@@ -175,7 +174,8 @@ def _received(here: Services) -> tuple[dict[str, Any], Parts]:
         here.storage,
         max_bytes=here.settings.media.max_bytes,
         max_field_bytes=here.settings.web.max_json_bytes,
-        is_file=lambda head: isinstance(head, File) and head.name != "request",
+        is_file=_is_media,
+        may_repeat=_is_media,
         files=MOST_FILES,
     )
     try:
@@ -185,9 +185,13 @@ def _received(here: Services) -> tuple[dict[str, Any], Parts]:
         raise
 
 
+def _is_media(head: File | Field) -> bool:
+    return isinstance(head, File) and head.name != "request"
+
+
 def _with_texts(form: Form) -> dict[str, Any]:
     """The request, with parts that are no files among its inputs."""
-    texts = dict(form.fields)
+    texts = form.fields.to_dict()
     if "request" not in texts:
         raise RequestError(ErrorCode.MISSING_FIELD, "The part request is missing.", field="request")
     body = object_from(texts.pop("request"), field="request")

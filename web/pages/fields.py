@@ -15,6 +15,7 @@ from wtforms.utils import unset_value
 from contract.jsons import dumps, loads
 from contract.schemas import from_text
 from contract.tasks import JsonSchema
+from contract.tasks.media import MOST_FILES, media_kind
 from web.pages import tables
 
 LEFT_OUT = object()
@@ -36,8 +37,8 @@ class Control:
     @property
     def kind(self) -> str:
         kinds = _kinds(self.rule)
-        if "x-media" in self.rule:
-            return "media"
+        if media_kind(self.rule):
+            return "media" if "x-media" in self.rule else "files"
         if "enum" in self.rule:
             return "select"
         if "boolean" in kinds:
@@ -70,6 +71,11 @@ class Control:
         return "One a line, or with commas between."
 
     @property
+    def places(self) -> int:
+        """Files that a list has from the start; 0 where as many are chosen as one likes."""
+        return int(self.rule["maxItems"]) if self.rule["minItems"] == self.rule["maxItems"] else 0
+
+    @property
     def placeholder(self) -> str:
         default = self.rule.get("default")
         return "" if default is None or isinstance(default, bool) else as_text(self.rule, default)
@@ -78,7 +84,12 @@ class Control:
         """The WTForms field that holds what was written."""
         if self.kind == "select":
             return SelectField(self.title, choices=self._choices(), validate_choice=False)
-        kinds: dict[str, Any] = {"check": BooleanField, "turns": ConversationField, "number": StringField}
+        kinds: dict[str, Any] = {
+            "check": BooleanField,
+            "turns": ConversationField,
+            "number": StringField,
+            "files": FilesField,
+        }
         made = kinds.get(self.kind, StringField if self.kind == "line" else TextAreaField)
         return made(self.title, default=self.rule.get("default") if self.kind == "check" else None)
 
@@ -97,6 +108,8 @@ class Control:
             return data or LEFT_OUT
         if self.kind == "media":
             return _kept_file(data) if data else LEFT_OUT
+        if self.kind == "files":
+            return [_kept_file(one) if one else None for one in data] or LEFT_OUT
         text = (data or "").replace("\r\n", "\n")
         if not text.strip():
             return LEFT_OUT
@@ -107,6 +120,8 @@ class Control:
         """What a field shows for a value of an earlier request."""
         if self.kind == "media":
             return media_source(value)
+        if self.kind == "files":
+            return [media_source(one) for one in value]
         return value if self.kind in ("check", "turns") else as_text(self.rule, value)
 
 
@@ -193,6 +208,17 @@ class ConversationField(Field):  # type: ignore[misc]
         if rows[-1]["role"] != "user":
             rows.append({"role": "user", "content": ""})
         return rows
+
+
+class FilesField(Field):  # type: ignore[misc]
+    """Files of a list as they are kept from before, by place under the field's name; None: another comes instead."""
+
+    def process(self, formdata: Any, data: Any = unset_value, extra_filters: Any = None) -> None:
+        super().process(None, data, extra_filters)
+        self.data = list(self.data or [])
+        if formdata is not None:
+            named = (f"{self.name}.{place}" for place in range(MOST_FILES))
+            self.data = [formdata[name] for name in named if name in formdata]
 
 
 def values(form: BaseForm, asked: list[Control]) -> dict[str, Any]:

@@ -35,8 +35,8 @@ class PipelineForm:
     def body(self) -> dict[str, Any]:
         """The request that this form stands for."""
         parameters, inputs = values(self.form, self.parameters), values(self.form, self.inputs)
-        # A file that was chosen now takes the place of one that was kept.
-        inputs = {name: value for name, value in inputs.items() if name not in self.parts}
+        # A file that was chosen now takes the place of one that was kept; a list has an empty place for it.
+        inputs = {name: value for name, value in inputs.items() if name not in self.parts or isinstance(value, list)}
         body = {"pipeline": self.spec.name, "inputs": inputs}
         return body | ({"parameters": parameters} if parameters else {})
 
@@ -80,8 +80,10 @@ def in_place(control: Control, problem: dict[str, Any]) -> str:
         return "This is needed."
     field, message = problem["field"], str(problem["message"])
     entry = field.removeprefix(control.name).strip(".").partition(".")[0]
-    subject = f"Entry {int(entry) + 1}" if entry.isdigit() else "This"
-    return subject + message.removeprefix(field) if message.startswith(field + " ") else message
+    place = f"Entry {int(entry) + 1}" if entry.isdigit() else ""
+    if message.startswith(field + " "):
+        return (place or "This") + message.removeprefix(field)
+    return f"{place}: {message}" if place else message
 
 
 def pipeline_form(

@@ -22,7 +22,7 @@ from web.pages import drawing
 from web.pages.fragments import fragment, is_news
 from web.pages.offers import waits_for
 from web.pages.pipelines import as_programs
-from web.pages.rows import summary
+from web.pages.rows import files_in, summary
 from web.pages.site import blueprint, check_token
 from web.requests import decode_cursor, encode_cursor, wait_seconds
 from web.serializers import is_over
@@ -101,17 +101,20 @@ def _shown(job_id: str) -> dict[str, Any]:
         "drawing": drawing.draw(task, inputs, shown["result"]),
         "turns": drawing.turns(inputs),
         "fields": input_fields(task, inputs),
-        "canvas": canvas(task, inputs),
+        "canvases": canvases(task, inputs),
         "snippets": as_programs(body),
     }
 
 
-def canvas(task: Task | None, inputs: Any) -> Canvas | None:
-    """The image a result may be drawn over; None where there is none, or none that is still there."""
+def canvases(task: Task | None, inputs: Any) -> list[Canvas]:
+    """The images that a result may be drawn over; empty where there are none, or not all are still there."""
     field = next((name for name, kind in task.media.items() if kind == "image"), None) if task else None
-    file = inputs.get(field, {}).get("file") if field else None
-    if file is None:
-        return None
+    found = [_canvas(file) for file in files_in(inputs.get(field))] if field else []
+    seen = [canvas for canvas in found if canvas is not None]
+    return seen if len(seen) == len(found) else []
+
+
+def _canvas(file: dict[str, Any]) -> Canvas | None:
     here = services()
     try:
         with here.storage.open(file["id"]) as stream:

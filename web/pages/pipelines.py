@@ -18,14 +18,12 @@ from web.errors import not_found
 from web.intake import NO_PARTS, take_job
 from web.luggage import Parts, throw_out
 from web.pages import snippets
+from web.pages.chosen import chosen, is_chosen, most_files, written
 from web.pages.forms import PipelineForm, example, pipeline_form, way_of, ways
 from web.pages.offers import offer_of, offers
 from web.pages.site import blueprint, check_token
 from web.services import services
 from web.uploads import AROUND_FILE, receive_form
-
-#: What the name of the field ends with that says which file of an earlier job is kept.
-KEPT_ENDING = ".kept"
 
 
 @blueprint.get("/pipelines")
@@ -51,7 +49,7 @@ def submit(name: str) -> Response | tuple[str, int]:
         stored = named(conn, name)
     if stored.spec.catalogue.media and request.mimetype == "multipart/form-data":
         return _submit_files(stored)
-    return _submit(stored, request.form, NO_PARTS)
+    return _submit(stored, written(request.form), NO_PARTS)
 
 
 def _submit_files(stored: StoredPipeline) -> Response | tuple[str, int]:
@@ -59,33 +57,28 @@ def _submit_files(stored: StoredPipeline) -> Response | tuple[str, int]:
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         # Said before a byte is read; the token decides.
         raise FournilError(ErrorCode.FORBIDDEN, "This form came from another site.")
-    here, media = services(), stored.spec.catalogue.media
+    here, task = services(), stored.spec.catalogue
     try:
         sent = receive_form(
             here.storage,
             max_bytes=here.settings.media.max_bytes,
             max_field_bytes=AROUND_FILE,
-            is_file=lambda head: _field(head.name or "") in media,
-            files=len(media),
+            is_file=is_chosen(task),
+            may_repeat=lambda _head: True,
+            files=most_files(task),
         )
     except RequestError as error:
         form = pipeline_form(stored.spec, way=None)
         form.refuse(error)
         return _page(stored, form, pristine=False), 413 if error.code is ErrorCode.TOO_LARGE else 422
-    parts = {_field(part): file for part, file in sent.files.items()}
-    # A browser sends an empty part for a field where nothing was chosen.
-    throw_out(here.storage, {field: file for field, file in parts.items() if not file.bytes})
-    return _submit(stored, MultiDict(sent.fields), {field: file for field, file in parts.items() if file.bytes})
-
-
-def _field(part: str) -> str:
-    return part.removeprefix("inputs.")
+    made = chosen(task, sent)
+    throw_out(here.storage, {"nothing": made.empty})
+    return _submit(stored, made.texts, made.parts)
 
 
 def _submit(stored: StoredPipeline, posted: MultiDict[str, str], parts: Parts) -> Response | tuple[str, int]:
     way = way_of(stored.spec.catalogue, request.args.get("as"), None)
-    asked = MultiDict((name.removesuffix(KEPT_ENDING), text) for name, text in posted.items(multi=True))
-    form = pipeline_form(stored.spec, way=way, posted=asked, parts=parts)
+    form = pipeline_form(stored.spec, way=way, posted=posted, parts=parts)
     try:
         _check_token(posted, parts)
         submitted = take_job(services(), form.body(), parts=parts)

@@ -33,10 +33,16 @@ def sent(inputs: Any, task: Task | None) -> str:
     if inputs.get("messages"):
         return short(str(inputs["messages"][-1].get("content", "")))
     text = inputs.get(task.main_field) if task else None
-    if isinstance(text, dict) and "file" in text:
+    if files := files_in(text):
         words = [value for value in inputs.values() if isinstance(value, str)]
-        return short(" · ".join([*words, _file(text["file"])]))
+        return short(" · ".join([*words, *map(_file, files)]))
     return short(text if isinstance(text, str) else dumps(inputs))
+
+
+def files_in(value: Any) -> list[dict[str, Any]]:
+    """Stored files that a field is, or is a list of."""
+    listed = value if isinstance(value, list) else [value]
+    return [one["file"] for one in listed if isinstance(one, dict) and "file" in one]
 
 
 def _file(file: dict[str, Any]) -> str:
@@ -129,6 +135,10 @@ def _caption(result: Any) -> str:
     return str(result[0]["generated_text"])
 
 
+def _matches(result: Any) -> str:
+    return f"{len(result)} pair{'' if len(result) == 1 else 's'} of points"
+
+
 _LINES = {
     "labels": _labels,
     "entities": _entities,
@@ -146,4 +156,5 @@ _LINES = {
     "replies": _replies,
     "caption": _caption,
     "found": _found,
+    "matches": _matches,
 }

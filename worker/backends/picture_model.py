@@ -19,7 +19,7 @@ from worker.backends.media import MediaFile
 from worker.backends.weights import Loaded
 
 #: What a processor raises for a picture that it cannot bring into shape.
-_PROCESSOR_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError)
+PROCESSOR_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError)
 #: Side of the squares in which a picture's cost is counted, as most models see it.
 _PATCH = 16
 
@@ -59,7 +59,7 @@ class PictureModel:
             tensors = {name: value for name, value in process(image).items() if name in self._takes}
         except InputError as refused:
             return refused
-        except _PROCESSOR_ERRORS:
+        except PROCESSOR_ERRORS:
             return refusals.rejected("The model cannot take a picture of this size and shape. Send a larger one.")
         pixels = Pixels(tensors, (image.height, image.width))
         if pixels.patches > most_patches:

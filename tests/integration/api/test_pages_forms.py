@@ -54,7 +54,7 @@ def test_the_form_asks_for_every_field_with_a_label_and_its_help(client, task):
     asked = {f"inputs.{name}" for name in schema.inputs["properties"] if name != "messages"}
     asked |= {f"parameters.{name}" for name in schema.parameters["properties"]}
     for name in asked:
-        control = next(e for e in page.elements if e.attrs.get("name") == name)
+        control = next(e for e in page.elements if e.attrs.get("name") in (name, f"{name}.0"))
         assert page.has("label", for_=control.attrs["id"]), name
         assert all(page.has("div", id=part) for part in control.attrs["aria-describedby"].split()), name
 
@@ -81,8 +81,14 @@ def test_the_example_of_every_task_can_be_sent_as_it_is(client, task):
 
 def _sent(client: FlaskClient, inputs: dict) -> dict:
     """Inputs with the bytes of each stored file, as the catalogue's example has them."""
-    files = {name: value["file"]["url"] for name, value in inputs.items() if "file" in value}
-    return inputs | {name: {"data": base64.b64encode(client.get(url).data).decode()} for name, url in files.items()}
+    def bytes_of(value):
+        if isinstance(value, list):
+            return [bytes_of(one) for one in value]
+        if "file" not in value:
+            return value
+        return {"data": base64.b64encode(client.get(value["file"]["url"]).data).decode()}
+
+    return {name: bytes_of(value) for name, value in inputs.items()}
 
 
 def test_typed_values_become_what_the_schema_asks_for(client):

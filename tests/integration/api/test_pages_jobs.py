@@ -33,6 +33,8 @@ ENTITY = {"entity_group": SCRIPT, "score": 0.9, "word": "Lyon", "start": 3, "end
 IMAGE = {"image": EXAMPLE_IMAGE}
 ASKED = {**IMAGE, "question": "What is this?"}
 BOX = {"xmin": 1, "ymin": 2, "xmax": 11, "ymax": 22}
+PAIR = CATALOGUE["keypoint-matching"].example["inputs"]
+MATCH = {"keypoint_image_0": {"x": 3, "y": 4}, "keypoint_image_1": {"x": 40, "y": 44}, "score": 0.25}
 PICTURE = {"file": {"id": "0" * 32, "content_type": "image/png", "bytes": 77, "url": "/api/v1/files/0/content"}}
 #: task, inputs, result, and what a reader must find on the page.
 RESULTS = [
@@ -124,6 +126,9 @@ RESULTS = [
     ),
     ("image-to-text", IMAGE, [{"generated_text": SCRIPT}], [SCRIPT]),
     ("image-to-image", IMAGE, {"image": PICTURE}, ["image/png, 77 B"]),
+    ("keypoint-matching", PAIR, [MATCH], ["3, 4", "40, 44", "25.0 %", "1 pair of points"]),
+    ("keypoint-matching", PAIR, [], ["No point of one"]),
+    ("keypoint-matching", PAIR, [MATCH] * 300, ["300 pairs of points; the best 200 are drawn, the best 50 listed"]),
 ]
 
 
@@ -155,6 +160,17 @@ def test_a_result_is_drawn_by_its_task_and_never_read_as_html(baked, task, input
     assert not [words for words in shown if words not in page.text]
     assert not [script for script in page.all("script") if "src" not in script.attrs]
     assert page.has("details", id="raw")
+
+
+def test_matches_are_lines_between_the_images_in_their_own_pixels(baked):
+    page = baked("keypoint-matching", PAIR, [MATCH])
+
+    first, second = page.all("image")
+    line = page.one("line").attrs
+    assert (line["x1"], line["y1"]) == ("3.0", "4.0")
+    assert float(line["x2"]) == float(second.attrs["x"]) + 40
+    assert first.attrs["href"] != second.attrs["href"]
+    assert len(page.all("img")) == 2
 
 
 def test_every_task_has_a_result_in_these_tests():

@@ -19,6 +19,7 @@ from worker.backends.tasks.images import (
     ZeroShotImageClassification,
 )
 from worker.backends.tasks.masks import ImageSegmentation
+from worker.backends.tasks.matching import KeypointMatching
 from worker.backends.tasks.questions import QuestionAnswering
 from worker.backends.tasks.rewriting import Summarization, Text2TextGeneration, Translation
 from worker.backends.tasks.tables import TableQuestionAnswering
@@ -49,4 +50,5 @@ TASKS: dict[str, type[TaskModel]] = {
     "document-question-answering": DocumentQuestionAnswering,
     "image-to-text": ImageToText,
     "image-to-image": ImageToImage,
+    "keypoint-matching": KeypointMatching,
 }
