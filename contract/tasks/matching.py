@@ -34,7 +34,9 @@ KEYPOINT_MATCHING = Task(
         },
         required=("images",),
     ),
-    parameters=an_object({"threshold": share("Threshold", "Only pairs of points with a higher score are given.", 0.0)}),
+    parameters=an_object(
+        {"threshold": share("Threshold", "Only pairs of points with a higher score are given.", 0.0)}
+    ),
     result={
         "type": "array",
         "description": "Best first.",

@@ -1,4 +1,4 @@
-"""Files as inputs and as results: how a schema says that a field is one or several, and what a stored one looks like."""
+"""Files as inputs and as results: how a schema says that a field is one or a list of them, and what is stored."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def images_field(title: str, description: str, *, least: int, most: int) -> Json
 
 def media_kind(rule: JsonSchema) -> str | None:
     """Which kind of file a field is, or is a list of; None for one that is neither."""
-    return rule.get("x-media") or rule.get("items", {}).get("x-media")
+    kind: str | None = rule.get("x-media") or rule.get("items", {}).get("x-media")
+    return kind
 
 
 IMAGE_SYNONYMS = ("image", "picture", "photo", "img", "file", "file_id", "url", "image_url")

@@ -11,8 +11,9 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from contract.tasks.media import JsonSchema, media_kind
+from contract.tasks.media import media_kind
 
+JsonSchema = dict[str, Any]
 Columns = Callable[[Any], dict[str, Any]]
 View = Literal[
     "labels", "entities", "tokens", "vector", "scores", "text", "written", "answers", "table",

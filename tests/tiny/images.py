@@ -111,8 +111,8 @@ def measurer(folder: Path) -> Path:
 def pairer(folder: Path) -> Path:
     """SuperGlue over a small SuperPoint, which takes most places for points."""
     points = transformers.SuperPointConfig(
-        encoder_hidden_sizes=[8, 8, 8, 16], decoder_hidden_size=16, descriptor_decoder_dim=16, keypoint_threshold=0.002,
-        max_keypoints=40,
+        encoder_hidden_sizes=[8, 8, 8, 16], decoder_hidden_size=16, descriptor_decoder_dim=16,
+        keypoint_threshold=0.002, max_keypoints=40,
     )  # fmt: skip
     config = transformers.SuperGlueConfig(
         keypoint_detector_config=points, hidden_size=16, keypoint_encoder_sizes=[8, 16],

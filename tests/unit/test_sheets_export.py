@@ -128,6 +128,7 @@ def test_every_task_names_its_result_columns(task):
         "image-segmentation": [], "depth-estimation": {"min": 0.5, "max": 1.5, "depth": {"file": FILE}},
         "visual-question-answering": [{"answer": "x", "score": None}],
         "document-question-answering": [{"answer": "x", "score": None}],
+        "keypoint-matching": [],
         "image-to-text": [{"generated_text": "x"}], "image-to-image": {"image": {"file": FILE}},
     }  # fmt: skip
     assert set(task.columns(results[task.name])) == set(task.result_columns)

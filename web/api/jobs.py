@@ -77,8 +77,8 @@ _ACCEPTED = Answer(
         JSON: ref("JobRequest"),
         "multipart/form-data": {
             "type": "object",
-            "description": "Files are parts named after the input field that they are for, such as `image`; several of one "
-            "name are a list, in their order, such as `images`. A part without a file name is that field's text.",
+            "description": "Files are parts named after the input field that they are for, such as `image`; several "
+            "of one name are a list, such as `images`, in their order. A part without a file name is the field's text.",
             "properties": {"request": ref("JobRequest")},
             "required": ["request"],
             "additionalProperties": {"type": "string", "contentMediaType": "application/octet-stream"},

@@ -1,9 +1,9 @@
 """Files chosen in a pipeline's form: which field each is for, and which place where the field is a list.
 
-    inputs.image            the file of a field
-    inputs.images.1         the file for a place of a list
-    inputs.images           files that come after those, as many as one likes
-    inputs.images.1.kept    what a place had before, and has still where no file is chosen for it
+inputs.image            the file of a field
+inputs.images.1         the file for a place of a list
+inputs.images           files that come after those, as many as one likes
+inputs.images.1.kept    what a place had before, and has still where no file is chosen for it
 """
 
 from __future__ import annotations

@@ -215,10 +215,11 @@ class FilesField(Field):  # type: ignore[misc]
 
     def process(self, formdata: Any, data: Any = unset_value, extra_filters: Any = None) -> None:
         super().process(None, data, extra_filters)
-        self.data = list(self.data or [])
+        kept = getattr(self, "data", None) or []
         if formdata is not None:
             named = (f"{self.name}.{place}" for place in range(MOST_FILES))
-            self.data = [formdata[name] for name in named if name in formdata]
+            kept = [formdata[name] for name in named if name in formdata]
+        self.data: list[str] = list(kept)
 
 
 def values(form: BaseForm, asked: list[Control]) -> dict[str, Any]:

@@ -81,6 +81,7 @@ def test_the_example_of_every_task_can_be_sent_as_it_is(client, task):
 
 def _sent(client: FlaskClient, inputs: dict) -> dict:
     """Inputs with the bytes of each stored file, as the catalogue's example has them."""
+
     def bytes_of(value):
         if isinstance(value, list):
             return [bytes_of(one) for one in value]
