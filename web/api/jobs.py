@@ -78,7 +78,7 @@ _ACCEPTED = Answer(
         "multipart/form-data": {
             "type": "object",
             "description": "Files are parts named after the input field that they are for, such as `image`; several "
-            "of one name are a list, such as `images`, in their order. A part without a file name is the field's text.",
+            "of one name are a list, such as `images`, in their order. A part without a file name is its text.",
             "properties": {"request": ref("JobRequest")},
             "required": ["request"],
             "additionalProperties": {"type": "string", "contentMediaType": "application/octet-stream"},
