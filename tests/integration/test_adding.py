@@ -47,6 +47,7 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
         made.mkdir()
         (made / "config.json").write_text(json.dumps(config))
         for extra in ("tokenizer.json", *files):
+            (made / extra).parent.mkdir(exist_ok=True)
             (made / extra).write_text("{}")
         save_file({"a": np.ones(2, dtype=np.float32)}, made / weights)
         return made
@@ -91,7 +92,16 @@ def test_the_checkpoint_of_every_task_fits_it(checkpoints: Callable[[str], Path]
             "image-to-text",
         ),
         ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, (), "fill-mask"),
-        ({"model_type": "mpnet", "architectures": ["MPNetForMaskedLM"]}, ("modules.json",), "feature-extraction"),
+        (
+            {"model_type": "mpnet", "architectures": ["MPNetForMaskedLM"]},
+            ("1_Pooling/config.json",),
+            "feature-extraction",
+        ),
+        (
+            {"model_type": "t5", "architectures": ["T5EncoderModel"], "is_encoder_decoder": True},
+            ("1_Pooling/config.json",),
+            "feature-extraction",
+        ),
         ({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}, (), "text-generation"),
         ({"model_type": "marian", "architectures": ["MarianMTModel"]}, (), "translation"),
         ({"model_type": "m2m_100", "architectures": ["M2M100ForConditionalGeneration"]}, (), "translation"),

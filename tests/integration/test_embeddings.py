@@ -155,6 +155,16 @@ def test_similarity_is_the_cosine_of_what_the_checkpoint_makes(opened: Open) -> 
     assert_same([cosines("", 4)], oven.together_and_alone([row], prompt_name="", dimensions=4))
 
 
+def test_the_encoder_of_a_t5_makes_vectors(opened: Open) -> None:
+    kind = transformers.T5EncoderModel
+    oven = opened(steps=("Dense", "Normalize"), base=lambda folder: tiny.t5(folder, architecture=kind))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(oven.folder)
+    model = kind.from_pretrained(oven.folder).eval()
+    with torch.inference_mode():
+        means = [model(**tokenizer(text, return_tensors="pt"))[0][0].mean(0).numpy() for text in TEXTS]
+    assert_same([unit(through_dense(oven, mean)).tolist() for mean in means], oven.together_and_alone(ROWS))
+
+
 def test_the_same_numbers_come_from_a_graph(opened: Open) -> None:
     oven = opened(steps=("Dense", "Normalize"), options={"backend": "onnx"})
     assert oven.loaded.identity.backend == "onnx"

@@ -20,13 +20,13 @@ _LAYERS = {
 }  # fmt: skip
 
 
-def t5(folder: Path, **config: Any) -> Path:
+def t5(folder: Path, *, architecture: Any = transformers.T5ForConditionalGeneration, **config: Any) -> Path:
     tokenizer = ending_tokenizer()
     made = transformers.T5Config(
         **_special(tokenizer), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, decoder_start_token_id=0,
         **config,
     )  # fmt: skip
-    return write(folder, transformers.T5ForConditionalGeneration, made, tokenizer)
+    return write(folder, architecture, made, tokenizer)
 
 
 def bart(folder: Path, **config: Any) -> Path:

@@ -1,8 +1,9 @@
-"""A checkpoint as sentence-transformers saves it: BERT, and the files that say how tokens become one vector."""
+"""A checkpoint as sentence-transformers saves it: BERT or another, and how its tokens become one vector."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ def sentence_embedder(
     steps: tuple[str, ...] = (),
     activation: str = "torch.nn.modules.activation.Tanh",
     limits: dict[str, Any] | None = None,
+    base: Callable[[Path], Path] = embedder,
     **said: Any,
 ) -> Path:
     """`steps` behind the pooling: Dense (to half the numbers), Normalize, or a name of your own."""
-    embedder(folder)
+    base(folder)
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
     modules += [(f"{place}_{step}", step) for place, step in enumerate(steps, start=2)]
     listed = [

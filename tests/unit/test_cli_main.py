@@ -15,10 +15,11 @@ from tests.processes import clean_environment
 HEAVY = ("flask", "celery", "torch", "transformers", "sqlalchemy", "httpx", "rich", "web", "worker", "models")
 
 
-def test_help_of_submit_imports_nothing_heavy_and_answers_within_half_a_second(tmp_path):
+@pytest.mark.parametrize("words", [["submit"], ["pipelines", "add"]])
+def test_help_imports_nothing_heavy_and_answers_within_half_a_second(tmp_path, words):
     script = (
         "import sys\nfrom cli.main import main\n"
-        "main(['submit', '--help'], standalone_mode=False)\n"
+        f"main({[*words, '--help']}, standalone_mode=False)\n"
         f"heavy = [name for name in {HEAVY} if name in sys.modules]\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )

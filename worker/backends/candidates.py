@@ -13,7 +13,8 @@ from typing import Any
 from contract.errors import CheckpointError, ErrorCode
 from worker.backends import checkpoints, conversions
 
-MODULES = "modules.json"
+#: How a file of a sentence-transformers checkpoint that makes vectors ends; one that compares pairs has none.
+POOLING = "_Pooling/config.json"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPI
 
 from contract.errors import CheckpointError, ErrorCode
 from contract.tasks import CATALOGUE, canonical_name
-from worker.backends.candidates import MODULES, Candidate
+from worker.backends.candidates import POOLING, Candidate
 from worker.backends.tasks import TASKS
 from worker.backends.tasks.task import TaskModel
 
@@ -33,7 +33,7 @@ _MADE_FOR = {
     "nllb-moe": "translation",
     "pegasus": "summarization",
 }
-_READERS = {"preprocessor_config.json", "processor_config.json"}
+_READERS = {"preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"}
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", ".model", ".spm")
 
 
@@ -41,7 +41,7 @@ def _fitting(candidate: Candidate) -> list[str]:
     """Tasks that a checkpoint was trained for, the likeliest first; none where its configuration does not tell."""
     if candidate.is_gguf:
         return [_OF_GGUF]
-    if MODULES in candidate.files and _reads_texts(candidate):
+    if any(name.endswith(POOLING) for name in candidate.files) and _reads_texts(candidate):
         return list(_OF_SENTENCES)
     ranks = {
         name: _rank(candidate, kind)

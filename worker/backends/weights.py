@@ -140,9 +140,17 @@ def _read_processor(path: Path, auto_class: str, *, blind: bool) -> Any:
 
 
 def _class_for(wanted: Wanted, config: Any) -> Any:
+    """The Auto class that gives the architecture the checkpoint names, else the first that knows its type."""
     kinds = [getattr(transformers, name) for name in (wanted.auto_class, *wanted.or_classes)]
-    # Where none knows the architecture, the first one says so.
-    return next((kind for kind in kinds if type(config) in kind._model_mapping), kinds[0])
+    known = [kind for kind in kinds if type(config) in kind._model_mapping]
+    named = [kind for kind in known if _architectures(kind, config) & set(config.architectures or ())]
+    # Where none knows the type, the first one says so.
+    return (named or known or kinds)[0]
+
+
+def _architectures(kind: Any, config: Any) -> set[str]:
+    found = kind._model_mapping[type(config)]
+    return {one.__name__ for one in (found if isinstance(found, tuple) else (found,))}
 
 
 def _model(path: Path, wanted: Wanted, dtype: torch.dtype | str, config: Any) -> tuple[Any, tuple[str, ...]]:

@@ -20,6 +20,8 @@ class Embedder(EncoderTask):
     """What both tasks share: one vector a text, made as parameters and checkpoint say."""
 
     auto_class = "AutoModel"
+    # T5 and its kin without their decoders.
+    or_classes = ("AutoModelForTextEncoding",)
     # A pooler head takes no part in the hidden states, so a checkpoint without one is whole.
     optional = ("pooler.",)
 
