@@ -81,7 +81,7 @@ def _fields(schema: JsonSchema) -> str:
 
 def _kind(rule: JsonSchema) -> str:
     if "enum" in rule:
-        return " or ".join(f"`{word}`" for word in rule["enum"])
+        return " or ".join(f"`{word if isinstance(word, str) else dumps(word)}`" for word in rule["enum"])
     kinds = rule["type"] if isinstance(rule["type"], list) else [rule["type"]]
     bounds = [f"{word} {rule[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in rule]
     return " ".join([" or ".join(kinds), *bounds])

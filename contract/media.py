@@ -35,11 +35,23 @@ class Media:
         20.0,
         "How long a process may take to read one PDF. Longer ones hold up the rows that are prepared behind them.",
     )
+    max_audio_bytes: int = option(
+        "MAX_AUDIO_BYTES",
+        whole(1_000, 1 << 34),
+        128 << 20,
+        "Largest recording of a job, as a file.",
+    )
+    max_audio_seconds: float = option(
+        "MAX_AUDIO_SECONDS",
+        seconds(1, 86_400),
+        3600.0,
+        "Longest recording of a job, whatever its file's size; a second takes 64 kB or more while a model hears it.",
+    )
     fetch: bool = option(
         "FETCH_URLS",
         BOOL,
         True,
-        "false: an image given as a URL is refused, and this server asks no other one for anything.",
+        "false: a file given as a URL is refused, and this server asks no other one for anything.",
     )
     fetch_private: bool = option(
         "FETCH_PRIVATE",
@@ -54,3 +66,12 @@ class Media:
         10.0,
         "How long fetching one URL may take in all; meanwhile it holds one of FOURNIL_WEB_THREADS.",
     )
+
+    def most_bytes(self, kind: str) -> int:
+        """The largest file of a kind, as `x-media` names it."""
+        return self.max_audio_bytes if kind == "audio" else self.max_bytes
+
+    @property
+    def most_bytes_of_all(self) -> int:
+        """Where a file arrives before it is known what it is for."""
+        return max(self.max_bytes, self.max_audio_bytes)

@@ -141,6 +141,10 @@ def checker(schema: JsonSchema) -> Checker:
     return _checker(canonical(schema))
 
 
+#: Where a text may be sent too, only these words are something else.
+_WORDS_OF_TRUTH = {"true": True, "false": False}
+
+
 def from_text(schema: JsonSchema, text: str) -> Any:
     """Read what a form field or a spreadsheet cell holds as the type its schema asks for.
 
@@ -150,7 +154,7 @@ def from_text(schema: JsonSchema, text: str) -> Any:
     kinds = schema.get("type", "string")
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if "string" in kinds:
-        return text
+        return _WORDS_OF_TRUTH.get(text, text) if "boolean" in kinds else text
     stripped = text.strip()
     if "null" in kinds and stripped in ("", "null"):
         return None

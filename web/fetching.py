@@ -41,7 +41,7 @@ class Refused(Exception):
 
 
 @contextmanager
-def fetched(url: str, limits: Media, *, field: str) -> Iterator[Iterator[bytes]]:
+def fetched(url: str, limits: Media, *, kind: str, field: str) -> Iterator[Iterator[bytes]]:
     """The body behind `url`, in pieces; raises RequestError that names `field`, also while they are read."""
     if not limits.fetch:
         message = "This server fetches no URLs. Send the file as a part, as base64 or as a file_id."
@@ -49,7 +49,7 @@ def fetched(url: str, limits: Media, *, field: str) -> Iterator[Iterator[bytes]]
     if not _turns.acquire(blocking=False):
         raise FournilError(ErrorCode.OVERLOADED, "Too many URLs are being fetched. Try again in a moment.")
     try:
-        with _Fetch(limits) as fetch:
+        with _Fetch(limits, kind) as fetch:
             yield fetch.body(url)
     except Refused as refused:
         raise RequestError(ErrorCode.INVALID_VALUE, f"This URL {refused}", field=field) from refused
@@ -64,8 +64,9 @@ def fetched(url: str, limits: Media, *, field: str) -> Iterator[Iterator[bytes]]
 
 
 class _Fetch:
-    def __init__(self, limits: Media) -> None:
+    def __init__(self, limits: Media, kind: str) -> None:
         self._limits = limits
+        self._most_bytes = limits.most_bytes(kind)
         self._ends = time.monotonic() + limits.fetch_seconds
         self._pool = httpcore.ConnectionPool(network_backend=_Checked(self._ends, private=limits.fetch_private))
 
@@ -89,11 +90,11 @@ class _Fetch:
         raise Refused(f"leads on more than {_MOST_HOPS} times.")
 
     def _pieces(self, response: httpcore.Response) -> Iterator[bytes]:
-        left = self._limits.max_bytes
+        left = self._most_bytes
         for piece in response.iter_stream():
             left -= len(piece)
             if left < 0:
-                raise Refused(f"leads to more than {self._limits.max_bytes:,} bytes, the most this server takes.")
+                raise Refused(f"leads to more than {self._most_bytes:,} bytes, the most this server takes.")
             yield piece
 
 

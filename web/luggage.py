@@ -196,17 +196,18 @@ class _Luggage:
         return digest.hexdigest()
 
     def _fetch(self, url: str, at: _At) -> dict[str, Any]:
-        with fetched(url, self._limits, field=at.field) as pieces:
-            file_id, size = self._storage.save(pieces, max_bytes=self._limits.max_bytes, field=at.field)
+        with fetched(url, self._limits, kind=at.kind, field=at.field) as pieces:
+            file_id, size = self._storage.save(pieces, max_bytes=self._limits.most_bytes(at.kind), field=at.field)
         return self._keep(file_id, clean_name(urlsplit(url).path), size, at)
 
     def _store(self, body: bytes, name: str, at: _At) -> dict[str, Any]:
-        file_id, size = self._storage.save([body], max_bytes=self._limits.max_bytes, field=at.field)
+        file_id, size = self._storage.save([body], max_bytes=self._limits.most_bytes(at.kind), field=at.field)
         return self._keep(file_id, name, size, at)
 
     def _keep(self, file_id: str, name: str, size: int, at: _At) -> dict[str, Any]:
         # Known as made before it is looked at: a refusal must not leave it behind.
         self.made.append(NewFile(file_id, name[:255], "", size))
+        self._weigh(size, at)
         content_type = self._look(file_id, at).content_type
         self.made[-1] = dataclasses.replace(self.made[-1], content_type=content_type)
         return self.made[-1].shown()
@@ -216,11 +217,15 @@ class _Luggage:
             stored = find_file(conn, file_id) if is_id(file_id) else None
         if stored is None:
             raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at.field)
-        if stored.bytes > self._limits.max_bytes:
-            message = f"This file is larger than {self._limits.max_bytes:,} bytes, the most a job may bring."
-            raise RequestError(ErrorCode.INVALID_VALUE, message, field=at.field)
+        self._weigh(stored.bytes, at)
         self.known.append(file_id)
         return shown_file(file_id, self._look(file_id, at).content_type, stored.bytes)
+
+    def _weigh(self, size: int, at: _At) -> None:
+        most = self._limits.most_bytes(at.kind)
+        if size > most:
+            message = f"This file is larger than {most:,} bytes, the most a job may bring."
+            raise RequestError(ErrorCode.INVALID_VALUE, message, field=at.field)
 
     def _look(self, file_id: str, at: _At) -> Seen:
         try:

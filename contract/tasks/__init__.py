@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import re
 
+from contract.tasks.audio import (
+    AUDIO_CLASSIFICATION,
+    AUTOMATIC_SPEECH_RECOGNITION,
+    ZERO_SHOT_AUDIO_CLASSIFICATION,
+)
 from contract.tasks.captions import IMAGE_TO_TEXT, VISUAL_QUESTION_ANSWERING
 from contract.tasks.classification import TEXT_CLASSIFICATION, ZERO_SHOT_CLASSIFICATION
 from contract.tasks.documents import DOCUMENT_QUESTION_ANSWERING
@@ -25,6 +30,7 @@ from contract.tasks.images import (
 from contract.tasks.matching import KEYPOINT_MATCHING
 from contract.tasks.questions import QUESTION_ANSWERING, TABLE_QUESTION_ANSWERING
 from contract.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
+from contract.tasks.speaking import TEXT_TO_AUDIO
 from contract.tasks.task import JsonSchema, Task
 from contract.tasks.tokens import FILL_MASK, TOKEN_CLASSIFICATION
 
@@ -57,12 +63,17 @@ CATALOGUE: dict[str, Task] = {
         IMAGE_TO_TEXT,
         IMAGE_TO_IMAGE,
         KEYPOINT_MATCHING,
+        AUDIO_CLASSIFICATION,
+        AUTOMATIC_SPEECH_RECOGNITION,
+        ZERO_SHOT_AUDIO_CLASSIFICATION,
+        TEXT_TO_AUDIO,
     )
 }
 
 ALIASES = {
     "sentiment-analysis": "text-classification",
     "ner": "token-classification",
+    "text-to-speech": "text-to-audio",
     "vqa": "visual-question-answering",
 }
 

@@ -77,6 +77,11 @@ def media_kind(rule: JsonSchema) -> str | None:
     return kind
 
 
+def audio_field(title: str = "Recording", description: str = "") -> JsonSchema:
+    return a_file("audio", title, description)
+
+
+AUDIO_SYNONYMS = ("audio", "recording", "sound", "speech", "file", "file_id", "url", "audio_url")
 IMAGE_SYNONYMS = ("image", "picture", "photo", "img", "file", "file_id", "url", "image_url")
 
 #: A loaf on a table, 64 by 48 pixels: every image task can bake it.

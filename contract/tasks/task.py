@@ -17,7 +17,7 @@ JsonSchema = dict[str, Any]
 Columns = Callable[[Any], dict[str, Any]]
 View = Literal[
     "labels", "entities", "tokens", "vector", "scores", "text", "written", "answers", "table",
-    "boxes", "masks", "depth", "picture", "replies", "caption", "found", "matches",
+    "boxes", "masks", "depth", "picture", "replies", "caption", "found", "matches", "transcript", "sound",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from contract.media import Media
-from models.media import documents, images
+from models.media import audio, documents, images
 from models.media.seen import MediaRefused, Seen
 
 __all__ = ["KINDS", "MediaRefused", "Seen", "decode", "look"]
@@ -20,12 +20,14 @@ __all__ = ["KINDS", "MediaRefused", "Seen", "decode", "look"]
 @dataclasses.dataclass(frozen=True)
 class Kind:
     look: Callable[[BinaryIO, Media], Seen]
-    decode: Callable[[BinaryIO, Media], Any]
+    #: What it takes besides is its kind's own: the rate at which a model hears.
+    decode: Callable[..., Any]
 
 
 #: By the name that `x-media` of an input field gives.
 KINDS = {
     "image": Kind(images.look, images.decode),
+    "audio": Kind(audio.look, audio.decode),
     "document": Kind(documents.look, documents.decode),
 }
 
@@ -35,6 +37,6 @@ def look(kind: str, stream: BinaryIO, limits: Media) -> Seen:
     return KINDS[kind].look(stream, limits)
 
 
-def decode(kind: str, stream: BinaryIO, limits: Media) -> Any:
+def decode(kind: str, stream: BinaryIO, limits: Media, **wanted: Any) -> Any:
     """What a worker hands to a processor of this kind; raises MediaRefused."""
-    return KINDS[kind].decode(stream, limits)
+    return KINDS[kind].decode(stream, limits, **wanted)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.tiny import documents, images
+from tests.tiny import documents, images, sounds
 from tests.tiny.checkpoint import poisoned
 from tests.tiny.encoders import (
     answerer,
@@ -68,6 +68,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "translation": pieced_marian,
     "document-question-answering": documents.pointer,
     **images.MAKERS,
+    **sounds.MAKERS,
 }
 
 

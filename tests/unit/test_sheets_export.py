@@ -129,6 +129,9 @@ def test_every_task_names_its_result_columns(task):
         "visual-question-answering": [{"answer": "x", "score": None}],
         "document-question-answering": [{"answer": "x", "score": None}],
         "keypoint-matching": [],
+        "audio-classification": [], "zero-shot-audio-classification": [],
+        "automatic-speech-recognition": {"text": "x"},
+        "text-to-audio": {"audio": {"file": FILE}, "sampling_rate": 16_000},
         "image-to-text": [{"generated_text": "x"}], "image-to-image": {"image": {"file": FILE}},
     }  # fmt: skip
     assert set(task.columns(results[task.name])) == set(task.result_columns)

@@ -172,7 +172,7 @@ def _received(here: Services) -> tuple[dict[str, Any], Parts]:
         return json_object(), NO_PARTS
     form = receive_form(
         here.storage,
-        max_bytes=here.settings.media.max_bytes,
+        max_bytes=here.settings.media.most_bytes_of_all,
         max_field_bytes=here.settings.web.max_json_bytes,
         is_file=_is_media,
         may_repeat=_is_media,

@@ -12,7 +12,7 @@ from typing import Any
 from contract.schemas import checker
 from contract.tasks import Task
 from contract.tasks.task import View
-from web.pages import found, pairs, vectors
+from web.pages import found, pairs, sounds, vectors
 
 #: Masks that are laid over an image; more only hide it.
 MOST_LAYERS = 24
@@ -251,4 +251,6 @@ _VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "caption": _caption,
     "found": _found,
     "matches": pairs.matches,
+    "transcript": sounds.transcript,
+    "sound": sounds.sound,
 }

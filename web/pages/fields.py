@@ -97,7 +97,7 @@ class Control:
         words = self.rule.get("enum") or ["true", "false"]
         default = self.rule.get("default")
         first = "Automatic" if default is None else f"Default: {default}"
-        named = [(str(word), _WORDS.get(str(word), str(word))) for word in words]
+        named = [(as_text(self.rule, word), _WORDS.get(as_text(self.rule, word), str(word))) for word in words]
         return [SelectChoice(value, label) for value, label in [("", first), *named]]
 
     def read(self, data: Any) -> Any:
@@ -119,7 +119,7 @@ class Control:
     def fill(self, value: Any) -> Any:
         """What a field shows for a value of an earlier request."""
         if self.kind == "media":
-            return media_source(value)
+            return media_source(value, self.rule["x-media"])
         if self.kind == "files":
             return [media_source(one) for one in value]
         return value if self.kind in ("check", "turns") else as_text(self.rule, value)
@@ -170,10 +170,14 @@ def _kept_file(text: str) -> dict[str, str]:
     return {"data": text} if text.startswith("data:") else {"file_id": text}
 
 
-def media_source(value: dict[str, Any]) -> str:
+#: What the catalogue's example of a kind is.
+_EXAMPLES = {"audio": "audio/flac"}
+
+
+def media_source(value: dict[str, Any], kind: str = "image") -> str:
     """The text that `_kept_file` turns into a file again."""
     if "data" in value:
-        return f"data:image/png;base64,{value['data'].rpartition(',')[2]}"
+        return f"data:{_EXAMPLES.get(kind, 'image/png')};base64,{value['data'].rpartition(',')[2]}"
     return str(value.get("file_id") or value.get("file", {}).get("id", ""))
 
 

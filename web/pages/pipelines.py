@@ -61,7 +61,7 @@ def _submit_files(stored: StoredPipeline) -> Response | tuple[str, int]:
     try:
         sent = receive_form(
             here.storage,
-            max_bytes=here.settings.media.max_bytes,
+            max_bytes=here.settings.media.most_bytes_of_all,
             max_field_bytes=AROUND_FILE,
             is_file=is_chosen(task),
             may_repeat=lambda _head: True,

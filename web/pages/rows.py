@@ -131,6 +131,14 @@ def _found(result: Any) -> str:
     return _replies([{**result[0], "answer": result[0]["answer"] or "no answer"}])
 
 
+def _transcript(result: Any) -> str:
+    return str(result["text"]).strip() or "nothing"
+
+
+def _sound(result: Any) -> str:
+    return _file(result["audio"]["file"])
+
+
 def _caption(result: Any) -> str:
     return str(result[0]["generated_text"])
 
@@ -157,4 +165,6 @@ _LINES = {
     "caption": _caption,
     "found": _found,
     "matches": _matches,
+    "transcript": _transcript,
+    "sound": _sound,
 }

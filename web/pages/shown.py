@@ -90,8 +90,10 @@ def short(text: str, length: int = 160) -> str:
 
 
 def media_source(kept: str) -> str:
-    """Where a page finds the picture that a form keeps: the bytes of an example, or a stored file."""
-    return kept if kept.startswith("data:image/") else f"/api/v1/files/{quote(kept, safe='')}/content"
+    """Where a page finds the file that a form keeps: the bytes of an example, or a stored file."""
+    return (
+        kept if kept.startswith(("data:image/", "data:audio/")) else f"/api/v1/files/{quote(kept, safe='')}/content"
+    )
 
 
 def unbroken(function: Callable[..., str]) -> Callable[..., str]:

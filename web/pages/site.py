@@ -22,8 +22,8 @@ shown.register(blueprint)
 
 #: Stricter than for the rest of the server: no page of ours sets a style as an attribute.
 _POLICY = (
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "media-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _STALE_FORM = "This page was open for a long time, or its cookie is gone. Send it once more; what you wrote is kept."
 

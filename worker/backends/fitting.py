@@ -102,7 +102,7 @@ def _is_among(candidate: Candidate, table: dict[str, Any]) -> bool:
 
 
 def _was_trained_for(candidate: Candidate, kind: type[TaskModel]) -> bool:
-    return any(_is_among(candidate, table) for table in _tables(kind))
+    return _may_be(candidate, kind) and any(_is_among(candidate, table) for table in _tables(kind))
 
 
 def _rank(candidate: Candidate, kind: type[TaskModel]) -> tuple[int, int]:
@@ -111,7 +111,11 @@ def _rank(candidate: Candidate, kind: type[TaskModel]) -> tuple[int, int]:
 
 
 def _knows_type(candidate: Candidate, kind: type[TaskModel]) -> bool:
-    return any(candidate.model_type in table for table in _tables(kind))
+    return _may_be(candidate, kind) and any(candidate.model_type in table for table in _tables(kind))
+
+
+def _may_be(candidate: Candidate, kind: type[TaskModel]) -> bool:
+    return not kind.model_types or candidate.model_type in kind.model_types
 
 
 def _needs_no_head(kind: type[TaskModel]) -> bool:

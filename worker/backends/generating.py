@@ -84,7 +84,7 @@ def _together(
 ) -> list[list[int] | None]:
     numbers = _Numbers(len(job_ids))
     written = model.generate(
-        **rows, generation_config=config, logits_processor=[numbers], stopping_criteria=[_Asking(job_ids, context)]
+        **rows, generation_config=config, logits_processor=[numbers], stopping_criteria=[Asking(job_ids, context)]
     )
     return [tokens if good else None for tokens, good in zip(written.tolist(), numbers.finite, strict=True)]
 
@@ -104,7 +104,7 @@ class _Numbers(LogitsProcessor):  # type: ignore[misc]
         return scores.masked_fill(~good.unsqueeze(-1), 0.0)
 
 
-class _Asking(StoppingCriteria):  # type: ignore[misc]
+class Asking(StoppingCriteria):  # type: ignore[misc]
     """Ends rows that nobody wants any more. Asking also says that the pass goes on."""
 
     def __init__(self, job_ids: Sequence[str], context: Context) -> None:

@@ -24,11 +24,14 @@ class MediaFile:
     kind: str
     limits: Media
 
-    def decoded(self) -> Any:
-        """What a processor of its kind takes; raises InputError. Nothing is kept of it."""
+    def decoded(self, **wanted: Any) -> Any:
+        """What a processor of its kind takes; raises InputError. Nothing is kept of it.
+
+        `wanted`: what `decode` of its kind may be asked for.
+        """
         try:
             with self.open_file() as stream:
-                return decode(self.kind, stream, self.limits)
+                return decode(self.kind, stream, self.limits, **wanted)
         except MediaRefused as refused:
             raise self._refusal(str(refused)) from refused
         except (OSError, KeyError, TypeError, ValueError) as error:

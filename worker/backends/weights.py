@@ -32,7 +32,7 @@ class Loaded:
     limit: int
     #: Most tokens the model takes at all; what it writes counts too.
     positions: int
-    #: What turns pictures into tensors; None for a task of texts.
+    #: What turns pictures or sound into tensors; None for a task of texts.
     processor: Any = None
     #: Weights that the checkpoint does not hold, and that the task can do without.
     made_up: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class Wanted:
     optional: tuple[str, ...] = ()
     #: Further classes, for architectures that `auto_class` does not know.
     or_classes: tuple[str, ...] = ()
-    #: AutoImageProcessor or AutoProcessor, where inputs hold pictures.
+    #: AutoImageProcessor, AutoFeatureExtractor or AutoProcessor, where inputs hold pictures or sound.
     processor: str | None = None
     #: Whether a checkpoint may do without one, and have a tokenizer alone.
     may_be_blind: bool = False
@@ -119,8 +119,8 @@ def _processor(path: Path, wanted: Wanted) -> Any:
         return _read_processor(path, wanted.processor or "", blind=wanted.may_be_blind)
     except Exception as error:
         raise corrupt(
-            "What prepares pictures for this checkpoint cannot be read. Is its preprocessor_config.json there, "
-            "and for texts its tokenizer.json?"
+            "What prepares pictures or sound for this checkpoint cannot be read. Is its preprocessor_config.json "
+            "there, and for texts its tokenizer.json?"
         ) from error
 
 
@@ -130,7 +130,7 @@ def _read_processor(path: Path, auto_class: str, *, blind: bool) -> Any:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **from_disk)
         return types.SimpleNamespace(image_processor=None, tokenizer=tokenizer)
     found = getattr(transformers, auto_class).from_pretrained(path, **from_disk)
-    if auto_class != "AutoProcessor" or hasattr(found, "image_processor"):
+    if auto_class != "AutoProcessor" or hasattr(found, "image_processor") or hasattr(found, "feature_extractor"):
         return found
     # An encoder of images before a decoder of texts has two readers and no processor over them.
     return types.SimpleNamespace(

@@ -14,6 +14,7 @@ from contract.pipelines import PipelineSpec
 from contract.statuses import PipelineState
 from contract.tasks import CATALOGUE
 from contract.tasks.media import EXAMPLE_IMAGE
+from contract.tasks.recordings import EXAMPLE_AUDIO
 from contract.times import utc_now
 from models import records
 from models.database import transaction
@@ -31,11 +32,17 @@ ANSWER = {
 }
 ENTITY = {"entity_group": SCRIPT, "score": 0.9, "word": "Lyon", "start": 3, "end": 7}
 IMAGE = {"image": EXAMPLE_IMAGE}
+HEARD = {"audio": EXAMPLE_AUDIO}
+SAID = {
+    "text": f" Hi {SCRIPT}",
+    "chunks": [{"text": " Hi", "timestamp": [62.5, 63]}, {"text": SCRIPT, "timestamp": [None, None]}],
+}
 ASKED = {**IMAGE, "question": "What is this?"}
 BOX = {"xmin": 1, "ymin": 2, "xmax": 11, "ymax": 22}
 PAIR = CATALOGUE["keypoint-matching"].example["inputs"]
 MATCH = {"keypoint_image_0": {"x": 3, "y": 4}, "keypoint_image_1": {"x": 40, "y": 44}, "score": 0.25}
 PICTURE = {"file": {"id": "0" * 32, "content_type": "image/png", "bytes": 77, "url": "/api/v1/files/0/content"}}
+SOUND = {"file": {"id": "0" * 32, "content_type": "audio/wav", "bytes": 77, "url": "/api/v1/files/0/content"}}
 #: task, inputs, result, and what a reader must find on the page.
 RESULTS = [
     ("text-classification", {"text": SCRIPT}, [{"label": SCRIPT, "score": 0.9874}], [SCRIPT, "98.7 %"]),
@@ -107,6 +114,11 @@ RESULTS = [
     ("zero-shot-object-detection", IMAGE, [{"label": "a cat", "score": 0.2, "box": BOX}], ["a cat", "20.0 %"]),
     ("image-segmentation", IMAGE, [{"label": SCRIPT, "score": None, "mask": PICTURE}], [SCRIPT, "PNG", "–"]),
     ("depth-estimation", IMAGE, {"depth": PICTURE, "min": -1.5, "max": 9.25}, ["Black is -1.500", "white is 9.250"]),
+    ("audio-classification", HEARD, [{"label": SCRIPT, "score": 0.5}], [SCRIPT, "50.0 %", "audio/flac"]),
+    ("zero-shot-audio-classification", HEARD, [{"label": "bell", "score": 0.5}], ["bell", "50.0 %"]),
+    ("text-to-audio", {"text": SCRIPT}, {"audio": SOUND, "sampling_rate": 16_000}, [SCRIPT, "16,000", "audio/wav"]),
+    ("automatic-speech-recognition", HEARD, {"text": ""}, ["Nothing that the model takes for words"]),
+    ("automatic-speech-recognition", HEARD, SAID, [SCRIPT, "1:02.5", "–"]),
     ("visual-question-answering", ASKED, [{"answer": SCRIPT, "score": 0.25}], ["Asked: What", SCRIPT, "25.0 %"]),
     ("visual-question-answering", ASKED, [{"answer": SCRIPT, "score": None}], [SCRIPT]),
     (
@@ -175,6 +187,15 @@ def test_matches_are_lines_between_the_images_in_their_own_pixels(baked):
 
 def test_every_task_has_a_result_in_these_tests():
     assert {task for task, *_ in RESULTS} == set(CATALOGUE)
+
+
+def test_a_transcript_stands_beside_its_player_and_its_times_find_it(baked):
+    page = baked("automatic-speech-recognition", HEARD, SAID)
+
+    player = next(e for e in page.all("audio") if e.attrs.get("id") == "said")
+    assert player.attrs["src"].startswith("/api/v1/files/")
+    [stamp] = page.all("button", class_="stamp")
+    assert (stamp.attrs["data-player"], stamp.attrs["data-seek"]) == ("said", "62.5")
 
 
 def test_the_similar_sentence_comes_first(baked):

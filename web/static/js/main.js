@@ -1,5 +1,6 @@
 import { showCopyButtons } from "./copy.js";
 import { keepAlive } from "./live.js";
+import { seekOnStamps } from "./player.js";
 import { editMapping } from "./preview.js";
 import { switchTheme } from "./theme-switch.js";
 import { followTokens } from "./tokens.js";
@@ -8,6 +9,7 @@ import { uploadFiles } from "./upload.js";
 
 switchTheme(document.querySelector("[data-theme-switch]"));
 showCopyButtons(document);
+seekOnStamps(document);
 document.querySelectorAll("[data-turns]").forEach(editTurns);
 document.querySelectorAll("[data-upload]").forEach(uploadFiles);
 document.querySelectorAll("[data-mapping]").forEach(editMapping);

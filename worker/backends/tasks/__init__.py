@@ -5,6 +5,7 @@ A new task is added in two places: contract/tasks/ says what it takes and gives,
 
 from __future__ import annotations
 
+from worker.backends.tasks.audio import AudioClassification, ZeroShotAudioClassification
 from worker.backends.tasks.boxes import ObjectDetection, ZeroShotObjectDetection
 from worker.backends.tasks.captions import ImageToText, VisualQuestionAnswering
 from worker.backends.tasks.classification import TextClassification, ZeroShotClassification
@@ -22,6 +23,8 @@ from worker.backends.tasks.masks import ImageSegmentation
 from worker.backends.tasks.matching import KeypointMatching
 from worker.backends.tasks.questions import QuestionAnswering
 from worker.backends.tasks.rewriting import Summarization, Text2TextGeneration, Translation
+from worker.backends.tasks.speaking import TextToAudio
+from worker.backends.tasks.speech import AutomaticSpeechRecognition
 from worker.backends.tasks.tables import TableQuestionAnswering
 from worker.backends.tasks.task import TaskModel
 from worker.backends.tasks.tokens import FillMask, TokenClassification
@@ -51,4 +54,8 @@ TASKS: dict[str, type[TaskModel]] = {
     "image-to-text": ImageToText,
     "image-to-image": ImageToImage,
     "keypoint-matching": KeypointMatching,
+    "audio-classification": AudioClassification,
+    "automatic-speech-recognition": AutomaticSpeechRecognition,
+    "zero-shot-audio-classification": ZeroShotAudioClassification,
+    "text-to-audio": TextToAudio,
 }

@@ -78,11 +78,16 @@ def _default_function(config: Any) -> str:
 
 
 def best_first(
-    labels: dict[int, str] | Sequence[str], scores: torch.Tensor, top_k: int | None, *, called: str = "label"
+    labels: dict[int, str] | Sequence[str],
+    scores: torch.Tensor,
+    top_k: int | None,
+    *,
+    called: str = "label",
+    of: str = "image",
 ) -> Answer:
     """The best `top_k` of a row of scores, each with its label under the name `called`."""
     if not scores.isfinite().all():
-        return refusals.not_finite("image")
+        return refusals.not_finite(of)
     order = scores.argsort(descending=True, stable=True)[:top_k].tolist()
     values = scores.tolist()
     return [{called: labels[index], "score": values[index]} for index in order]

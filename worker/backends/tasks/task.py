@@ -32,6 +32,9 @@ class TaskModel(ABC):
     #: Parts of weight names that may be missing from the checkpoint.
     optional: ClassVar[tuple[str, ...]] = ()
 
+    #: The only types of configuration that can do the task, where its class loads nearly all.
+    model_types: ClassVar[tuple[str, ...]] = ()
+
     #: A package that its checkpoints need besides torch and transformers, and the extra of Fournil that brings it.
     package: ClassVar[str | None] = None
     extra: ClassVar[str] = ""

@@ -1,0 +1,161 @@
+"""Labels and words of a recording."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.jsons import dumps
+from contract.tasks.images import candidate_labels
+from contract.tasks.media import AUDIO_SYNONYMS, audio_field
+from contract.tasks.recordings import EXAMPLE_AUDIO
+from contract.tasks.task import LABEL_SCORES, JsonSchema, Task, a_number, a_whole, an_object, best_label
+
+_ALONE: dict[str, Any] = {"main_field": "audio", "synonyms": {"audio": AUDIO_SYNONYMS}}
+
+
+def _a_recording(description: str) -> JsonSchema:
+    return an_object({"audio": audio_field(description=description)}, required=("audio",))
+
+
+def _an_example(**parameters: Any) -> dict[str, Any]:
+    return {"inputs": {"audio": EXAMPLE_AUDIO}, "parameters": parameters}
+
+
+AUDIO_CLASSIFICATION = Task(
+    name="audio-classification",
+    title="Audio classification",
+    summary="Sorts a recording into the labels a model was trained on: a language, a mood, a noise.",
+    modality="audio",
+    inputs=_a_recording("The recording to classify."),
+    parameters=an_object(
+        {
+            "top_k": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": 1000,
+                "default": 5,
+                "title": "Labels to return",
+                "description": "The best k labels; null for all of them.",
+            },
+            "function_to_apply": {
+                "type": "string",
+                "enum": ["sigmoid", "softmax", "none"],
+                "title": "Function applied to the scores",
+                "description": "Empty: softmax, or sigmoid where labels do not exclude each other.",
+            },
+        }
+    ),
+    result=LABEL_SCORES,
+    example=_an_example(),
+    columns=best_label,
+    result_columns=("label", "score"),
+    view="labels",
+    **_ALONE,
+)
+
+ZERO_SHOT_AUDIO_CLASSIFICATION = Task(
+    name="zero-shot-audio-classification",
+    title="Zero-shot audio classification",
+    summary="Sorts a recording into labels that you name, with no training.",
+    modality="audio",
+    inputs=_a_recording("The recording to classify."),
+    parameters=an_object(
+        {
+            "candidate_labels": candidate_labels("The labels to choose from."),
+            "hypothesis_template": {
+                "type": "string",
+                "pattern": r"^[^{}]*\{\}[^{}]*$",
+                "maxLength": 500,
+                "default": "This is a sound of {}.",
+                "title": "Hypothesis template",
+                "description": "The sentence each label is put into, at {}.",
+                "x-pattern-words": "hold {} exactly once, and no other braces",
+            },
+        },
+        required=("candidate_labels",),
+    ),
+    result=LABEL_SCORES,
+    example=_an_example(candidate_labels=["a bell", "a dog", "rain"]),
+    columns=best_label,
+    result_columns=("label", "score"),
+    view="labels",
+    **_ALONE,
+)
+
+_TIME: JsonSchema = {"type": ["number", "null"], "description": "Seconds; null where the model does not say."}
+
+
+def _said(result: dict[str, Any]) -> dict[str, Any]:
+    return {"text": result["text"], "chunks": dumps(result["chunks"]) if "chunks" in result else None}
+
+
+AUTOMATIC_SPEECH_RECOGNITION = Task(
+    name="automatic-speech-recognition",
+    title="Speech recognition",
+    summary="Writes down what is said in a recording, with times if you like.",
+    modality="audio",
+    inputs=_a_recording("The recording to write down."),
+    parameters=an_object(
+        {
+            "return_timestamps": {
+                "type": ["boolean", "string"],
+                "enum": [False, True, "word", "char"],
+                "default": False,
+                "title": "Time stamps",
+                "description": "word: of each word. true: of each sentence or so, for Whisper. char: of each letter, "
+                "for CTC models.",
+            },
+            "language": {
+                "type": "string",
+                "minLength": 2,
+                "maxLength": 40,
+                "title": "Language",
+                "description": "What is spoken, such as fr or french, for Whisper of many languages. "
+                "Empty: it finds out.",
+            },
+            "task": {
+                "type": "string",
+                "enum": ["transcribe", "translate"],
+                "title": "What to write",
+                "description": "translate: in English, for Whisper of many languages. Empty: transcribe.",
+            },
+            "chunk_length_s": a_number(
+                "Pieces",
+                "Seconds that are heard at a time. Empty: Whisper hears on by itself; CTC models hear a recording of "
+                "more than a minute in pieces of 30.",
+                1,
+                120,
+            ),
+            "stride_length_s": a_number(
+                "Overlap", "Seconds that a piece shares with each neighbour. Empty: a sixth of a piece.", 0, 60
+            ),
+            "max_new_tokens": a_whole("Longest text", "Tokens to write at most for each piece.", 1, 4096),
+            "num_beams": a_whole(
+                "Beams", "Texts that are followed side by side. Empty: as the model says, else 5.", 1, 16
+            ),
+        }
+    ),
+    result={
+        "type": "object",
+        "properties": {
+            "text": {"type": "string"},
+            "chunks": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "text": {"type": "string"},
+                        "timestamp": {"type": "array", "items": _TIME, "minItems": 2, "maxItems": 2},
+                    },
+                    "required": ["text", "timestamp"],
+                },
+            },
+        },
+        "required": ["text"],
+    },
+    example=_an_example(),
+    columns=_said,
+    result_columns=("text", "chunks"),
+    view="transcript",
+    **_ALONE,
+)

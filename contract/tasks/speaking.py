@@ -1,0 +1,58 @@
+"""Speech, music and other sound made of a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.tasks.media import STORED_FILE
+from contract.tasks.task import TEXT_SYNONYMS, Task, a_number, a_whole, an_object, text_field
+
+
+def _file(result: dict[str, Any]) -> dict[str, Any]:
+    return {"sampling_rate": result["sampling_rate"], "audio": result["audio"]["file"]["id"]}
+
+
+TEXT_TO_AUDIO = Task(
+    name="text-to-audio",
+    title="Text to speech and sound",
+    summary="Says a text aloud, or makes the sound or music that it describes.",
+    modality="audio",
+    inputs=an_object(
+        {"text": text_field(description="What to say, or the sound to make.", maxLength=1_000)}, required=("text",)
+    ),
+    parameters=an_object(
+        {
+            "seed": a_whole(
+                "Seed", "The same seed gives the same sound. Empty: another one for each job.", 0, 2**32 - 1
+            ),
+            "speaker_id": a_whole("Speaker", "Which voice, of models that have several (VITS).", 0, 100_000),
+            "speaking_rate": a_number("Speed", "1.5: half as fast again (VITS). Empty: as the model says.", 0.25, 4),
+            "max_new_tokens": a_whole(
+                "Longest sound", "Tokens of sound at most, of models that write them (MusicGen): about 50 a second.",
+                1, 2048,
+            ),
+            "do_sample": {
+                "type": "boolean",
+                "title": "Sample",
+                "description": "true: draw, another sound for each seed. Empty: as the model says (MusicGen).",
+            },
+            "temperature": a_number("Temperature", "Higher is more daring, where sound is drawn.", 0.01, 5),
+            "guidance_scale": a_number("Guidance", "Higher keeps closer to the text (MusicGen).", 1, 20),
+        }
+    ),
+    result={
+        "type": "object",
+        "properties": {
+            "audio": {**STORED_FILE, "description": "A WAV of 16 bits."},
+            "sampling_rate": {"type": "integer", "description": "Samples a second."},
+        },
+        "required": ["audio", "sampling_rate"],
+    },
+    example={"inputs": {"text": "The oven is warm, and the bread is in."}, "parameters": {"seed": 7}},
+    main_field="text",
+    synonyms={"text": TEXT_SYNONYMS},
+    columns=_file,
+    result_columns=("sampling_rate", "audio"),
+    view="sound",
+    deterministic=False,
+)  # fmt: skip
