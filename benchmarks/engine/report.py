@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 
 def main() -> None:
-    parts = (_machine, bulk, callers, tasks, overhead, budget, writing, shelf, shared)
+    parts = (_machine, bulk, backends, callers, tasks, overhead, budget, writing, shelf, shared)
     sections = [_HEAD, *(line for part in parts for line in part())]
     (DOCS / "benchmarks.md").write_text("\n".join(sections).rstrip() + "\n", encoding="utf-8")
     print("wrote docs/benchmarks.md")
@@ -67,7 +67,6 @@ def bulk() -> Iterator[str]:
         "padding", "rounds", "loop's setting", "commit",
     )  # fmt: skip
     yield from table(head, [_bulk_row(name, record) for name, record in found.items()])
-    yield from _speedups(found)
     groups = [
         Group(
             name,
@@ -93,17 +92,28 @@ def _bulk_row(name: str, record: Record) -> list[Any]:
     ]  # fmt: skip
 
 
-def _speedups(found: dict[str, Record]) -> Iterator[str]:
-    """ONNX and int8 beside torch, both through the whole system, and how far int8's vectors are off."""
-    speeds = {name: record["fournil_rows_per_second"]["p50"] for name, record in found.items()}
-    rows = {name: record["rows"] for name, record in found.items()}
-    for model in ("minilm", "distilbert"):
-        base = speeds.get(f"{model}-torch")
-        for kind in ("onnx", "int8"):
-            alike = rows.get(f"{model}-{kind}") == rows.get(f"{model}-torch")
-            if base and alike and (speed := speeds.get(f"{model}-{kind}")):
-                yield f"- {model}: {kind} is {speed / base:.2f} times torch, both through Fournil (separate runs)"
-    yield ""
+def backends() -> Iterator[str]:
+    found = records("backends")
+    if not found:
+        return
+    yield "## One file on torch, ONNX Runtime and int8\n"
+    yield (
+        "Whole systems in turns in one run of one stack, and the best loop by hand on torch as its package comes "
+        "(plain torch). How far vectors are off is told against Fournil's on torch.\n"
+    )
+    head = ("model", "rows", "backend", "rows/s", "÷ Fournil on torch", "÷ plain torch", "mean, least cosine", "commit")
+    yield from table(head, [row for record in found.values() for row in _backend_rows(record)])
+
+
+def _backend_rows(record: Record) -> Iterator[list[Any]]:
+    for kind, speed in record["rows_per_second"].items():
+        beside, plain = record["ratio_to_torch"].get(kind), record["ratio_to_plain_torch"].get(kind)
+        off = record["off"].get(kind)
+        yield [
+            record["model"], record["rows"], "plain torch" if kind == "loop" else kind, round(speed["p50"], 1),
+            ratio(beside) if beside else "", ratio(plain) if plain else "",
+            f"{off['mean_cosine']:.4f}, {off['least_cosine']:.4f}" if off else "", record["commit"],
+        ]  # fmt: skip
 
 
 def callers() -> Iterator[str]:
