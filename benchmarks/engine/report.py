@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 
 def main() -> None:
-    parts = (_machine, bulk, backends, callers, tasks, overhead, budget, writing, shelf, shared)
+    parts = (_machine, bulk, backends, callers, tasks, overhead, budget, packed, writing, shelf, shared)
     sections = [_HEAD, *(line for part in parts for line in part())]
     (DOCS / "benchmarks.md").write_text("\n".join(sections).rstrip() + "\n", encoding="utf-8")
     print("wrote docs/benchmarks.md")
@@ -101,7 +101,16 @@ def backends() -> Iterator[str]:
         "Whole systems in turns in one run of one stack, and the best loop by hand on torch as its package comes "
         "(plain torch). How far vectors are off is told against Fournil's on torch.\n"
     )
-    head = ("model", "rows", "backend", "rows/s", "÷ Fournil on torch", "÷ plain torch", "mean, least cosine", "commit")
+    head = (
+        "model",
+        "rows",
+        "backend",
+        "rows/s",
+        "÷ Fournil on torch",
+        "÷ plain torch",
+        "mean, least cosine",
+        "commit",
+    )
     yield from table(head, [row for record in found.values() for row in _backend_rows(record)])
 
 
@@ -234,6 +243,19 @@ def budget() -> Iterator[str]:
         head = ("backend", "found, tokens", "measured in, s", "best fixed, tokens", "found ÷ best fixed")
         keys = ("found_tokens", "rehearsal_seconds", "best_fixed", "found_over_best_fixed")
         yield from table(head, [[name, *(record[name][key] for key in keys)] for name in ("torch", "onnx")])
+
+
+def packed() -> Iterator[str]:
+    for record in records("packed").values():
+        yield "## Padding left out\n"
+        yield "Passes of MiniLM on torch with the padding of a microbatch left out, beside the same passes with it.\n"
+        words = {"sorted": "a file, sorted", "waiting": "64 texts that wait"}
+        rows = [
+            [words[order], budget, f"{100 * one['padding']:.1f}%", ratio(one["packed_times_as_fast"])]
+            for order, found in record["orders"].items()
+            for budget, one in found.items()
+        ]
+        yield from table(("microbatches of", "budget, tokens", "padding", "times as fast"), rows)
 
 
 def writing() -> Iterator[str]:

@@ -18,7 +18,7 @@ import torch
 from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
-from worker.backends import onednn, refusals, weights
+from worker.backends import onednn, packing, refusals, weights
 from worker.backends import onnx_runtime as runtime
 from worker.backends.backend import Context, Identity, Inputs, LoadedPipeline, Parameters, Prepared, Recent, Weighed
 from worker.backends.checkpoints import Checkpoint, resolve
@@ -152,11 +152,12 @@ class TransformersPipeline:
         give_back()
 
     def multiply_faster(self) -> None:
-        """What torch computes, an encoder on a CPU multiplies through oneDNN where that is faster."""
+        """What torch computes, an encoder on a CPU does without padding, and through oneDNN where that is faster."""
         task = self._computing
         if isinstance(task, EncoderTask) and self.identity.backend == "torch":
             batches = [batch for batch in runtime.sentences_for(task) if batch]
             onednn.multiply_faster(task.encoder.model, batches, reads=task.encoder.reads)
+            packing.pack(task.encoder.model, batches, reads=task.encoder.reads)
 
     def _to_compare(self, spec: PipelineSpec, recent: Recent) -> tuple[list[Prepared], Parameters]:
         """Rows that people sent, or the example where nobody has yet."""
