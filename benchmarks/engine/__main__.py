@@ -10,7 +10,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
-SECTIONS = ("bulk", "backends", "callers", "tasks", "overhead", "budget", "packed", "writing", "shelf", "shared_weights")
+SECTIONS = (
+    "bulk",
+    "backends",
+    "callers",
+    "tasks",
+    "overhead",
+    "budget",
+    "packed",
+    "writing",
+    "shelf",
+    "shared_weights",
+)
 
 
 def main() -> None:

@@ -140,7 +140,7 @@ def _attend(
 ) -> tuple[torch.Tensor, None]:
     """Attention of (1, heads, tokens, size) within each row; as the library computes it where nothing is packed."""
     if _here.ends is None:
-        return sdpa_attention_forward(module, query, key, value, mask, **options)
+        return sdpa_attention_forward(module, query, key, value, mask, **options)[0], None
     rows = zip(*(each.tensor_split(_here.ends, dim=2) for each in (query, key, value)), strict=True)
     parts = [sdpa_attention_forward(module, *row, None, **options)[0] for row in rows]
     return torch.cat(parts, dim=1), None
