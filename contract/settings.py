@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from contract.datasets import Datasets
 from contract.media import Media
 from contract.options import (
     BOOL,
@@ -277,6 +278,7 @@ class Settings:
     broker: Broker = dataclasses.field(default_factory=Broker)
     web: Web = dataclasses.field(default_factory=Web)
     media: Media = dataclasses.field(default_factory=Media)
+    datasets: Datasets = dataclasses.field(default_factory=Datasets)
     inference: Inference = dataclasses.field(default_factory=Inference)
     upkeep: Upkeep = dataclasses.field(default_factory=Upkeep)
     logs: Logs = dataclasses.field(default_factory=Logs)
@@ -291,7 +293,7 @@ class Settings:
 
 
 _SECTIONS: dict[str, type[Any]] = {
-    "storage": Storage, "broker": Broker, "web": Web, "media": Media, "inference": Inference,
+    "storage": Storage, "broker": Broker, "web": Web, "media": Media, "datasets": Datasets, "inference": Inference,
     "upkeep": Upkeep, "logs": Logs, "slot": Slot, "client": Client,
 }  # fmt: skip
 

@@ -37,6 +37,8 @@ class Cursor:
     invalid: int = 0
     #: Reading was given up before the end of the file: its time was up, or the file cannot be read further.
     stopped: bool = False
+    #: Of a dataset: where a new reader of it may begin (models.hub.stream.Stream.mark).
+    mark: dict[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +85,11 @@ class NewBatch:
     expires_at: datetime | None = None
 
 
-def create_batch(conn: sa.Connection, new: NewBatch, *, now: datetime) -> str:
-    """Insert a batch whose file is stored; an `ingest` message, or the sweep, begins to read it."""
+def create_batch(conn: sa.Connection, new: NewBatch, *, now: datetime, layout: dict[str, Any] | None = None) -> str:
+    """Insert a batch whose file is stored; an `ingest` message, or the sweep, begins to read it.
+
+    `layout`: how the file is laid out, where that is known before it is sniffed.
+    """
     batch_id = new_id()
     phase = "check" if new.on_invalid_rows is OnInvalidRows.FAIL else "insert"
     conn.execute(
@@ -97,6 +102,7 @@ def create_batch(conn: sa.Connection, new: NewBatch, *, now: datetime) -> str:
             cursor_version=0,
             ingested=False,
             created_at=now,
+            layout=layout,
             **dataclasses.asdict(new),
         )
     )

@@ -128,6 +128,11 @@ def add_file(
     return stored
 
 
+def set_size(conn: sa.Connection, file_id: str, size: int) -> None:
+    """How long a file is that was written to."""
+    conn.execute(sa.update(files).where(files.c.id == file_id).values(bytes=size))
+
+
 def find_file(conn: sa.Connection, file_id: str) -> StoredFile | None:
     found = conn.execute(sa.select(files).where(files.c.id == file_id)).first()
     return None if found is None else StoredFile(**found._mapping)

@@ -20,6 +20,7 @@ from models import batches, removal
 from models.batches import Batch, NewBatch, create_batch, find_batch
 from models.database import transaction
 from models.files import add_file, find_file
+from models.hub.dataset import NAME, Dataset
 from models.pipelines import find_pipeline
 from models.sheets import formats
 from models.sheets.layout import FileError
@@ -46,6 +47,20 @@ CANCELED_AT_ONCE = 5_000
 #: Seconds that a delete takes rows away before it answers; upkeep takes the rest.
 REMOVED_AT_ONCE = 1.0
 _COLUMN: JsonSchema = {"type": ["string", "integer"], "minimum": 0, "minLength": 1, "maxLength": 1_000}
+
+_WORD: JsonSchema = {"type": ["string", "null"], "minLength": 1, "maxLength": 255}
+DATASET: JsonSchema = {
+    "type": ["object", "null"],
+    "description": "A dataset of the Hugging Face Hub, in place of a file; or a folder that the operator offers.",
+    "properties": {
+        "name": {"type": "string", "pattern": NAME, "description": "As the Hub has it: `owner/name`."},
+        "config": {**_WORD, "description": "Left out: the only one, or the one it calls its default."},
+        "split": {**_WORD, "description": "Left out: the only one, or `train`."},
+        "revision": {**_WORD, "description": "Branch, tag or commit; pinned to a commit when the batch is accepted."},
+    },
+    "required": ["name"],
+    "additionalProperties": False,
+}
 
 BATCH_REQUEST: JsonSchema = {
     "type": "object",
@@ -74,7 +89,7 @@ BATCH_REQUEST: JsonSchema = {
         "expires_in": EXPIRES_IN,
         "webhook": NOT_OFFERED,
         "file_id": {"type": "string", "description": "A file of POST /api/v1/files, in place of the part `file`."},
-        "dataset": NOT_OFFERED,
+        "dataset": DATASET,
     },
     "required": ["pipeline"],
     "additionalProperties": False,
@@ -93,11 +108,11 @@ class Asked:
     on_invalid_rows: OnInvalidRows
     metadata: dict[str, Any] | None
     expires_in: float | None
+    dataset: Dataset | None = None
 
 
 def read_request(conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
     """What a body asks for; raises RequestError that names the field. `file_id` is the caller's affair."""
-    _refuse_dataset(body)
     refuse_webhook(dict(body))
     check(BATCH_REQUEST, dict(body))
     spec = named_pipeline(conn, body["pipeline"]).spec
@@ -115,13 +130,18 @@ def read_request(conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
         on_invalid_rows=OnInvalidRows(body.get("on_invalid_rows", OnInvalidRows.FAIL)),
         metadata=body.get("metadata"),
         expires_in=body.get("expires_in"),
+        dataset=_dataset(body),
     )
 
 
-def _refuse_dataset(body: Mapping[str, Any]) -> None:
-    if body.get("dataset") is not None:
-        message = "Datasets of the Hub are not offered in this version. Upload a file."
-        raise RequestError(ErrorCode.INVALID_VALUE, message, field="dataset")
+def _dataset(body: Mapping[str, Any]) -> Dataset | None:
+    named = body.get("dataset")
+    if named is None:
+        return None
+    for other in ("file_id", "format"):
+        if body.get(other) is not None:
+            raise RequestError(ErrorCode.INVALID_VALUE, f"Give a dataset or a {other}, not both.", field=other)
+    return Dataset(**named)
 
 
 def dry_run(here: Services, asked: Asked, file: Received, *, seconds: float | None = None) -> Preview:
@@ -147,18 +167,7 @@ def take_batch(here: Services, asked: Asked, file: Received, *, is_known: bool) 
     """
     guessed = look(here, asked, file)
     now = utc_now()
-    new = NewBatch(
-        pipeline=asked.spec.name,
-        filename=file.filename[:255],
-        file_id=file.file_id,
-        parameters=asked.parameters,
-        mapping={**guessed, **asked.mapping},
-        on_invalid_rows=asked.on_invalid_rows,
-        id_column=asked.id_column,
-        format=asked.format,
-        metadata=asked.metadata,
-        expires_at=expiry(asked.expires_in, now),
-    )
+    new = new_batch(asked, guessed, file_id=file.file_id, filename=file.filename[:255], now=now)
 
     def work(conn: sa.Connection) -> str:
         if not is_known:
@@ -169,6 +178,21 @@ def take_batch(here: Services, asked: Asked, file: Received, *, is_known: bool) 
     batch_id = transaction(here.engine, work)
     here.dispatch.ingest(batch_id)
     return batch_id
+
+
+def new_batch(asked: Asked, guessed: dict[str, str], *, file_id: str, filename: str, now: datetime) -> NewBatch:
+    return NewBatch(
+        pipeline=asked.spec.name,
+        filename=filename,
+        file_id=file_id,
+        parameters=asked.parameters,
+        mapping={**guessed, **asked.mapping},
+        on_invalid_rows=asked.on_invalid_rows,
+        id_column=asked.id_column,
+        format=asked.format if asked.dataset is None else "dataset",
+        metadata=asked.metadata,
+        expires_at=expiry(asked.expires_in, now),
+    )
 
 
 def look(here: Services, asked: Asked, file: Received) -> dict[str, str]:
@@ -210,6 +234,7 @@ def show_batch(conn: sa.Connection, batch: Batch, *, now: datetime) -> dict[str,
         "status": batch.status.value,
         "filename": batch.filename,
         "format": batch.format,
+        "dataset": (batch.layout or {}).get("dataset"),
         "parameters": batch.parameters,
         "inputs": batch.mapping,
         "id_column": batch.id_column,

@@ -193,6 +193,10 @@ BATCH = a_record(
         "status": {"type": "string", "enum": [status.value for status in BatchStatus]},
         "filename": _TEXT,
         "format": {**_TEXT_OR_NULL, "description": "As found in the file; until then as the request said."},
+        "dataset": {
+            "type": ["object", "null"],
+            "description": "What is read in place of an upload, with the commit it was pinned to.",
+        },
         "parameters": _OBJECT,
         "inputs": {**_OBJECT, "description": "Input field to column, guesses included."},
         "id_column": {"type": ["string", "integer", "null"]},

@@ -14,6 +14,7 @@ from contract.settings import Settings
 from contract.times import utc_now
 from models.database import make_engine, reading, transaction
 from models.files import FileStorage
+from models.hub.dataset import Reach
 from models.jobs import recent_inputs
 from models.pipelines import list_pipelines
 from models.workers import Worker, put_worker, set_worker
@@ -28,6 +29,7 @@ from worker.oven import Oven
 from worker.pantry import Pantry
 from worker.shelf import Place, Shelf
 from worker.signals import Signals, connect
+from worker.taps import Taps
 from worker.warden import Warden
 
 _MOST_DECKS = 8
@@ -43,6 +45,7 @@ class Crew:
     storage: FileStorage
     oven: Oven | None
     doorbell: Doorbell | None
+    taps: Taps | None = None
 
     def serve(self, pipeline: str) -> None:
         """Bake what waits for a pipeline, then for whichever pipeline somebody knocks."""
@@ -65,6 +68,7 @@ class Crew:
             rows_per_piece=upkeep_settings.ingest_rows,
             now_fn=utc_now,
             wake=self.signals.wake,
+            taps=self.taps,
         )
         self.signals.changed([batch_id])
         if outcome == "again":
@@ -88,11 +92,12 @@ def child_crew(app: Celery, settings: Settings, *, host: str) -> Crew:
     engine = make_engine(settings.storage.url)
     signals = _signals(app, settings)
     storage = FileStorage(settings.storage.files_dir)
+    taps = Taps(Reach.of(settings))
     if not settings.slot.name:
         upkeep.tidy(engine, storage)
-        return Crew(settings, engine, signals, storage, oven=None, doorbell=None)
+        return Crew(settings, engine, signals, storage, oven=None, doorbell=None, taps=taps)
     oven = _oven(settings, engine, signals, host)
-    return Crew(settings, engine, signals, storage, oven, _doorbell(settings, engine, signals, host, oven))
+    return Crew(settings, engine, signals, storage, oven, _doorbell(settings, engine, signals, host, oven), taps)
 
 
 def _doorbell(settings: Settings, engine: sa.Engine, signals: Signals, host: str, oven: Oven) -> Doorbell:

@@ -25,13 +25,16 @@ from models import batches
 from models.batches import Batch
 from models.database import note_growth, reading, transaction
 from models.files import FileStorage
+from models.hub.dataset import Dataset
+from models.hub.stream import DatasetAway
 from models.pipelines import find_pipeline
 from models.sheets import formats
 from models.sheets.layout import MAX_UNPACKED, FileError, Layout, Place, Record
 from models.sheets.mapping import resolve
 from models.sheets.preview import file_error
 from models.sheets.rows import Row, Rows
-from worker.pieces import commit
+from worker.pieces import commit, in_first_pass
+from worker.taps import Tap, Taps
 
 #: A piece is committed at this many bytes of file, however few rows they are.
 PIECE_BYTES = 8_000_000
@@ -52,6 +55,7 @@ class _Hands:
     now_fn: Callable[[], datetime]
     wake: Callable[[str], object]
     max_unpacked_bytes: int
+    taps: Taps | None
 
 
 def ingest_slice(
@@ -64,6 +68,7 @@ def ingest_slice(
     now_fn: Callable[[], datetime],
     wake: Callable[[str], object],
     max_unpacked_bytes: int = MAX_UNPACKED,
+    taps: Taps | None = None,
 ) -> Outcome:
     """Read on for `seconds`; "again" when the file has more, or may have."""
     with reading(engine) as conn:
@@ -72,13 +77,16 @@ def ingest_slice(
     if batch is None or batch.ingested or batch.status in BATCH_OVER or batch.status is BatchStatus.CANCELING:
         return "done"
     path = storage.path(batch.file_id)
-    work = _Ingest(_Hands(engine, path, rows_per_piece, now_fn, wake, max_unpacked_bytes), batch)
+    work = _Ingest(_Hands(engine, path, rows_per_piece, now_fn, wake, max_unpacked_bytes, taps), batch)
     try:
         if stored is None:
             raise FileError(ErrorCode.UNKNOWN_PIPELINE, f"The pipeline '{batch.pipeline}' is no longer offered.")
         return work.run(stored.spec, until=time.monotonic() + seconds)
     except FileError as error:
         work.give_up(error)
+    except DatasetAway as error:
+        # Upkeep asks again for as long as it takes.
+        log.warning("A dataset cannot be read now.", action="dataset_away", batch=batch_id, reason=str(error))
     except MemoryError:
         # It would take the whole Celery node down, and then the next one that gets the message.
         work.give_up(FileError(ErrorCode.UNREADABLE_FILE, "The file needs more memory than there is to be read."))
@@ -102,11 +110,17 @@ class _Ingest:
         mapping = _reading(lambda: resolve(spec, layout, self._batch.mapping, self._batch.id_column))
         rows = Rows(spec, layout, mapping, self._batch.parameters)
         before = self._batch.cursor
-        for piece, ended in self._pieces(layout, rows):
-            if self._stop_when_late() or not self._take(piece, ended=ended):
-                return "done"
-            if time.monotonic() >= until:
-                break
+        tap = self._tap(layout)
+        try:
+            for piece, ended in self._pieces(layout, rows, tap):
+                if self._stop_when_late() or not self._take(piece, ended=ended, tap=tap):
+                    return "done"
+                if time.monotonic() >= until:
+                    tap = self._put_back(tap, ended=ended)
+                    break
+        finally:
+            if tap is not None:
+                tap.stream.close()
         if self._batch.cursor.phase == "insert" and self._batch.cursor.row - before.row >= MANY_ROWS:
             note_growth(self._hands.engine, "jobs", "job_data")
         return "done" if self._batch.ingested else "again"
@@ -132,11 +146,27 @@ class _Ingest:
         )
         return layout
 
-    def _pieces(self, layout: Layout, rows: Rows) -> Iterator[tuple[list[Row], bool]]:
-        """Rows in pieces, and whether the piece is the file's last (it may be empty)."""
+    def _tap(self, layout: Layout) -> Tap | None:
+        """Where the rows of a dataset come from in the first pass; later they stand in the file."""
+        if layout.dataset is None or not in_first_pass(self._batch):
+            return None
+        if self._hands.taps is None:
+            raise DatasetAway("This process reads no datasets.")
+        limit = self._hands.max_unpacked_bytes
+        return self._hands.taps.open(self._batch, Dataset(**layout.dataset), self._hands.path, limit=limit)
+
+    def _put_back(self, tap: Tap | None, *, ended: bool) -> Tap | None:
+        """Keep what goes on in the next slice; what is left to close."""
+        if tap is None or ended or self._hands.taps is None:
+            return tap
+        self._hands.taps.keep(tap, version=self._batch.cursor_version)
+        return None
+
+    def _pieces(self, layout: Layout, rows: Rows, tap: Tap | None) -> Iterator[tuple[list[Row], bool]]:
+        """Rows in pieces, and whether the piece is the last of this pass (it may be empty)."""
         path, cursor = self._hands.path, self._batch.cursor
         place = Place(cursor.offset, cursor.line, cursor.row)
-        records = _reading(lambda: formats.records(path, layout, place))
+        records = tap.records if tap else _reading(lambda: formats.records(path, layout, place))
         while True:
             piece = _reading(lambda: self._piece(records, rows))
             ended = not self._is_full(piece)
@@ -163,10 +193,11 @@ class _Ingest:
         transaction(self._hands.engine, lambda conn: batches.expire_batches(conn, now=now))
         return True
 
-    def _take(self, piece: list[Row], *, ended: bool) -> bool:
+    def _take(self, piece: list[Row], *, ended: bool, tap: Tap | None) -> bool:
         """Commit one piece; False when somebody else moved the batch on, or ended it."""
         before, now, engine = self._batch, self._hands.now_fn(), self._hands.engine
-        after = transaction(engine, lambda conn: commit(conn, before, piece, ended=ended, now=now))
+        mark = tap.stream.mark if tap else None
+        after = transaction(engine, lambda conn: commit(conn, before, piece, ended=ended, now=now, mark=mark))
         if after is None:
             return False
         self._batch = after

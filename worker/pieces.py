@@ -18,6 +18,7 @@ from contract.jsons import dumps
 from contract.statuses import BatchStatus, OnInvalidRows
 from models import batches
 from models.batches import ERRORS_SHOWN, Batch, BatchRow, Cursor
+from models.files import set_size
 from models.sheets.layout import MAX_COLUMNS, FileError, Layout
 from models.sheets.preview import NO_ROWS, duplicate, file_error, row_error
 from models.sheets.rows import Row, shown
@@ -26,12 +27,23 @@ from models.sheets.rows import Row, shown
 REFUSED_KEPT = 10_000
 
 
-def commit(conn: sa.Connection, batch: Batch, piece: list[Row], *, ended: bool, now: datetime) -> Batch | None:
-    """Write one piece; the batch as it is then, or None when this reader has lost it."""
+def commit(
+    conn: sa.Connection,
+    batch: Batch,
+    piece: list[Row],
+    *,
+    ended: bool,
+    now: datetime,
+    mark: dict[str, Any] | None = None,
+) -> Batch | None:
+    """Write one piece; the batch as it is then, or None when this reader has lost it.
+
+    `mark`: where a new reader of a dataset may begin so as to come to the row behind the piece.
+    """
     checked = _without_doubles(conn, batch, piece)
     bad = [row for row in checked if row.problems]
     good = [row for row in checked if not row.problems]
-    cursor = _behind(batch.cursor, piece, invalid=len(bad))
+    cursor = dataclasses.replace(_behind(batch.cursor, piece, invalid=len(bad)), mark=mark)
     if ended and not cursor.row:
         return _refuse(conn, batch, cursor, [file_error(FileError(ErrorCode.NO_ROWS, NO_ROWS))], now=now)
     changes: dict[str, Any] = {"layout": _widened(batch, piece), "errors": _errors(batch, bad)}
@@ -45,6 +57,7 @@ def commit(conn: sa.Connection, batch: Batch, piece: list[Row], *, ended: bool, 
     if after is not None:
         _insert(conn, batch, good, now)
         _note(conn, batch, bad, good)
+        _measure(conn, batch, cursor)
     return after
 
 
@@ -59,7 +72,14 @@ def _commit_checked(
         after = _advance(conn, batch, Cursor(phase="insert") if ended else cursor, changes)
     if after is not None:
         _note(conn, batch, bad[: max(0, REFUSED_KEPT - batch.cursor.invalid)], good)
+        _measure(conn, batch, cursor)
     return after
+
+
+def _measure(conn: sa.Connection, batch: Batch, cursor: Cursor) -> None:
+    """The file of a dataset is as long as what was read of it."""
+    if (batch.layout or {}).get("dataset") and in_first_pass(batch):
+        set_size(conn, batch.file_id, cursor.offset)
 
 
 def _advance(conn: sa.Connection, batch: Batch, cursor: Cursor, changes: dict[str, Any]) -> Batch | None:
@@ -103,8 +123,12 @@ def _without_doubles(conn: sa.Connection, batch: Batch, piece: list[Row]) -> lis
 
 def _looks_at_ids(batch: Batch) -> bool:
     """Once a file: in the pass that finds bad rows."""
-    first_pass = batch.cursor.phase == "check" or batch.on_invalid_rows is OnInvalidRows.SKIP
-    return batch.id_column is not None and first_pass
+    return batch.id_column is not None and in_first_pass(batch)
+
+
+def in_first_pass(batch: Batch) -> bool:
+    """Whether rows are read for the first time: the pass that finds bad ones, and that fetches those of a dataset."""
+    return batch.cursor.phase == "check" or batch.on_invalid_rows is OnInvalidRows.SKIP
 
 
 def _insert(conn: sa.Connection, batch: Batch, good: list[Row], now: datetime) -> None:

@@ -51,6 +51,8 @@ class Layout:
     rows: int | None = None
     #: Bytes of what is read, where that is a copy beside the upload.
     size: int | None = None
+    #: models.hub.dataset.Dataset: the file is not uploaded but written as this is read.
+    dataset: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

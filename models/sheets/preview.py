@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 import time
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Dict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from contract.errors import ErrorCode
 from contract.pipelines import PipelineSpec
 from contract.schemas import Problem
 from models.sheets import formats
-from models.sheets.layout import MAX_UNPACKED, FileError, Layout
+from models.sheets.layout import MAX_UNPACKED, FileError, Layout, Record
 from models.sheets.mapping import Column, Mapping, resolve
 from models.sheets.rows import Row, Rows
 
@@ -69,16 +70,37 @@ def preview(
     try:
         main_field = spec.catalogue.main_field
         layout = formats.sniff(path, main_field=main_field, filename=filename, said=format, limit=limit)
-        known = Preview(layout.format, layout.encoding or None, layout.delimiter, layout.packing, layout.columns)
+        return preview_of(
+            layout, lambda: formats.records(path, layout), spec=spec, mapping=mapping, id_column=id_column,
+            parameters=parameters, seconds=seconds,
+        )  # fmt: skip
+    except FileError as error:
+        return dataclasses.replace(known, error=file_error(error))
+
+
+def preview_of(
+    layout: Layout,
+    records: Callable[[], Iterator[Record]],
+    *,
+    spec: PipelineSpec,
+    mapping: Dict[str, Column],
+    id_column: Column | None = None,
+    parameters: dict[str, Any] | None = None,
+    seconds: float | None = None,
+) -> Preview:
+    """The same of records wherever they come from, once their layout is known."""
+    shape = "dataset" if layout.dataset else layout.format
+    known = Preview(shape, layout.encoding or None, layout.delimiter, layout.packing, layout.columns)
+    try:
         found = resolve(spec, layout, mapping, id_column)
         known = dataclasses.replace(known, mapping=found.as_dict(), id_column=found.id_column)
-        return _read(path, layout, spec, found, known, parameters or {}, seconds)
+        return _read(records(), layout, spec, found, known, parameters or {}, seconds)
     except FileError as error:
         return dataclasses.replace(known, error=file_error(error))
 
 
 def _read(
-    path: Path,
+    records: Iterator[Record],
     layout: Layout,
     spec: PipelineSpec,
     mapping: Mapping,
@@ -92,7 +114,7 @@ def _read(
     shown: list[dict[str, Any]] = []
     errors: list[dict[str, Any]] = []
     cut = False
-    for record in formats.records(path, layout):
+    for record in records:
         row = rows.row(record)
         if row.external_id is not None and not row.problems and seen.again(row.external_id):
             row = duplicate(row)
@@ -108,7 +130,7 @@ def _read(
             break
     if not total:
         raise FileError(ErrorCode.NO_ROWS, NO_ROWS)
-    return dataclasses.replace(known, total=None if cut else total, rows=shown, errors=errors, invalid=invalid)
+    return dataclasses.replace(known, total=layout.rows if cut else total, rows=shown, errors=errors, invalid=invalid)
 
 
 NO_ROWS = "The file has a header and no rows."

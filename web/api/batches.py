@@ -28,6 +28,7 @@ from web.batches import (
     stored_file,
     take_batch,
 )
+from web.datasets import take_dataset, try_dataset
 from web.estimate import estimate
 from web.operations import IF_NONE_MATCH, JSON, PREFER, Answer, operation, ref
 from web.requests import CURSOR, LIMIT, Param, decode_cursor, json_object, object_from, wait_seconds
@@ -74,7 +75,11 @@ _STATUS = Param(
 def create() -> Response:
     here = services()
     with _received(here) as (body, file, is_known):
-        batch_id = take_batch(here, _asked(here, body), file, is_known=is_known)
+        batch_id = (
+            take_dataset(here, _asked(here, body))
+            if file is None
+            else take_batch(here, _asked(here, body), file, is_known=is_known)
+        )
     shown = load(batch_id)
     return tagged(shown, 202, {"Location": shown["urls"]["self"], **pace(shown)}, volatile=VOLATILE)
 
@@ -94,9 +99,9 @@ def validate() -> Response:
     with _received(here) as (body, file, is_known):
         try:
             asked = _asked(here, body)
-            found = dry_run(here, asked, file).as_dict()
+            found = (try_dataset(here, asked) if file is None else dry_run(here, asked, file)).as_dict()
         finally:
-            if not is_known:
+            if file is not None and not is_known:
                 here.storage.delete(file.file_id)
     counts = {"total": found.pop("total"), "invalid": found.pop("invalid")}
     report = {"object": "batch_report", "pipeline": asked.spec.name, "inputs": found.pop("mapping"), **found}
@@ -211,8 +216,11 @@ def _asked(here: Services, body: dict[str, Any]) -> Asked:
 
 
 @contextmanager
-def _received(here: Services) -> Iterator[tuple[dict[str, Any], Received, bool]]:
-    """The request and its file, and whether the file was known before. What fails leaves no new file behind."""
+def _received(here: Services) -> Iterator[tuple[dict[str, Any], Received | None, bool]]:
+    """The request, its file, and whether that was known before; no file where it names a dataset.
+
+    What fails leaves no new file behind.
+    """
     if request.mimetype != "multipart/form-data":
         body = json_object()
         yield body, _named_file(here, body), True
@@ -238,17 +246,21 @@ def _request_of(form: Form) -> dict[str, Any]:
         if not there:
             raise RequestError(ErrorCode.MISSING_FIELD, f"The part {name} is missing.", field=name)
     body = object_from(form.fields["request"], field="request")
-    if "file_id" in body:
-        raise RequestError(ErrorCode.INVALID_VALUE, "Give the part file or a file_id, not both.", field="file_id")
+    for other in ("file_id", "dataset"):
+        if body.get(other) is not None:
+            raise RequestError(ErrorCode.INVALID_VALUE, f"Give the part file or a {other}, not both.", field=other)
     return body
 
 
-def _named_file(here: Services, body: dict[str, Any]) -> Received:
+def _named_file(here: Services, body: dict[str, Any]) -> Received | None:
     with reading(here.engine) as conn:
         # Whatever else is wrong is said first: a misspelled field is no missing file.
-        read_request(conn, body)
+        if read_request(conn, body).dataset is not None:
+            return None
         if "file_id" not in body:
-            message = "Send the file as the part `file` of multipart/form-data, or name one with file_id."
+            message = (
+                "Send the file as the part `file` of multipart/form-data, or name one with file_id, or a dataset."
+            )
             raise RequestError(ErrorCode.MISSING_FIELD, message, field="file")
         return stored_file(conn, body["file_id"])
 

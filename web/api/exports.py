@@ -76,7 +76,7 @@ def download(batch_id: str) -> Response:
 
 
 def _own_format(batch: Batch) -> str:
-    own = {"arrow": "parquet"}.get(batch.format or "", batch.format)
+    own = {"arrow": "parquet", "dataset": "parquet"}.get(batch.format or "", batch.format)
     return own if own in MEDIA else "csv"
 
 

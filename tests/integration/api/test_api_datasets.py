@@ -1,0 +1,142 @@
+"""`dataset` in POST /batches and /batches/validate."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from flask.testing import FlaskClient
+
+from contract.times import utc_now
+from models.files import FileStorage
+from models.hub.dataset import Reach
+from tests.hub import COMMIT, parquet_of, stub_hub
+from web.app import create_app
+from worker.ingest import ingest_slice
+from worker.taps import Taps
+
+TEXTS = [f"row {n}" for n in range(40)]
+
+
+@pytest.fixture
+def hub(tmp_path):
+    with stub_hub(tmp_path / "hub") as found:
+        columns = {"text": TEXTS, "stars": [n % 5 for n in range(40)]}
+        parquet_of(found.add("bakers/reviews"), "data/train-00000-of-00001.parquet", columns)
+        yield found
+
+
+@pytest.fixture
+def settings(settings, hub):
+    return dataclasses.replace(settings, datasets=dataclasses.replace(settings.datasets, endpoint=hub.url))
+
+
+@pytest.fixture
+def client(settings) -> FlaskClient:
+    return create_app(settings).test_client()
+
+
+def ask(client, path="/api/v1/batches", **dataset):
+    body = {"pipeline": "fake", "dataset": {"name": "bakers/reviews", **dataset}}
+    return client.post(path, json=body)
+
+
+def test_a_dataset_becomes_a_batch_whose_results_stand_beside_its_columns(client, settings, engine, oven):
+    answer = ask(client, revision="main")
+    assert answer.status_code == 202, answer.get_json()
+    batch = answer.get_json()
+    pinned = {"name": "bakers/reviews", "config": "default", "split": "train", "revision": "main", "commit": COMMIT}
+    assert batch["dataset"] == pinned
+    assert (batch["format"], batch["inputs"]) == ("dataset", {"text": "text"})
+
+    taps = Taps(Reach.of(settings))
+    while (
+        ingest_slice(
+            engine, FileStorage(settings.storage.files_dir), batch["id"], seconds=5, rows_per_piece=2_000,
+            now_fn=utc_now, wake=lambda _: None, taps=taps,
+        )
+        == "again"
+    ):  # fmt: skip
+        pass
+    while rows := oven.take(limit=100):
+        oven.finish(rows, [{"label": "even", "score": 0.9}])
+
+    table = pq.read_table(io.BytesIO(client.get(f"{batch['urls']['results']}").data))
+    assert table["text"].to_pylist() == TEXTS
+    assert table["stars"].to_pylist() == [n % 5 for n in range(40)]
+    assert set(table["label"].to_pylist()) == {"even"}
+    assert client.get(batch["urls"]["self"]).get_json()["counts"]["succeeded"] == 40
+
+
+def test_a_dry_run_of_a_dataset_shows_its_first_rows_and_keeps_nothing(client, settings):
+    answer = ask(client, "/api/v1/batches/validate")
+    report = answer.get_json()
+
+    assert answer.status_code == 200, report
+    assert (report["valid"], report["format"], report["columns"]) == (True, "dataset", ["text", "stars"])
+    assert report["counts"] == {"total": 40, "invalid": 0}
+    assert report["rows"][0]["inputs"] == {"text": "row 0"}
+    assert client.get("/api/v1/batches").get_json()["data"] == []
+    assert not [path for path in (settings.storage.data_dir / "files").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/batches", "/api/v1/batches/validate"])
+@pytest.mark.parametrize(
+    ("dataset", "field"),
+    [
+        ({"name": "../etc"}, "dataset.name"),
+        ({"name": "/etc"}, "dataset.name"),
+        ({"name": "bakers/none"}, "dataset.name"),
+        ({"split": "dev"}, "dataset.split"),
+        ({"config": "fr"}, "dataset.config"),
+        ({"revision": "v9"}, "dataset.revision"),
+        ({"streaming": True}, "dataset.streaming"),
+    ],
+)
+def test_what_is_wrong_with_a_dataset_is_named(client, path, dataset, field):
+    answer = ask(client, path, **dataset)
+
+    assert answer.status_code == 422
+    assert answer.get_json()["error"]["field"] == field
+
+
+def test_a_dataset_and_a_file_are_not_taken_together(client):
+    body = {"pipeline": "fake", "dataset": {"name": "bakers/reviews"}, "file_id": "0" * 32}
+    answer = client.post("/api/v1/batches", json=body)
+
+    assert (answer.status_code, answer.get_json()["error"]["field"]) == (422, "file_id")
+
+
+def test_a_column_that_is_not_there_is_said_before_anything_is_kept(client, settings):
+    body = {"pipeline": "fake", "dataset": {"name": "bakers/reviews"}, "inputs": {"text": "review"}}
+    answer = client.post("/api/v1/batches", json=body)
+
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (422, "unknown_column")
+    assert not [path for path in (settings.storage.data_dir / "files").rglob("*") if path.is_file()]
+
+
+def test_a_hub_that_is_away_is_a_503(client, hub):
+    hub.is_down = True
+    answer = ask(client)
+
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (503, "unavailable")
+    assert answer.headers["Retry-After"]
+
+
+def test_an_operator_may_forbid_fetching(change, hub):
+    client: FlaskClient = create_app(change("datasets", fetch=False, endpoint=hub.url)).test_client()
+    answer = ask(client)
+
+    assert (answer.status_code, answer.get_json()["error"]["field"]) == (422, "dataset.name")
+    assert hub.seen == []
+
+
+def test_a_folder_of_the_operators_is_named_like_a_dataset(change, tmp_path: Path):
+    (tmp_path / "own" / "mine").mkdir(parents=True)
+    (tmp_path / "own" / "mine" / "data.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    client = create_app(change("datasets", fetch=False, folder=tmp_path / "own")).test_client()
+
+    assert ask(client, name="mine").status_code == 202
