@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -36,3 +38,19 @@ def format_of(path: str | None) -> str | None:
 
 
 _FORMATS = ("csv", "jsonl", "ndjson", "json", "parquet", "xlsx")
+
+
+def unpack(archive: Path, folder: str) -> None:
+    """Unpack a folder of a dataset; it appears only when it is whole."""
+    target = Path(folder)
+    part = target.with_name(target.name + ".unpacking")
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(part)
+        if target.is_dir():
+            target.rmdir()
+        part.replace(target)
+    except OSError as error:
+        raise click.UsageError(f"{folder} cannot be written: {error.strerror}. Name a new folder.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

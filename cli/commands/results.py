@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from cli import options
 from cli.exits import EXIT_CODES
-from cli.outfile import format_of, open_out
+from cli.outfile import format_of, open_out, unpack
 
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("batch")
-@click.option("--format", "format_", help="csv, jsonl, ...  [by the name of --out, else the upload's]")
-@click.option("--out", "-o", type=click.Path(dir_okay=False), help="File to write.  [stdout]")
+@click.option("--format", "format_", help="csv, jsonl, datasets ...  [by --out, else the upload's]")
+@click.option("--out", "-o", type=click.Path(), help="File to write; of datasets, a new folder.  [stdout]")
 @click.option("--status", help="Only rows with this status.")
 @click.option("--columns", help="inputs, results, or a comma list of names.")
 @options.url
@@ -23,7 +25,12 @@ def results(
     from cli.api import Api
 
     wanted = format_ or format_of(out)
-    with open_out(out) as file:
+    is_folder = wanted == "datasets" and out not in (None, "-") and not str(out).endswith(".zip")
+    path = f"{str(out).rstrip('/')}.zip" if is_folder else out
+    with open_out(path) as file:
         Api(url).download(f"/batches/{batch}/results", file, format=wanted, status=status, columns=columns)
+    if is_folder:
+        unpack(Path(str(path)), str(out).rstrip("/"))
+        Path(str(path)).unlink()
     if out:
         click.echo(f"Wrote {out}.", err=True)

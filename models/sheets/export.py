@@ -18,7 +18,7 @@ import orjson
 
 from contract.errors import ErrorCode, RequestError
 from contract.tasks.task import Task
-from models.sheets import parquets, workbooks
+from models.sheets import folders, parquets, workbooks
 from models.sheets.formulas import defused
 from models.sheets.kinds import Kind
 
@@ -29,9 +29,13 @@ MEDIA = {
     "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "datasets": "application/zip",
 }
+#: How a file's name ends, where that is not the name of its format.
+ENDINGS = {"datasets": "zip"}
 #: Formats whose rows are flat: a label and a score, each in a column of its own.
-FLAT = frozenset({"csv", "parquet", "xlsx"})
+FLAT = frozenset({"csv", "parquet", "xlsx", "datasets"})
+_WITH_VECTORS = frozenset({"parquet", "datasets"})
 _PIECE = 1 << 16
 
 
@@ -68,7 +72,7 @@ class Table:
 
     def __init__(self, task: Task, inputs: list[str], *, format: str, texts: bool = False) -> None:
         """`texts`: every input column holds texts, as in a CSV."""
-        flat, self._vectors = format in FLAT, format == "parquet"
+        flat, self._vectors = format in FLAT, format in _WITH_VECTORS
         self._task = task
         self._last: tuple[Joined | None, dict[str, Any]] = (None, {})
         self.inputs = [Column(name, _input(name), Kind.TEXT if texts else Kind.NONE) for name in inputs]
@@ -237,6 +241,8 @@ def written(
         return write_csv(columns, rows, headed=headed)
     if format in WRITERS:
         return WRITERS[format](columns, rows)
+    if format == "datasets":
+        return folders.write(columns, rows, folder)
     return _by_way_of_a_file(_FILES[format], columns, rows, folder)
 
 

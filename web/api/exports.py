@@ -15,7 +15,7 @@ from models import results
 from models.batches import Batch
 from models.database import reading
 from models.pipelines import find_pipeline
-from models.sheets.export import MEDIA
+from models.sheets.export import ENDINGS, MEDIA
 from web.batches import load_batch
 from web.operations import Answer, operation
 from web.requests import Param
@@ -49,8 +49,9 @@ _FROM_ROW = Param(
     "Download results",
     tag="batches",
     description="Every input column beside the result's, in the order of the file. While the batch runs: the rows "
-    "that are over so far. In CSV, Parquet and xlsx the result's columns are flat (a label and a score); in JSONL "
-    "and JSON it is as the job has it. In CSV and xlsx a text that begins like a formula gets a ' before it.",
+    "that are over so far. In JSONL and JSON the result is as the job has it, elsewhere in flat columns (a label, a "
+    "score). In CSV and xlsx a text that begins like a formula gets a ' before it. "
+    "datasets is a .zip of Parquet files and a card: unpacked, a folder that datasets.load_dataset reads.",
     query=(_FORMAT, _COLUMNS, _STATUS, _FROM_ROW),
     answers={200: Answer("The file.", {"type": "string", "format": "binary"}, media="*/*")},
     errors=(404, 409),
@@ -72,7 +73,7 @@ def download(batch_id: str) -> Response:
         here.engine, path, batch, stored.spec,
         format=wanted, columns=g.query["columns"], statuses=statuses, from_row=g.query["from_row"],
     )  # fmt: skip
-    return _file(pieces, MEDIA[wanted], f"{PurePath(batch.filename).stem}-results.{wanted}")
+    return _file(pieces, MEDIA[wanted], f"{PurePath(batch.filename).stem}-results.{ENDINGS.get(wanted, wanted)}")
 
 
 def _own_format(batch: Batch) -> str:

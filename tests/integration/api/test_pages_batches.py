@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from contract.times import utc_now
 from models import batches
 from models.batches import BatchRow, find_batch
 from models.database import reading, transaction
+from models.sheets.export import ENDINGS, MEDIA
+from models.sheets.formats import REQUESTABLE
 from tests.integration.api.pages import Page, get, post, token
 from web.app import create_app
 
@@ -131,6 +134,46 @@ def test_another_column_is_shown_before_anything_runs(client):
     assert "Good bread" not in page.text
     assert chosen(page, "id_column") == "id"
     assert client.get("/api/v1/batches").get_json()["data"] == []
+
+
+def options(page: Page, name: str) -> list[str]:
+    """What a select offers."""
+    at = page.elements.index(page.one("select", name=name))
+    found = itertools.takewhile(lambda element: element.tag == "option", page.elements[at + 1 :])
+    return [option.attrs["value"] for option in found]
+
+
+def test_every_format_can_be_chosen_and_the_one_that_is_stays_chosen(client):
+    address = preview(client)
+    page = get(client, address)
+    assert options(page, "format") == ["", *REQUESTABLE]
+    assert chosen(page, "format") == ""
+
+    answer = Page(post(client, address, {"do": "look", "format": "txt"}).text)
+    assert chosen(answer, "format") == "txt"
+    assert "FormatTXT" in answer.text
+    assert 'b,"Burnt, and' in answer.text
+
+
+def test_a_format_that_the_file_has_not_is_said_on_the_page(client):
+    page = Page(post(client, preview(client), {"do": "look", "format": "parquet"}).text)
+
+    assert chosen(page, "format") == "parquet"
+    assert "The file is not parquet" in page.text
+
+
+def test_the_page_links_results_in_every_format_and_each_link_downloads(client, batch, oven):
+    address = batch("one", "two")
+    oven.finish(oven.take(limit=2), [{"label": "even", "score": 0.9}])
+    links = [url for url in get(client, address).addresses() if "/results?format=" in url]
+
+    assert {url.rpartition("=")[2] for url in links} == set(MEDIA)
+    for url in links:
+        answer = client.get(url)
+        format = url.rpartition("=")[2]
+        assert (answer.status_code, answer.content_type) == (200, MEDIA[format])
+        assert f"reviews-results.{ENDINGS.get(format, format)}" in answer.headers["Content-Disposition"]
+        assert answer.data
 
 
 def test_starting_makes_one_batch_of_the_file_that_was_sent_once(client, engine, broker, settings):
