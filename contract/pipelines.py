@@ -51,6 +51,8 @@ class PipelineSpec:
     attention: str = "auto"
     #: An encoder on torch: its passes are compiled at the first load, which takes minutes and saves 5 to 10%.
     compile: bool = False
+    #: Equal rows of a batch are computed once, where nothing is drawn.
+    once: bool = True
     #: Loaded and proven before the worker says it is ready.
     warm: bool = False
     #: Most tokens of one input; None: what the model takes.
@@ -139,7 +141,7 @@ def _read_table(name: str, table: Any, path: Path) -> PipelineSpec:
 
 
 def _check_options(options: dict[str, Any], where: str) -> None:
-    kinds: dict[str, type] = {"warm": bool, "compile": bool, "max_tokens": int}
+    kinds: dict[str, type] = {"warm": bool, "compile": bool, "once": bool, "max_tokens": int}
     for key, value in options.items():
         kind = kinds.get(key, str)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

@@ -92,6 +92,7 @@ class TableCollector(Collector):
 #: What ovens count (worker.tally.Count), each under its metric's name. They start again with their process.
 _COUNTED = (
     ("fournil_rows_baked", "rows", "Rows that an oven computed."),
+    ("fournil_rows_spared", "spared", "Rows that were given the answer of an equal row."),
     ("fournil_microbatches", "microbatches", "Forward passes over rows."),
     ("fournil_real_tokens", "real_tokens", "Tokens of the rows."),
     ("fournil_padded_tokens", "padded_tokens", "Tokens computed, padding among them."),
@@ -108,7 +109,7 @@ def _tallies(ovens: list[Worker]) -> Iterator[Metric]:
     for name, field, words in _COUNTED:
         counter = CounterMetricFamily(name, words, labels=labels)
         for label, count in counts:
-            counter.add_metric(label, count[field])
+            counter.add_metric(label, count.get(field, 0))
         yield counter
     budget = GaugeMetricFamily("fournil_budget_tokens", "Most padded tokens of a microbatch, now.", labels=labels)
     waste = GaugeMetricFamily("fournil_padding_waste_ratio", "Share of the computed tokens that pads.", labels=labels)

@@ -18,6 +18,7 @@ from contract.jsons import dumps, loads
 from contract.logs import get_logger
 from worker.backends.backend import Context, LoadedPipeline, OutOfMemory
 from worker.budget import Budget
+from worker.planner import Limits
 
 log = get_logger(__name__)
 
@@ -51,6 +52,12 @@ class Budgets:
             _rehearse(budget, model, self._decks if model.side_by_side else 1)
             self._write(pipeline)
             log.info("A budget was measured.", pipeline=pipeline, tokens=budget.tokens, overhead=budget.overhead)
+
+    def limits(self, pipeline: str, *, most: int | None, decks: int) -> Limits:
+        """What a microbatch of the next plan may be; `most`: tokens that there is memory for, None: never mind."""
+        budget = self.of(pipeline)
+        tokens = budget.for_next_plan()
+        return Limits(tokens if most is None else max(1, min(tokens, most)), budget.overhead, decks=decks)
 
     def of(self, pipeline: str) -> Budget:
         return self._open[pipeline][0] if pipeline in self._open else Budget(fixed=self._fixed)

@@ -19,14 +19,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
 
 import sqlalchemy as sa
 
+from contract.errors import InputError
 from models import claims
 from models.database import reading
 from worker.baking import Baker, Dough
 from worker.early import Early
 from worker.hand import Hand
+from worker.larder import Larder
 from worker.ledger import Ledger, Pass
 from worker.recorder import Recorder
 from worker.signals import Signals
@@ -42,6 +45,7 @@ class Kitchen:
     signals: Signals
     recorder: Recorder
     ledger: Ledger
+    larder: Larder
     #: A microbatch that takes longer is a child that hangs.
     seconds: float
 
@@ -61,17 +65,33 @@ class Decks:
 
     def put_in(self, turn: Turn, tray: Tray, *, last: bool) -> None:
         """Bake a tray: beside others when there are or will be some, else here and now."""
+        tray = self._spare(turn, tray)
+        if not tray.loaves:
+            return
         alone = last and not self.busy and len(turn.trays) == 1
         if alone or self.count == 1 or not turn.model.side_by_side:
             self.empty()
+            self._kitchen.larder.into_the_oven(tray.loaves)
             # The last of a turn has nothing to be recorded beside, and its callers wait.
             recorder = self._kitchen.recorder
             self._bake(turn, tray, deck=0, share=1, record=recorder.record if last else recorder.record_later)
             return
         self.wait_for_place()
+        self._kitchen.larder.into_the_oven(tray.loaves)
         place = next(number for number in range(self.count + 1) if number not in self._given)
         later = self._kitchen.recorder.record_later
         self._given[place] = self._threads.submit(self._bake, turn, tray, deck=place, share=self.count, record=later)
+
+    def _spare(self, turn: Turn, tray: Tray) -> Tray:
+        """Leave out what was baked since the tray was laid out, for equal rows of the claim before."""
+        kitchen = self._kitchen
+        if kitchen.larder.is_baking(tray.loaves):
+            self.empty()
+        left, known = tray.without_known(kitchen.larder)
+        if known:
+            kitchen.ledger.spared(turn.spec.name, len(known))
+            kitchen.recorder.record_known(known, turn.model.identity)
+        return left
 
     @property
     def busy(self) -> bool:
@@ -110,37 +130,49 @@ class Decks:
             self._given.pop(place).result()
 
     def _bake(self, turn: Turn, tray: Tray, *, deck: int, share: int, record: Callable[..., None]) -> None:
-        kitchen, place = self._kitchen, f"deck {deck}"
-        rows = {row.id: row for row in tray.rows}
-        early = Early(rows, kitchen.recorder, turn.model.identity, seconds=turn.load_seconds)
+        try:
+            self._bake_tray(turn, tray, place=f"deck {deck}", share=share, record=record)
+        finally:
+            self._kitchen.larder.out_of_the_oven(tray.loaves)
+
+    def _bake_tray(self, turn: Turn, tray: Tray, *, place: str, share: int, record: Callable[..., None]) -> None:
+        kitchen = self._kitchen
+        early = Early(tray, kitchen.recorder, turn.model.identity, seconds=turn.load_seconds)
 
         def take(ids: Sequence[str]) -> None:
-            kitchen.hand.take(self._pid, turn.spec.name, ids, seconds=kitchen.seconds, place=place)
+            rows = [row.id for row in tray.asking(ids)]
+            kitchen.hand.take(self._pid, turn.spec.name, rows, seconds=kitchen.seconds, place=place)
 
         def wanted(ids: Sequence[str]) -> set[str]:
             # Whoever asks is alive: a long text may take longer than a microbatch may without a word.
             take(ids)
             with reading(kitchen.engine) as conn:
-                return claims.still_mine(conn, [rows[job_id] for job_id in ids])
+                mine = claims.still_mine(conn, tray.asking(ids))
+            return {job_id for job_id in ids if any(row.id in mine for row in tray.asking([job_id]))}
+
+        def publish(job_id: str, text: str) -> None:
+            for row in tray.asking([job_id]):
+                kitchen.signals.wrote(row.id, text)
 
         baker = Baker(
             pipeline=turn.model,
             parameters=tray.parameters,
             take=take,
             wanted=wanted,
-            publish=kitchen.signals.wrote,
+            publish=publish,
             done=early.done,
             share=share,
         )
         with self._beside() as beside:
             start = time.perf_counter()
-            answers = baker.bake([Dough(r.id, p) for r, p in zip(tray.rows, tray.prepared, strict=True)])
+            answers = _baked(baker, tray)
             seconds = time.perf_counter() - start
         # A pass that had the machine to itself for a while says nothing about those that had not.
         crowded = share == 1 or beside == [share, share]
         done = Pass(seconds, share=beside[0] if share > 1 else 1, typical=crowded, ran_out=baker.ran_out)
         kitchen.ledger.note(turn.spec.name, tray, done)
-        left, their_answers = early.rest(dict(zip(rows, answers, strict=True)))
+        kitchen.larder.keep(tray.loaves, [answers[loaf.id] for loaf in tray.loaves])
+        left, their_answers = early.rest(answers)
         record(left, their_answers, turn.model.identity, early.timing())
         kitchen.hand.leave(place)
 
@@ -156,3 +188,14 @@ class Decks:
             with self._lock:
                 counts.append(self._baking)
                 self._baking -= 1
+
+
+def _baked(baker: Baker, tray: Tray) -> dict[str, Any | InputError]:
+    """The answer of every row by its id. Rows that were to share one that says nothing of them are baked as well."""
+    answers: dict[str, Any | InputError] = {}
+    for loaf, answer in zip(tray.loaves, baker.bake([Dough(o.id, o.prepared) for o in tray.loaves]), strict=True):
+        answers.update((row.id, answer) for row in loaf.answered(answer))
+    left = [Dough(row.id, loaf.prepared) for loaf in tray.loaves for row in loaf.rows if row.id not in answers]
+    if left:
+        answers.update(zip([dough.job_id for dough in left], baker.bake(left), strict=True))
+    return answers

@@ -12,7 +12,9 @@ from contract.errors import InputError
 from models.claims import Claimed
 from models.records import Timing
 from worker.backends.backend import Identity
+from worker.loaves import is_for_all
 from worker.recorder import Recorder
+from worker.trays import Tray
 
 
 class Early:
@@ -21,8 +23,8 @@ class Early:
     `seconds`: what its pipeline's load took, for their timing.
     """
 
-    def __init__(self, rows: dict[str, Claimed], recorder: Recorder, identity: Identity, *, seconds: float) -> None:
-        self._rows = rows
+    def __init__(self, tray: Tray, recorder: Recorder, identity: Identity, *, seconds: float) -> None:
+        self._tray = tray
         self._recorder = recorder
         self._identity = identity
         self._load_seconds = seconds
@@ -33,7 +35,8 @@ class Early:
 
     def done(self, job_id: str, answer: Any | InputError) -> None:
         """A row is over. Raises what broke in the recorder."""
-        self._waiting.append((self._rows[job_id], answer))
+        rows = self._tray.asking([job_id])
+        self._waiting += [(row, answer) for row in (rows if is_for_all(answer) else rows[:1])]
         if not self._recorder.is_free():
             return
         rows, answers = [row for row, _ in self._waiting], [answer for _, answer in self._waiting]
@@ -46,5 +49,5 @@ class Early:
 
     def rest(self, answers: dict[str, Any | InputError]) -> tuple[list[Claimed], list[Any | InputError]]:
         """Of a whole microbatch's answers those that are still to be recorded."""
-        left = [row for row in self._rows.values() if row.id not in self.recorded]
+        left = [row for row in self._tray.rows if row.id not in self.recorded]
         return left, [answers[row.id] for row in left]

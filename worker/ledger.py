@@ -56,7 +56,8 @@ class Ledger:
         full = self._budgets.of(pipeline).tokens * len(tray.rows) // tray.padded_tokens
         self._pace.took(pipeline, rows=len(tray.rows), seconds=seconds, full=full)
         count = self._tally.of(pipeline)
-        count.rows += len(tray.rows)
+        count.rows += len(tray.loaves)
+        count.spared += len(tray.rows) - len(tray.loaves)
         count.microbatches += 1
         count.real_tokens += tray.real_tokens
         count.padded_tokens += tray.padded_tokens
@@ -64,6 +65,13 @@ class Ledger:
         count.out_of_memory += done.ran_out
         count.budget = self._budgets.of(pipeline).tokens
         self._is_shown = False
+
+    def spared(self, pipeline: str, rows: int) -> None:
+        """So many rows were answered by what had been baked for equal ones."""
+        if rows:
+            with self._lock:
+                self._tally.of(pipeline).spared += rows
+                self._is_shown = False
 
     def show(self) -> None:
         """Write the counts into this slot's row, now and then, when there are new ones."""

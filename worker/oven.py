@@ -28,11 +28,11 @@ from models import claims, sweeps
 from models.claims import Claimed
 from models.database import reading, transaction
 from models.pipelines import find_pipeline, list_pipelines
-from models.records import Timing
 from worker.backends.backend import DeviceLost, LoadedPipeline
 from worker.budgets import Budgets
 from worker.decks import Decks, Kitchen
 from worker.hand import TABLE, Hand
+from worker.larder import Larder
 from worker.ledger import Ledger
 from worker.loader import Loader
 from worker.lookahead import LookAhead
@@ -85,9 +85,10 @@ class Oven:
         self._pace = Pace(most=settings.claim_rows)
         self._budgets = budgets
         self._ledger = Ledger(engine, budgets, self._pace, slot=name)
-        kitchen = Kitchen(engine, hand, signals, self._recorder, self._ledger, settings.microbatch_timeout)
+        self._larder, seconds = Larder(), settings.microbatch_timeout
+        kitchen = Kitchen(engine, hand, signals, self._recorder, self._ledger, self._larder, seconds)
         self._decks = Decks(decks, kitchen)
-        self._loader = Loader(engine, shelf, budgets, hand, seconds=settings.microbatch_timeout)
+        self._loader = Loader(engine, shelf, budgets, hand, seconds=seconds)
         self._lookahead = LookAhead(engine, shelf, self._loader)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._ahead: Future[Turn | None] | None = None
@@ -273,22 +274,21 @@ class Oven:
             self._hand.take(self._pid, spec.name, ids, seconds=self._settings.microbatch_timeout, place=place)
 
         unpack = self._pantry.unpacking(spec) if self._pantry else None
-        layout = lay_out(spec, model, rows, limits=self._limits(spec, model), about_to=about_to, unpack=unpack)
-        if layout.refused:
-            refused, errors = [row for row, _ in layout.refused], [error for _, error in layout.refused]
-            self._recorder.record(refused, errors, model.identity, Timing(load=0.0, inference=0.0))
+        limits = self._limits(spec, model)
+        layout = lay_out(spec, model, rows, limits=limits, about_to=about_to, unpack=unpack, larder=self._larder)
+        self._recorder.record_known(layout.refused + layout.known, model.identity)
+        self._ledger.spared(spec.name, len(layout.known))
         return Turn(spec, model, load_seconds, rows, layout.trays, full, time.monotonic())
 
     def _limits(self, spec: PipelineSpec, model: LoadedPipeline) -> Limits:
-        budget = self._budgets.of(spec.name)
-        tokens = budget.for_next_plan()
-        if model.token_bytes:
-            # Keys and values must fit beside whatever is warm now.
-            tokens = max(1, min(tokens, self._shelf.room_left() // model.token_bytes))
-        return Limits(tokens, budget.overhead, decks=self._decks.count if model.side_by_side else 1)
+        # Keys and values must fit beside whatever is warm now.
+        room = self._shelf.room_left() // model.token_bytes if model.token_bytes else None
+        return self._budgets.limits(spec.name, most=room, decks=self._decks.count if model.side_by_side else 1)
 
     def _bake(self, turn: Turn, its: Slice | None) -> bool:
         """Bake a turn; False when some of its rows were put back. People who were let in have no slice."""
+        if its is not None and not turn.trays:
+            self._let_people_in()
         for done, planned in enumerate(turn.trays):
             # A look at the table before each microbatch but one that was claimed a moment ago; while others bake.
             fresh = time.monotonic() - turn.since < _FRESH_SECONDS

@@ -111,6 +111,13 @@ class Recorder:
                 self._behind.popleft().result()
             self._behind.append(self._thread.submit(self.record, rows, answers, identity, timing))
 
+    def record_known(self, known: Sequence[tuple[Claimed, Any]], identity: Identity) -> None:
+        """`record_later` for rows that took no pass: refused, or answered by what was baked for equal ones."""
+        if known:
+            self.record_later(
+                [row for row, _ in known], [a for _, a in known], identity, Timing(load=0.0, inference=0.0)
+            )
+
     def is_free(self) -> bool:
         """Whether `record_later` would begin at once."""
         with self._lock:

@@ -8,7 +8,9 @@ from typing import Any
 
 @dataclasses.dataclass
 class Count:
+    #: Rows that were computed, and equal ones that were answered with them.
     rows: int = 0
+    spared: int = 0
     microbatches: int = 0
     #: Tokens of the rows, and what was computed for them with padding.
     real_tokens: int = 0

@@ -1,9 +1,10 @@
-"""From claimed rows to trays: rows of one lane are prepared together, and planned into microbatches."""
+"""From claimed rows to trays: rows of one lane are prepared, equal ones once, and planned into microbatches."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from contract.errors import ErrorCode, InputError
@@ -12,6 +13,8 @@ from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
 from models.claims import Claimed
 from worker.backends.backend import Inputs, LoadedPipeline, Prepared
+from worker.larder import Larder
+from worker.loaves import Asked, Loaf, each, keys_of, together
 from worker.planner import Limits, Portion, padded, plan
 
 log = get_logger(__name__)
@@ -19,24 +22,45 @@ log = get_logger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Tray:
-    """One microbatch: rows that share a forward pass."""
+    """One microbatch: loaves that share a forward pass."""
 
-    rows: list[Claimed]
-    prepared: list[Prepared]
+    loaves: list[Loaf]
     parameters: dict[str, Any]
+
+    @functools.cached_property
+    def rows(self) -> list[Claimed]:
+        """Every row that is answered by it; the first of each loaf is computed."""
+        return [row for loaf in self.loaves for row in loaf.rows]
+
+    @functools.cached_property
+    def _rows_of(self) -> dict[str, list[Claimed]]:
+        return {row.id: [row] for row in self.rows} | {loaf.id: loaf.rows for loaf in self.loaves}
+
+    def asking(self, ids: Iterable[str]) -> list[Claimed]:
+        """The rows that wait for what these are computed for."""
+        return [row for job_id in ids for row in self._rows_of[job_id]]
 
     @property
     def real_tokens(self) -> int:
-        return sum(p.length * p.sequences for p in self.prepared)
+        return sum(loaf.prepared.length * loaf.prepared.sequences for loaf in self.loaves)
 
     @property
     def padded_tokens(self) -> int:
-        return padded(self.prepared)
+        return padded([loaf.prepared for loaf in self.loaves])
 
     def keep(self, ids: set[str]) -> Tray:
         """The same without the rows that nobody wants any more."""
-        kept = [(row, p) for row, p in zip(self.rows, self.prepared, strict=True) if row.id in ids]
-        return Tray([row for row, _ in kept], [p for _, p in kept], self.parameters)
+        return Tray([kept for loaf in self.loaves if (kept := loaf.keep(ids)) is not None], self.parameters)
+
+    def without_known(self, larder: Larder) -> tuple[Tray, list[tuple[Claimed, Any]]]:
+        """The same without loaves that were baked meanwhile, and their rows with the answers."""
+        left: list[Loaf] = []
+        known: list[tuple[Claimed, Any]] = []
+        for loaf in self.loaves:
+            found = larder.find(loaf.key)
+            known += [(row, answer) for answer in found for row in loaf.rows]
+            left += [] if found else [loaf]
+        return Tray(left, self.parameters) if known else self, known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +84,11 @@ class Turn:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Every claimed row, once: in a tray, or refused with what its caller must change."""
+    """Every claimed row, once: in a tray, refused with what its caller must change, or answered already."""
 
     trays: list[Tray]
     refused: list[tuple[Claimed, InputError]]
+    known: list[tuple[Claimed, Any]]
 
 
 def lay_out(
@@ -74,34 +99,53 @@ def lay_out(
     limits: Limits,
     about_to: Callable[[Sequence[str]], None],
     unpack: Callable[[Inputs], Inputs] | None = None,
+    larder: Larder | None = None,
 ) -> Layout:
     """Prepare and plan rows, lane by lane, people's trays first. `about_to` hears whose rows are prepared next.
 
-    `unpack` gives rows their files; None where the task has none.
+    `unpack` gives rows their files; None where the task has none. `larder`: answers to rows like these; None: none.
     """
     lanes: dict[str, list[Claimed]] = {}
     for row in rows:
         lanes.setdefault(canonical(row.parameters), []).append(row)
     trays: list[Tray] = []
     refused: list[tuple[Claimed, InputError]] = []
+    known: list[tuple[Claimed, Any]] = []
     for lane in lanes.values():
         about_to([row.id for row in lane])
         parameters = spec.effective(lane[0].parameters)
-        inputs = [row.inputs if unpack is None else unpack(row.inputs) for row in lane]
-        answers = _prepare(model, lane, inputs, parameters)
-        refused += [(row, a) for row, a in zip(lane, answers, strict=True) if isinstance(a, InputError)]
-        ready = [(row, a) for row, a in zip(lane, answers, strict=True) if isinstance(a, Prepared)]
-        trays += _plan(ready, parameters, limits)
-    return Layout(sorted(trays, key=lambda tray: tray.rows[0].priority), refused)
+        asked: list[Asked] = []
+        for one in _asked(spec, model, lane, parameters):
+            found = larder.find(one.key) if larder else []
+            known += [(row, answer) for answer in found for row in one.rows]
+            asked += [] if found else [one]
+        firsts = [one.rows[0] for one in asked]
+        inputs = [row.inputs if unpack is None else unpack(row.inputs) for row in firsts]
+        answers = _prepare(model, firsts, inputs, parameters) if firsts else []
+        both = list(zip(asked, answers, strict=True))
+        refused += [(row, a) for one, a in both if isinstance(a, InputError) for row in one.rows]
+        loaves = [Loaf(one.rows, a, one.key) for one, a in both if isinstance(a, Prepared)]
+        trays += _plan(loaves, parameters, limits)
+    return Layout(sorted(trays, key=lambda tray: tray.rows[0].priority), refused, known)
 
 
-def _plan(ready: list[tuple[Claimed, Prepared]], parameters: dict[str, Any], limits: Limits) -> list[Tray]:
-    if not ready:
+def _asked(spec: PipelineSpec, model: LoadedPipeline, lane: list[Claimed], parameters: dict[str, Any]) -> list[Asked]:
+    """The rows of a lane, equal ones together where one answer is right for all of them."""
+    if not (spec.once and spec.catalogue.deterministic):
+        return each(lane)
+    return together(lane, lambda row: model.repeats(row, parameters), keys_of(spec, model.identity, parameters))
+
+
+def _plan(loaves: list[Loaf], parameters: dict[str, Any], limits: Limits) -> list[Tray]:
+    if not loaves:
         return []
-    portions = [Portion(i, p.length, p.sequences, row.priority) for i, (row, p) in enumerate(ready)]
+    portions = [
+        Portion(i, loaf.prepared.length, loaf.prepared.sequences, loaf.rows[0].priority)
+        for i, loaf in enumerate(loaves)
+    ]
     # A claim holds suspects of one size, or none.
-    planned = plan(portions, dataclasses.replace(limits, max_rows=ready[0][0].max_group))
-    return [Tray([ready[i][0] for i in tray], [ready[i][1] for i in tray], parameters) for tray in planned]
+    planned = plan(portions, dataclasses.replace(limits, max_rows=loaves[0].rows[0].max_group))
+    return [Tray([loaves[i] for i in tray], parameters) for tray in planned]
 
 
 def _prepare(

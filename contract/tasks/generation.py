@@ -114,5 +114,4 @@ TEXT_GENERATION = Task(
     columns=_written,
     result_columns=("generated_text", "finish_reason"),
     view="text",
-    deterministic=False,
 )

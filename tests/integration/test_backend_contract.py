@@ -115,6 +115,12 @@ def test_identity_is_filled(case: Case) -> None:
     assert all(dataclasses.asdict(case.loaded.identity).values())
 
 
+def test_equal_rows_have_equal_answers_where_it_says_so(case: Case) -> None:
+    assert case.loaded.repeats({"text": GOOD[0]}, case.spec.effective({}))
+    first, *others = case.bake([GOOD[0]] * 3)
+    assert [[found["label"] for found in other] for other in others] == [[found["label"] for found in first]] * 2
+
+
 def test_it_says_what_it_holds(case: Case) -> None:
     assert case.loaded.nbytes() > 0
 

@@ -163,6 +163,15 @@ def test_a_drawn_text_depends_on_its_seed_and_not_on_its_neighbours(parameters: 
     assert together != write.write(PROMPTS, Context(job_ids=["e", "f", "g", "h"]), max_new_tokens=16, **parameters)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "repeats"),
+    [({}, True), ({"temperature": 0}, True), ({"do_sample": True, "seed": 1}, False), ({"top_p": 0.9}, False)],
+)
+def test_a_drawn_text_is_no_answer_to_an_equal_row(parameters: dict[str, Any], repeats: bool, writer: Any) -> None:
+    model = writer("llama")
+    assert model.loaded.repeats({"text": "the oven was"}, model.spec.effective(parameters)) is repeats
+
+
 def test_tokens_are_drawn_as_often_as_their_share_says() -> None:
     from random import Random
 

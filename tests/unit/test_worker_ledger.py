@@ -24,6 +24,7 @@ from worker.backends.backend import Prepared
 from worker.backends.fake import FakePipeline
 from worker.budgets import Budgets
 from worker.ledger import Ledger, Pass
+from worker.loaves import Loaf
 from worker.pace import Pace
 from worker.tally import Count, Tally
 from worker.trays import Tray
@@ -63,7 +64,7 @@ def books(engine: sa.Engine, tmp_path: Path) -> Books:
 
 def tray(*lengths: int) -> Tray:
     rows = [Claimed(f"j{n}", "fake", 1, 0, None, {}, {}, None, None) for n in range(len(lengths))]
-    return Tray(rows, [Prepared(None, length) for length in lengths], {})
+    return Tray([Loaf([row], Prepared(None, length)) for row, length in zip(rows, lengths, strict=True)], {})
 
 
 def done(seconds: float = 0.1, *, share: int = 1, typical: bool = True, ran_out: bool = False) -> Pass:

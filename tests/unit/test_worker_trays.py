@@ -13,7 +13,7 @@ from contract.errors import ErrorCode, InputError
 from contract.pipelines import PipelineSpec
 from contract.statuses import PRIORITY_RANK, Priority
 from models.claims import Claimed
-from worker.backends.backend import Prepared
+from worker.backends.backend import Identity, Prepared
 from worker.planner import Limits
 from worker.trays import Layout, Tray, Turn, lay_out
 
@@ -30,6 +30,11 @@ class Reader:
 
     def about_to(self, ids: Sequence[str]) -> None:
         self.heard.append(("about to", list(ids)))
+
+    identity = Identity("m", "c", "none", "fake")
+
+    def repeats(self, row: dict[str, Any], parameters: dict[str, Any]) -> bool:
+        return True
 
     def prepare(self, rows: Sequence[dict[str, Any]], parameters: dict[str, Any]) -> list[Prepared | InputError]:
         texts = [row["text"] for row in rows]
@@ -75,7 +80,9 @@ def test_every_claimed_row_is_in_a_tray_or_refused(rows, budget, decks):
 @given(claims, st.integers(1, 60))
 def test_what_was_prepared_stays_with_its_row(rows, budget):
     for tray in laid_out(rows, Limits(budget, 2)).trays:
-        assert [prepared.payload[0] for prepared in tray.prepared] == [row.inputs["text"] for row in tray.rows]
+        assert [loaf.prepared.payload[0] for loaf in tray.loaves for _ in loaf.rows] == [
+            r.inputs["text"] for r in tray.rows
+        ]
 
 
 @given(claims, st.integers(1, 60))
@@ -83,7 +90,7 @@ def test_rows_of_two_lanes_never_share_a_tray(rows, budget):
     for tray in laid_out(rows, Limits(budget, 2)).trays:
         assert len({str(row.parameters) for row in tray.rows}) == 1
         assert tray.parameters == SPEC.effective(tray.rows[0].parameters)
-        assert all(prepared.payload[1] == tray.parameters for prepared in tray.prepared)
+        assert all(loaf.prepared.payload[1] == tray.parameters for loaf in tray.loaves)
 
 
 @given(claims, st.integers(1, 60))
@@ -145,7 +152,7 @@ def test_a_claim_of_nothing_but_refused_rows_has_no_tray():
 def test_rows_that_nobody_wants_any_more_leave_the_tray_with_what_was_prepared():
     (tray,) = laid_out([row("one", 0), row("three", 1), row("four", 2)]).trays
     kept = tray.keep({"one0", "four2"})
-    assert [(r.id, p.payload[0]) for r, p in zip(kept.rows, kept.prepared, strict=True)] == [
+    assert [(loaf.id, loaf.prepared.payload[0]) for loaf in kept.loaves] == [
         ("one0", "one"),
         ("four2", "four"),
     ]

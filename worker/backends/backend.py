@@ -125,6 +125,10 @@ class LoadedPipeline(Protocol):
         """
         ...
 
+    def repeats(self, row: Inputs, parameters: Parameters) -> bool:
+        """Whether this row's answer is that of every equal row: nothing is drawn, and nothing else comes of it."""
+        ...
+
     @property
     def token_bytes(self) -> int:
         """Bytes that each padded token of a microbatch holds while it is baked (keys and values); 0: never mind."""

@@ -58,6 +58,9 @@ class FakePipeline:
                 _obey(row.payload)
         return [_answer(row.payload, parameters) for row in rows]
 
+    def repeats(self, row: Inputs, parameters: Parameters) -> bool:
+        return not _COMMAND.search(row["text"])
+
     def nbytes(self) -> int:
         return _BYTES
 

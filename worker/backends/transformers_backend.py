@@ -203,6 +203,9 @@ class TransformersPipeline:
         self.working_bytes = max(self.working_bytes, peak.bytes())
         return answers
 
+    def repeats(self, row: Inputs, parameters: Parameters) -> bool:  # noqa: ARG002 - the same for all rows of a task
+        return not self._computing.draws(parameters)
+
     @property
     def token_bytes(self) -> int:
         return 0 if self._task is None else self._task.token_bytes

@@ -11,7 +11,7 @@ import jinja2
 from contract.errors import ErrorCode, InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
-from worker.backends.choosing import choice, seed_of
+from worker.backends.choosing import choice, samples, seed_of
 from worker.backends.decoding import Decoder
 from worker.backends.key_values import bytes_of_a_token
 from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
@@ -51,6 +51,9 @@ class TextGeneration(TaskModel):
         if self._tokenizer.chat_template:
             return inputs, short
         return {"text": inputs["messages"][-1]["content"]}, short
+
+    def draws(self, parameters: Parameters) -> bool:
+        return samples(parameters)
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         if refusal := self._refusal(parameters):

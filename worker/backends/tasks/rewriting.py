@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from contract.errors import InputError
 from worker.backends import generating, refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
+from worker.backends.choosing import samples
 from worker.backends.encoder import Encoder, Encoding
 from worker.backends.key_values import bytes_of_a_token
 from worker.backends.languages import Direction, Languages
@@ -38,6 +39,9 @@ class Text2TextGeneration(TaskModel):
 
     def example(self, inputs: Inputs, parameters: Parameters) -> Example:
         return inputs, {**parameters, "max_new_tokens": 4, "min_new_tokens": 0}
+
+    def draws(self, parameters: Parameters) -> bool:
+        return samples(parameters)
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         if refusal := self._refusal(parameters):

@@ -53,6 +53,10 @@ class TaskModel(ABC):
         """The catalogue's example as this checkpoint can run it."""
         return inputs, parameters
 
+    def draws(self, parameters: Parameters) -> bool:
+        """Whether equal rows may get different answers."""
+        return False
+
     @abstractmethod
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]: ...
 
