@@ -32,6 +32,7 @@ from contract.tasks.questions import QUESTION_ANSWERING, TABLE_QUESTION_ANSWERIN
 from contract.tasks.rewriting import SUMMARIZATION, TEXT2TEXT_GENERATION, TRANSLATION
 from contract.tasks.speaking import TEXT_TO_AUDIO
 from contract.tasks.task import JsonSchema, Task
+from contract.tasks.things import MASK_GENERATION
 from contract.tasks.tokens import FILL_MASK, TOKEN_CLASSIFICATION
 
 __all__ = ["ALIASES", "CATALOGUE", "JsonSchema", "Task", "canonical_name", "implied_parameters"]
@@ -67,6 +68,7 @@ CATALOGUE: dict[str, Task] = {
         AUTOMATIC_SPEECH_RECOGNITION,
         ZERO_SHOT_AUDIO_CLASSIFICATION,
         TEXT_TO_AUDIO,
+        MASK_GENERATION,
     )
 }
 

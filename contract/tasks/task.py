@@ -18,6 +18,7 @@ Columns = Callable[[Any], dict[str, Any]]
 View = Literal[
     "labels", "entities", "tokens", "vector", "scores", "text", "written", "answers", "table",
     "boxes", "masks", "depth", "picture", "replies", "caption", "found", "matches", "transcript", "sound",
+    "things",
 ]  # fmt: skip
 
 

@@ -122,6 +122,31 @@ def pairer(folder: Path) -> Path:
     return _write(folder, transformers.SuperGlueForKeypointMatching(config), pictures)
 
 
+def everything(folder: Path) -> Path:
+    """SAM, whose masks are as good as any threshold asks."""
+    vision = transformers.SamVisionConfig(
+        hidden_size=16, output_channels=8, num_hidden_layers=2, num_attention_heads=2, image_size=SIDE, patch_size=8,
+        window_size=2, global_attn_indexes=[1], num_pos_feats=4, mlp_dim=16,
+    )  # fmt: skip
+    prompts = transformers.SamPromptEncoderConfig(
+        hidden_size=8, image_size=SIDE, patch_size=8, mask_input_channels=4, image_embedding_size=SIDE // 8
+    )
+    decoder = transformers.SamMaskDecoderConfig(
+        hidden_size=8, mlp_dim=16, num_attention_heads=2, attention_downsample_rate=2, iou_head_hidden_dim=8
+    )
+    config = transformers.SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
+    model = transformers.SamModel(config)
+    pictures = transformers.SamImageProcessorPil(
+        size={"longest_edge": SIDE}, mask_size={"longest_edge": SIDE}, pad_size={"height": SIDE, "width": SIDE},
+        mask_pad_size={"height": SIDE, "width": SIDE},
+    )  # fmt: skip
+    with torch.no_grad():
+        # The model's own opinion of its masks: above the usual threshold.
+        for layer in (model.mask_decoder.iou_prediction_head.proj_out,):
+            layer.bias.fill_(0.95)
+    return _write(folder, model, pictures, spread=0.6)
+
+
 def chooser(folder: Path) -> Path:
     """ViLT with three answers."""
     config = transformers.ViltConfig(
@@ -149,7 +174,7 @@ def enlarger(folder: Path) -> Path:
         image_size=SIDE, embed_dim=8, depths=[1, 1], num_heads=[1, 1], window_size=4, upscale=2
     )
     pictures = transformers.Swin2SRImageProcessorPil(size_divisor=4)
-    return _write(folder, transformers.Swin2SRForImageSuperResolution(config), pictures, spread=0.05)
+    return _write(folder, transformers.Swin2SRForImageSuperResolution(config), pictures, spread=0.6)
 
 
 def _blip(folder: Path, architecture: str) -> Path:
@@ -235,4 +260,5 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "image-to-text": captioner,
     "image-to-image": enlarger,
     "keypoint-matching": pairer,
+    "mask-generation": everything,
 }

@@ -128,7 +128,7 @@ def test_every_task_names_its_result_columns(task):
         "image-segmentation": [], "depth-estimation": {"min": 0.5, "max": 1.5, "depth": {"file": FILE}},
         "visual-question-answering": [{"answer": "x", "score": None}],
         "document-question-answering": [{"answer": "x", "score": None}],
-        "keypoint-matching": [],
+        "keypoint-matching": [], "mask-generation": [],
         "audio-classification": [], "zero-shot-audio-classification": [],
         "automatic-speech-recognition": {"text": "x"},
         "text-to-audio": {"audio": {"file": FILE}, "sampling_rate": 16_000},

@@ -11,7 +11,6 @@ NOT_SERVED = {
     "any-to-any",
     "decision",
     "image-text-to-text",
-    "mask-generation",
     "video-classification",
 }
 #: Tasks that the library had before 5.0 and that people still ask for; and one it never had.

@@ -13,6 +13,7 @@ from contract.schemas import checker
 from contract.tasks import Task
 from contract.tasks.task import View
 from web.pages import found, pairs, sounds, vectors
+from web.pages.things import things
 
 #: Masks that are laid over an image; more only hide it.
 MOST_LAYERS = 24
@@ -253,4 +254,5 @@ _VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "matches": pairs.matches,
     "transcript": sounds.transcript,
     "sound": sounds.sound,
+    "things": things,
 }

@@ -147,6 +147,10 @@ def _matches(result: Any) -> str:
     return f"{len(result)} pair{'' if len(result) == 1 else 's'} of points"
 
 
+def _things(result: Any) -> str:
+    return f"{len(result)} mask{'' if len(result) == 1 else 's'}"
+
+
 _LINES = {
     "labels": _labels,
     "entities": _entities,
@@ -167,4 +171,5 @@ _LINES = {
     "matches": _matches,
     "transcript": _transcript,
     "sound": _sound,
+    "things": _things,
 }

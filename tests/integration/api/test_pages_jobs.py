@@ -140,6 +140,8 @@ RESULTS = [
     ("image-to-image", IMAGE, {"image": PICTURE}, ["image/png, 77 B"]),
     ("keypoint-matching", PAIR, [MATCH], ["3, 4", "40, 44", "25.0 %", "1 pair of points"]),
     ("keypoint-matching", PAIR, [], ["No point of one"]),
+    ("mask-generation", IMAGE, [{"score": 0.91, "mask": PICTURE, "box": BOX}], ["10 × 20 at 1, 2", "91.0 %", "PNG"]),
+    ("mask-generation", IMAGE, [], ["No mask was good enough"]),
     ("keypoint-matching", PAIR, [MATCH] * 300, ["300 pairs of points; the best 200 are drawn, the best 50 listed"]),
 ]
 

@@ -27,6 +27,7 @@ from worker.backends.tasks.speaking import TextToAudio
 from worker.backends.tasks.speech import AutomaticSpeechRecognition
 from worker.backends.tasks.tables import TableQuestionAnswering
 from worker.backends.tasks.task import TaskModel
+from worker.backends.tasks.things import MaskGeneration
 from worker.backends.tasks.tokens import FillMask, TokenClassification
 
 TASKS: dict[str, type[TaskModel]] = {
@@ -58,4 +59,5 @@ TASKS: dict[str, type[TaskModel]] = {
     "automatic-speech-recognition": AutomaticSpeechRecognition,
     "zero-shot-audio-classification": ZeroShotAudioClassification,
     "text-to-audio": TextToAudio,
+    "mask-generation": MaskGeneration,
 }
