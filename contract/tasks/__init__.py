@@ -14,6 +14,7 @@ from contract.tasks.audio import (
 )
 from contract.tasks.captions import IMAGE_TO_TEXT, VISUAL_QUESTION_ANSWERING
 from contract.tasks.classification import TEXT_CLASSIFICATION, ZERO_SHOT_CLASSIFICATION
+from contract.tasks.decisions import DECISION
 from contract.tasks.documents import DOCUMENT_QUESTION_ANSWERING
 from contract.tasks.embeddings import FEATURE_EXTRACTION, SENTENCE_SIMILARITY
 from contract.tasks.generation import TEXT_GENERATION
@@ -48,6 +49,7 @@ CATALOGUE: dict[str, Task] = {
         SENTENCE_SIMILARITY,
         QUESTION_ANSWERING,
         TABLE_QUESTION_ANSWERING,
+        DECISION,
         TEXT_GENERATION,
         TEXT2TEXT_GENERATION,
         SUMMARIZATION,

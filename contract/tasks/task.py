@@ -19,6 +19,7 @@ View = Literal[
     "labels", "entities", "tokens", "vector", "scores", "text", "written", "answers", "table",
     "boxes", "masks", "depth", "picture", "replies", "caption", "found", "matches", "transcript", "sound",
     "things",
+    "decisions",
 ]  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from tests.tiny.encoders import (
 from tests.tiny.rewriters import bart, marian, mbart, pieced_marian, t5
 from tests.tiny.tables import tapas
 from tests.tiny.tokens import POSITIONS, WORDS
-from tests.tiny.writers import gpt2, writer, writer_of
+from tests.tiny.writers import decider, gpt2, writer, writer_of
 
 __all__ = [
     "MAKERS",
@@ -62,6 +62,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "sentence-similarity": embedder,
     "question-answering": small_answerer,
     "table-question-answering": tapas,
+    "decision": decider,
     "text-generation": gpt2,
     "text2text-generation": bart,
     "summarization": t5,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from transformers.decision import DecisionConfig
 
 from tests.tiny.checkpoint import write
 from tests.tiny.tokens import POSITIONS, byte_tokenizer
@@ -23,6 +24,16 @@ def gpt2(folder: Path) -> Path:
     return writer_of(folder, "gpt2", chat=True, n_embd=32, n_layer=2, n_head=2, n_positions=POSITIONS * 2)
 
 
+def decider(folder: Path) -> Path:
+    """GPT-2 over bytes, with room for questions, and labels that are a byte each."""
+    made = writer_of(folder, "gpt2", chat=True, n_embd=32, n_layer=2, n_head=2, n_positions=2048)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(made)
+    tokenizer.model_max_length = 2048
+    tokenizer.save_pretrained(made)
+    DecisionConfig(labels={"noul": ["Y", "N"]}).save_pretrained(made)
+    return made
+
+
 def writer_of(folder: Path, architecture: str, *, chat: bool = False, **config: Any) -> Path:
     """A decoder of any architecture over bytes; `config` is what its configuration calls things."""
     tokenizer = byte_tokenizer(chat=chat)
@@ -32,7 +43,6 @@ def writer_of(folder: Path, architecture: str, *, chat: bool = False, **config: 
         vocab_size=len(tokenizer),
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        **({"intermediate_size": 64, **sizes} if architecture not in _NAMES_ITS_OWN else {}),
-        **config,
+        **{**({"intermediate_size": 64, **sizes} if architecture not in _NAMES_ITS_OWN else {}), **config},
     )
     return write(folder, transformers.AutoModelForCausalLM.from_config, made, tokenizer)

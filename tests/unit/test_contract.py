@@ -237,3 +237,29 @@ def test_an_alias_is_a_task_of_the_catalogue(alias, task, tmp_path: Path):
     file.write_text(f'[pipelines.a]\ntask = "{alias}"\nbackend = "fake"\n')
     assert [spec.task for spec in read_pipelines(file)] == [task]
     assert task in CATALOGUE
+
+
+@pytest.mark.parametrize(
+    ("questions", "field"),
+    [
+        ({}, "inputs.questions"),
+        ([], "inputs.questions"),
+        ({"a": 5}, "inputs.questions.a"),
+        ({"a": {}}, "inputs.questions.a.type"),
+        ({"a": {"type": "guess"}}, "inputs.questions.a.type"),
+        ({"a": {"type": "choice"}}, "inputs.questions.a.criteria"),
+        ({"a": {"type": "choice", "criteria": ["x"]}}, "inputs.questions.a.criteria"),
+        ({"a": {"type": "choice", "criteria": {}}}, "inputs.questions.a.criteria"),
+        ({"a": {"type": "choice", "criteria": {"x": 5}}}, "inputs.questions.a.criteria.x"),
+        ({"a": {"type": "score", "criteria": {"x": "y"}}}, "inputs.questions.a.criteria"),
+        ({"a": {"type": "score", "criteria": [None]}}, "inputs.questions.a.criteria.0"),
+        ({"a": {"type": "noul", "criteria": {"maybe": "x"}}}, "inputs.questions.a.criteria.maybe"),
+        ({"a": {"type": "noul", "more": 1}}, "inputs.questions.a.more"),
+    ],
+    ids=str,
+)
+def test_questions_that_make_no_sense_are_named(questions, field):
+    problems = checker(CATALOGUE["decision"].inputs).problems({"state": "x", "questions": questions}, at="inputs")
+
+    assert problems[0].field == field
+    assert problems[0].message.endswith(".")

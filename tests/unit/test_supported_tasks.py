@@ -9,7 +9,6 @@ from contract.tasks import ALIASES, CATALOGUE
 #: Tasks of the library that Fournil does not serve yet. This shrinks; a new name is a decision.
 NOT_SERVED = {
     "any-to-any",
-    "decision",
     "image-text-to-text",
     "video-classification",
 }

@@ -12,7 +12,7 @@ from typing import Any
 from contract.schemas import checker
 from contract.tasks import Task
 from contract.tasks.task import View
-from web.pages import found, pairs, sounds, vectors
+from web.pages import decisions, found, pairs, sounds, vectors
 from web.pages.things import things
 
 #: Masks that are laid over an image; more only hide it.
@@ -234,6 +234,11 @@ def _found(inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _decisions(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
+    decided = decisions.decided(inputs, result)
+    return {"decided": [(one, [_bar(name, score) for name, score in one.options]) for one in decided]}
+
+
 _VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "labels": _labels,
     "entities": _entities,
@@ -255,4 +260,5 @@ _VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "transcript": sounds.transcript,
     "sound": sounds.sound,
     "things": things,
+    "decisions": _decisions,
 }

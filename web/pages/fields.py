@@ -6,6 +6,7 @@ What is left empty is left out of the request, so that the defaults stay the pip
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 from wtforms import BooleanField, Field, SelectChoice, SelectField, StringField, TextAreaField
@@ -39,6 +40,8 @@ class Control:
         kinds = _kinds(self.rule)
         if media_kind(self.rule):
             return "media" if "x-media" in self.rule else "files"
+        if self.rule.get("x-json"):
+            return "json"
         if "enum" in self.rule:
             return "select"
         if "boolean" in kinds:
@@ -64,6 +67,8 @@ class Control:
         return "" if low is None or high is None else f"From {low:,} to {high:,}."
 
     def _how_to_write(self) -> str:
+        if self.kind == "json":
+            return "Here as JSON." if "string" not in _kinds(self.rule) else ""
         if self.kind == "table":
             return "Here as lines of a spreadsheet (CSV), the names of the columns first."
         if self.kind != "lines" or self.rule.get("x-multiline"):
@@ -113,7 +118,7 @@ class Control:
         text = (data or "").replace("\r\n", "\n")
         if not text.strip():
             return LEFT_OUT
-        readers = {"lines": _lines, "table": tables.from_text}
+        readers = {"lines": _lines, "table": tables.from_text, "json": _json}
         return readers.get(self.kind, from_text)(self.rule, text)
 
     def fill(self, value: Any) -> Any:
@@ -122,6 +127,8 @@ class Control:
             return media_source(value, self.rule["x-media"])
         if self.kind == "files":
             return [media_source(one) for one in value]
+        if self.kind == "json":
+            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
         return value if self.kind in ("check", "turns") else as_text(self.rule, value)
 
 
@@ -179,6 +186,15 @@ def media_source(value: dict[str, Any], kind: str = "image") -> str:
     if "data" in value:
         return f"data:{_EXAMPLES.get(kind, 'image/png')};base64,{value['data'].rpartition(',')[2]}"
     return str(value.get("file_id") or value.get("file", {}).get("id", ""))
+
+
+def _json(_rule: JsonSchema, text: str) -> Any:
+    """An object or a list; anything else stays the text that it is."""
+    try:
+        found = loads(text)
+    except ValueError:
+        return text
+    return found if isinstance(found, dict | list) else text
 
 
 def _lines(rule: JsonSchema, text: str) -> Any:

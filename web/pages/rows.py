@@ -8,6 +8,7 @@ from contract.jsons import dumps
 from contract.statuses import JobStatus
 from contract.tasks import Task
 from models.jobs import Job
+from web.pages.decisions import in_words
 from web.pages.shown import percent, short, size, unbroken
 
 
@@ -139,6 +140,10 @@ def _sound(result: Any) -> str:
     return _file(result["audio"]["file"])
 
 
+def _decisions(result: Any) -> str:
+    return ", ".join(f"{name}: {in_words(answer)}" for name, answer in result.items())
+
+
 def _caption(result: Any) -> str:
     return str(result[0]["generated_text"])
 
@@ -172,4 +177,5 @@ _LINES = {
     "transcript": _transcript,
     "sound": _sound,
     "things": _things,
+    "decisions": _decisions,
 }

@@ -139,13 +139,24 @@ def _read_processor(path: Path, auto_class: str, *, blind: bool) -> Any:
     )
 
 
-def _class_for(wanted: Wanted, config: Any) -> Any:
+def _class_for(path: Path, wanted: Wanted, config: Any) -> Any:
     """The Auto class that gives the architecture the checkpoint names, else the first that knows its type."""
     kinds = [getattr(transformers, name) for name in (wanted.auto_class, *wanted.or_classes)]
-    known = [kind for kind in kinds if type(config) in kind._model_mapping]
+    known = [kind for kind in kinds if type(config) in kind._model_mapping and _has_head(path, kind, config)]
     named = [kind for kind in known if _architectures(kind, config) & set(config.architectures or ())]
+    headed = [kind for kind in known if hasattr(kind._model_mapping[type(config)], "checkpoint_config")]
     # Where none knows the type, the first one says so.
-    return (named or known or kinds)[0]
+    return (headed or named or known or kinds)[0]
+
+
+def _has_head(path: Path, kind: Any, config: Any) -> bool:
+    """False for a class that reads a decision head, where none lies beside the weights."""
+    architecture = kind._model_mapping[type(config)]
+    if not hasattr(architecture, "checkpoint_config"):
+        return True
+    # The configuration is that of a writer and says nothing of the head.
+    head, _ = architecture.checkpoint_config(path, local_files_only=True)
+    return head is not None or isinstance(config, architecture.config_class)
 
 
 def _architectures(kind: Any, config: Any) -> set[str]:
@@ -155,7 +166,7 @@ def _architectures(kind: Any, config: Any) -> set[str]:
 
 def _model(path: Path, wanted: Wanted, dtype: torch.dtype | str, config: Any) -> tuple[Any, tuple[str, ...]]:
     """The model, and names of weights that the checkpoint does not hold."""
-    auto_class = _class_for(wanted, config)
+    auto_class = _class_for(path, wanted, config)
     try:
         model, report = auto_class.from_pretrained(
             path,

@@ -122,6 +122,27 @@ RESULTS = [
     ("visual-question-answering", ASKED, [{"answer": SCRIPT, "score": 0.25}], ["Asked: What", SCRIPT, "25.0 %"]),
     ("visual-question-answering", ASKED, [{"answer": SCRIPT, "score": None}], [SCRIPT]),
     (
+        "decision",
+        {"state": {"a": [SCRIPT]}, "questions": {SCRIPT: {"type": "choice", "criteria": {"calm": None}}}},
+        {SCRIPT: {"type": "choice", "choice": "calm", "confidence": 1.0, "probabilities": {"calm": 0.75}}},
+        [SCRIPT, "calm", "75.0 %"],
+    ),
+    (
+        "decision",
+        {"state": "a", "questions": {"refund": {"type": "noul", "instructions": SCRIPT}}},
+        {
+            "refund": {"type": "noul", "noul": 0.25},
+            "how": {
+                "type": "score",
+                "score": 1.5,
+                "legend": {"0": "low"},
+                "confidence": 0.5,
+                "probabilities": {"0": 0.125},
+            },
+        },
+        ["refund", SCRIPT, "no", "25.0 %", "1.50", "0: low", "12.5 %"],
+    ),
+    (
         "document-question-answering",
         CATALOGUE["document-question-answering"].example["inputs"],
         [

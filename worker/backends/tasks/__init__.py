@@ -9,6 +9,7 @@ from worker.backends.tasks.audio import AudioClassification, ZeroShotAudioClassi
 from worker.backends.tasks.boxes import ObjectDetection, ZeroShotObjectDetection
 from worker.backends.tasks.captions import ImageToText, VisualQuestionAnswering
 from worker.backends.tasks.classification import TextClassification, ZeroShotClassification
+from worker.backends.tasks.decisions import Decision
 from worker.backends.tasks.documents import DocumentQuestionAnswering
 from worker.backends.tasks.embeddings import FeatureExtraction, SentenceSimilarity
 from worker.backends.tasks.generation import TextGeneration
@@ -39,6 +40,7 @@ TASKS: dict[str, type[TaskModel]] = {
     "sentence-similarity": SentenceSimilarity,
     "question-answering": QuestionAnswering,
     "table-question-answering": TableQuestionAnswering,
+    "decision": Decision,
     "text-generation": TextGeneration,
     "text2text-generation": Text2TextGeneration,
     "summarization": Summarization,
