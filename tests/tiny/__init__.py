@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.tiny import documents, images, sounds
+from tests.tiny import conversing, documents, images, sounds
 from tests.tiny.checkpoint import poisoned
 from tests.tiny.encoders import (
     answerer,
@@ -67,6 +67,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "text2text-generation": bart,
     "summarization": t5,
     "translation": pieced_marian,
+    "image-text-to-text": conversing.seer,
     "document-question-answering": documents.pointer,
     **images.MAKERS,
     **sounds.MAKERS,

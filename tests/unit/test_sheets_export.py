@@ -128,6 +128,7 @@ def test_every_task_names_its_result_columns(task):
         "image-segmentation": [], "depth-estimation": {"min": 0.5, "max": 1.5, "depth": {"file": FILE}},
         "visual-question-answering": [{"answer": "x", "score": None}],
         "decision": {"a": {"type": "noul", "noul": 0.5}},
+        "image-text-to-text": {"message": {"content": "x"}, "finish_reason": "stop"},
         "document-question-answering": [{"answer": "x", "score": None}],
         "keypoint-matching": [], "mask-generation": [],
         "audio-classification": [], "zero-shot-audio-classification": [],

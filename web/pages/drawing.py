@@ -13,6 +13,7 @@ from contract.schemas import checker
 from contract.tasks import Task
 from contract.tasks.task import View
 from web.pages import decisions, found, pairs, sounds, vectors
+from web.pages.speech import words_of
 from web.pages.things import things
 
 #: Masks that are laid over an image; more only hide it.
@@ -175,7 +176,7 @@ def _table(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
 
 def turns(inputs: Any) -> list[Turn]:
     """The conversation that was sent."""
-    return [Turn(message["role"], message["content"]) for message in inputs.get("messages", [])]
+    return [Turn(message["role"], words_of(message["content"])) for message in inputs.get("messages", [])]
 
 
 def _boxes(_inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:

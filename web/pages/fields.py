@@ -18,6 +18,7 @@ from contract.schemas import from_text
 from contract.tasks import JsonSchema
 from contract.tasks.media import MOST_FILES, media_kind
 from web.pages import tables
+from web.pages.speech import words_of
 
 LEFT_OUT = object()
 ROLES = ("system", "user", "assistant")
@@ -129,7 +130,9 @@ class Control:
             return [media_source(one) for one in value]
         if self.kind == "json":
             return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
-        return value if self.kind in ("check", "turns") else as_text(self.rule, value)
+        if self.kind == "turns":
+            return [{**said, "content": words_of(said["content"])} for said in value]
+        return value if self.kind == "check" else as_text(self.rule, value)
 
 
 _WORDS = {"true": "Yes", "false": "No"}

@@ -10,6 +10,7 @@ from contract.tasks import Task
 from models.jobs import Job
 from web.pages.decisions import in_words
 from web.pages.shown import percent, short, size, unbroken
+from web.pages.speech import words_of
 
 
 def summary(job: Job, task: Task | None) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def sent(inputs: Any, task: Task | None) -> str:
     if not isinstance(inputs, dict):
         return short(dumps(inputs))
     if inputs.get("messages"):
-        return short(str(inputs["messages"][-1].get("content", "")))
+        return short(words_of(inputs["messages"][-1].get("content", "")))
     text = inputs.get(task.main_field) if task else None
     if files := files_in(text):
         words = [value for value in inputs.values() if isinstance(value, str)]

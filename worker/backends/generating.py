@@ -63,28 +63,33 @@ def configured(own: GenerationConfig, parameters: Parameters, *, most: int, **mo
 
 
 def write(
-    model: Any, rows: Tensors, config: GenerationConfig, parameters: Parameters, context: Context
+    model: Any, rows: Tensors, config: GenerationConfig, parameters: Parameters, context: Context, **more: Any
 ) -> list[list[int] | None]:
-    """The tokens of each row; None where its numbers were not finite."""
+    """The tokens of each row; None where its numbers were not finite. `more` goes to the library."""
     count = len(next(iter(rows.values())))
     job_ids = list(context.job_ids) or [""] * count
     if not config.do_sample:
-        return _together(model, rows, config, job_ids, context)
+        return _together(model, rows, config, job_ids, context, **more)
     found: list[list[int] | None] = []
     for number, job_id in enumerate(job_ids):
-        alone = {name: tensor[number : number + 1] for name, tensor in rows.items()}
+        # Of one row, a tensor may have a line for each of its images.
+        alone = rows if len(job_ids) == 1 else {name: rows[name][number : number + 1] for name in rows}
         with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
             torch.manual_seed(parameters.get("seed", seed_of(job_id)))
-            found += _together(model, alone, config, [job_id], context)
+            found += _together(model, alone, config, [job_id], context, **more)
     return found
 
 
 def _together(
-    model: Any, rows: Tensors, config: GenerationConfig, job_ids: Sequence[str], context: Context
+    model: Any, rows: Tensors, config: GenerationConfig, job_ids: Sequence[str], context: Context, **more: Any
 ) -> list[list[int] | None]:
     numbers = _Numbers(len(job_ids))
     written = model.generate(
-        **rows, generation_config=config, logits_processor=[numbers], stopping_criteria=[Asking(job_ids, context)]
+        **rows,
+        **more,
+        generation_config=config,
+        logits_processor=[numbers],
+        stopping_criteria=[Asking(job_ids, context)],
     )
     return [tokens if good else None for tokens, good in zip(written.tolist(), numbers.finite, strict=True)]
 

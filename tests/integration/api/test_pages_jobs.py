@@ -122,6 +122,16 @@ RESULTS = [
     ("visual-question-answering", ASKED, [{"answer": SCRIPT, "score": 0.25}], ["Asked: What", SCRIPT, "25.0 %"]),
     ("visual-question-answering", ASKED, [{"answer": SCRIPT, "score": None}], [SCRIPT]),
     (
+        "image-text-to-text",
+        {
+            "messages": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": SCRIPT}]}],
+            "images": [IMAGE["image"]],
+        },
+        ANSWER,
+        ["(image)", SCRIPT, "Hello <script>", "image/png"],
+    ),
+    ("image-text-to-text", {"text": "Once"}, {"generated_text": SCRIPT}, ["Once", SCRIPT]),
+    (
         "decision",
         {"state": {"a": [SCRIPT]}, "questions": {SCRIPT: {"type": "choice", "criteria": {"calm": None}}}},
         {SCRIPT: {"type": "choice", "choice": "calm", "confidence": 1.0, "probabilities": {"calm": 0.75}}},
