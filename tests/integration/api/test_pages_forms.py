@@ -71,7 +71,9 @@ def test_the_example_of_every_task_can_be_sent_as_it_is(client, task):
         sent = {"inputs.messages.role": "user", "inputs.messages.content": page.all("textarea")[1].text.strip()}
     numbers = {e.attrs["name"]: e.attrs["value"] for e in page.all("input", type="text") if e.attrs.get("value")}
 
-    ticked = {e.attrs["name"]: "y" for e in page.all("input", type="checkbox") if "checked" in e.attrs}
+    ticked = {
+        e.attrs["name"]: e.attrs.get("value", "y") for e in page.all("input", type="checkbox") if "checked" in e.attrs
+    }
     hidden = {e.attrs["name"]: e.attrs["value"] for e in page.all("input", type="hidden") if "." in e.attrs["name"]}
 
     job = job_of(client, post(client, f"/pipelines/t-{task}", sent | numbers | ticked | hidden))
