@@ -30,11 +30,12 @@ class Api:
     def get(self, path: str, *, wait: float = 0, **params: Any) -> Json:
         return self._call("GET", path, wait=wait, params=_given(params))
 
-    def post(self, path: str, body: Any = None, *, wait: float = 0) -> Json:
-        if body is None:
-            return self._call("POST", path, wait=wait)
-        headers = {"Content-Type": "application/json"}
-        return self._call("POST", path, wait=wait, headers=headers, content=dumps(body).encode())
+    def post(self, path: str, body: Any = None, *, wait: float = 0, patience: float | None = None) -> Json:
+        """`patience`: seconds that an answer may take which has more to do than most."""
+        request: dict[str, Any] = {} if patience is None else {"timeout": httpx.Timeout(patience, connect=5.0)}
+        if body is not None:
+            request |= {"headers": {"Content-Type": "application/json"}, "content": dumps(body).encode()}
+        return self._call("POST", path, wait=wait, **request)
 
     def upload(self, path: str, *, request: Json, name: str, file: IO[bytes]) -> Json:
         """multipart/form-data in two parts, read from `file` piece by piece as the socket takes it."""

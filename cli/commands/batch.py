@@ -1,8 +1,9 @@
-"""`fournil batch`: a file of rows, each a job; uploaded, watched and fetched without ever holding it in memory."""
+"""`fournil batch`: the rows of a file or of a dataset, each a job; none of them is ever held in memory."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,17 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.5
 #: How long a server that was answering may be away before watching gives up.
 _PATIENCE = 60.0
+#: How long the server may look for a dataset; its own FOURNIL_DATASETS_SECONDS ends that sooner.
+_DATASET_PATIENCE = 300.0
 
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("pipeline")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True))
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, readable=True))
+@click.option("--dataset", metavar="NAME", help="A dataset of the Hugging Face Hub in place of FILE, as owner/name.")
+@click.option("--config", help="Its config.  [the only one, or its default]")
+@click.option("--split", help="Its split.  [the only one, or train]")
+@click.option("--revision", help="Its branch, tag or commit.  [main]")
 @click.option(
     "--input", "-i", "inputs", multiple=True, metavar="FIELD=COLUMN", help="Column of an input field; repeatable."
 )
@@ -44,7 +51,11 @@ def batch(
     context: click.Context,
     *,
     pipeline: str,
-    file: str,
+    file: str | None,
+    dataset: str | None,
+    config: str | None,
+    split: str | None,
+    revision: str | None,
     inputs: tuple[str, ...],
     parameters: tuple[str, ...],
     id_column: str | None,
@@ -55,18 +66,20 @@ def batch(
     as_json: bool,
     url: str,
 ) -> None:
-    """Hand in every row of FILE as a job of PIPELINE.
+    """Hand in every row of FILE, or of a dataset of the Hub, as a job of PIPELINE.
 
     `--input text=review` takes the text from the column `review`; a column may be a number, from 0.
     """
     from cli.api import Api
 
+    named = {"name": dataset, "config": config, "split": split, "revision": revision}
+    check_source(file, named, format_=format_)
     given = pairs(parameters, option="--param")
     mapping = {name: column(word) for name, word in pairs(inputs, option="--input").items()}
     api = Api(url)
     offer = api.get(f"/pipelines/{pipeline}")
     warn_if_idle(offer)
-    request = {
+    asked = {
         "pipeline": pipeline,
         "parameters": typed(given, offer["parameters_schema"]),
         "inputs": mapping or None,
@@ -74,13 +87,33 @@ def batch(
         "format": format_,
         "on_invalid_rows": on_invalid_rows,
     }
-    accepted = upload(api, Path(file), {name: value for name, value in request.items() if value is not None})
+    request = _given(asked)
+    accepted = upload(api, Path(file), request) if file else name_dataset(api, _given(named), request)
     if watch or out:
         accepted = watch_to_the_end(api, accepted)
     if out and accepted["status"] != BatchStatus.FAILED:
         fetch(api, accepted, out)
     show_batch(accepted, as_json=as_json)
     context.exit(exit_code(accepted))
+
+
+def check_source(file: str | None, dataset: dict[str, str | None], *, format_: str | None) -> None:
+    """Exactly one of a file and a dataset, and nothing that belongs to the other; else a usage error."""
+    if (file is None) == (dataset["name"] is None):
+        raise click.UsageError("Give a FILE or --dataset NAME" + (", not both." if file else "."))
+    if file is None and format_ is not None:
+        raise click.UsageError("--format is of a FILE, not of a --dataset.")
+    if file is not None and (strays := [f"--{name}" for name, value in dataset.items() if value is not None]):
+        raise click.UsageError(f"{strays[0]} is of a --dataset, not of a FILE.")
+
+
+def name_dataset(api: Api, dataset: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """The server finds the dataset and its first row before it answers."""
+    return api.post("/batches", {**request, "dataset": dataset}, patience=_DATASET_PATIENCE)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def upload(api: Api, path: Path, request: dict[str, Any]) -> dict[str, Any]:
