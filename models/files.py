@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator
+import secrets
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -60,16 +61,19 @@ class FileStorage:
             raise ValueError(file_id)
         return self._folder / file_id[-2:] / file_id
 
-    def save(self, pieces: Iterable[bytes], *, max_bytes: int, field: str = "file") -> tuple[str, int]:
+    def save(
+        self, pieces: Iterable[bytes], *, max_bytes: int, field: str = "file", file_id: str | None = None
+    ) -> tuple[str, int]:
         """Write pieces as they come and sync them to the disk; `(id, bytes)`.
 
         Raises RequestError(too_large), which names `field`, past `max_bytes`. Whatever goes wrong, no part of a file
-        stays behind.
+        stays behind. `file_id`: what it is to be called; None: a fresh id.
         """
-        file_id = new_id()
+        file_id = file_id or new_id()
         path = self.path(file_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(file_id + ".part")
+        # Two may write one name at once: each its own part.
+        part = path.with_name(f"{file_id}.{secrets.token_hex(4)}.part")
         try:
             with part.open("wb") as out:
                 size = _write(out, pieces, max_bytes, field)
@@ -80,6 +84,14 @@ class FileStorage:
             part.unlink(missing_ok=True)
             raise
         return file_id, size
+
+    def held(self, file_id: str) -> int | None:
+        """Bytes of a file that is there, which counts as written to just now; None where there is none."""
+        try:
+            os.utime(self.path(file_id))
+            return self.path(file_id).stat().st_size
+        except FileNotFoundError:
+            return None
 
     def open(self, file_id: str) -> BinaryIO:
         return self.path(file_id).open("rb")
@@ -136,6 +148,12 @@ def set_size(conn: sa.Connection, file_id: str, size: int) -> None:
 def find_file(conn: sa.Connection, file_id: str) -> StoredFile | None:
     found = conn.execute(sa.select(files).where(files.c.id == file_id)).first()
     return None if found is None else StoredFile(**found._mapping)
+
+
+def find_files(conn: sa.Connection, ids: Collection[str]) -> set[str]:
+    """Those of `ids` that are there, and stay until this transaction is over."""
+    held = sa.select(files.c.id).where(files.c.id.in_(ids)).with_for_update(read=True, key_share=True)
+    return set(conn.scalars(held)) if ids else set()
 
 
 def is_needed() -> sa.ColumnElement[bool]:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from models.bulk import load
 from models.files import NewFile, is_needed
 from models.tables import files, job_files, jobs
 
@@ -26,6 +27,18 @@ def attach(conn: sa.Connection, job_id: str, made: Sequence[NewFile], *, now: da
         ]
         conn.execute(sa.insert(files).values(of_jobs=True), rows)
         link(conn, job_id, [file.id for file in made])
+
+
+def attach_rows(conn: sa.Connection, made: Sequence[tuple[str, NewFile]], *, now: datetime) -> None:
+    """Enter files that were made for many jobs, each with the job's id."""
+    rows = ((f.id, f.name, f.content_type, f.bytes) for _, f in made)
+    load(conn, files, ("id", "name", "content_type", "bytes"), rows, created_at=now, of_jobs=True)
+    link_rows(conn, [(job_id, file.id) for job_id, file in made])
+
+
+def link_rows(conn: sa.Connection, pairs: Sequence[tuple[str, str]]) -> None:
+    """Say that jobs need files that are there: `(job id, file id)`, each pair once."""
+    load(conn, job_files, ("job_id", "file_id"), pairs)
 
 
 def link(conn: sa.Connection, job_id: str, file_ids: Collection[str]) -> None:

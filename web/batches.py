@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -22,10 +23,12 @@ from models.database import transaction
 from models.files import add_file, find_file
 from models.hub.dataset import NAME, Dataset
 from models.pipelines import find_pipeline
+from models.porter import Porter
 from models.sheets import formats
 from models.sheets.layout import FileError
 from models.sheets.mapping import PARAMETER, Column, check_request, resolve
 from models.sheets.preview import NO_ROWS, Preview, preview
+from models.sheets.rows import Row
 from models.sweeps import cancel_batch_rows
 from web.errors import not_found
 from web.intake import (
@@ -116,9 +119,6 @@ def read_request(conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
     refuse_webhook(dict(body))
     check(BATCH_REQUEST, dict(body))
     spec = named_pipeline(conn, body["pipeline"]).spec
-    if spec.catalogue.media:
-        message = "This pipeline takes files, and batches of them are not offered in this version. Send jobs."
-        raise RequestError(ErrorCode.INVALID_VALUE, message, field="pipeline")
     mapping = check_request(spec, body.get("inputs"))
     mapped = frozenset(name.removeprefix(PARAMETER) for name in mapping if name.startswith(PARAMETER))
     return Asked(
@@ -145,18 +145,33 @@ def _dataset(body: Mapping[str, Any]) -> Dataset | None:
 
 
 def dry_run(here: Services, asked: Asked, file: Received, *, seconds: float | None = None) -> Preview:
-    """Read the file as a batch would, and keep nothing."""
-    return preview(
-        here.storage.path(file.file_id),
-        spec=asked.spec,
-        mapping=asked.mapping,
-        id_column=asked.id_column,
-        format=asked.format,
-        filename=file.filename,
-        parameters=asked.parameters,
-        seconds=seconds,
-        limit=here.settings.storage.max_unpacked_bytes,
-    )
+    """Read the file as a batch would, and keep nothing; URLs in it are not fetched."""
+    with glancing(here, asked.spec) as bring:
+        return preview(
+            here.storage.path(file.file_id),
+            spec=asked.spec,
+            mapping=asked.mapping,
+            id_column=asked.id_column,
+            format=asked.format,
+            filename=file.filename,
+            parameters=asked.parameters,
+            seconds=seconds,
+            limit=here.settings.storage.max_unpacked_bytes,
+            bring=bring,
+        )
+
+
+@contextlib.contextmanager
+def glancing(here: Services, spec: PipelineSpec) -> Iterator[Callable[[Row], Row] | None]:
+    """What looks at the files that rows name; None for a task without files."""
+    if not spec.catalogue.media:
+        yield None
+        return
+    porter = Porter(here.engine, here.storage, here.settings.media, spec)
+    try:
+        yield lambda row: porter.bring(row, "glance")
+    finally:
+        porter.close()
 
 
 def take_batch(here: Services, asked: Asked, file: Received, *, is_known: bool) -> str:

@@ -3,7 +3,7 @@
     a part of a multipart body    stored while it arrived (web/uploads.py)
     {"data": base64}              stored here
     {"file_id"} or {"file"}       uploaded before, or made by another job
-    {"url"}                       fetched now, under the rules of web/fetching.py
+    {"url"}                       fetched now, under the rules of models/fetching.py
 
 What is kept is `{"file": {...}}` in the job's inputs. A file is looked at before its job is taken: by its content,
 and only its header, so that a huge picture costs nothing here.
@@ -27,11 +27,11 @@ from contract.errors import ErrorCode, RequestError
 from contract.ids import is_id
 from contract.pipelines import PipelineSpec
 from models.database import reading, transaction
+from models.fetching import fetched
 from models.files import FileStorage, NewFile, find_file, pieces_of, shown_file
 from models.job_files import attach, link
 from models.media import MediaRefused, Seen, look
 from models.submit import NewJob, Submitted, submit
-from web.fetching import fetched
 from web.services import Services
 from web.uploads import Received, clean_name
 

@@ -65,6 +65,7 @@ class Crew:
             batch_id,
             seconds=upkeep_settings.ingest_slice_seconds,
             max_unpacked_bytes=self.settings.storage.max_unpacked_bytes,
+            media=self.settings.media,
             rows_per_piece=upkeep_settings.ingest_rows,
             now_fn=utc_now,
             wake=self.signals.wake,

@@ -8,6 +8,7 @@ The file is read in pieces, each committed in one transaction with the cursor be
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 
 from contract.errors import ErrorCode
 from contract.logs import get_logger
+from contract.media import Media
 from contract.pipelines import PipelineSpec
 from contract.statuses import BATCH_OVER, BatchStatus
 from models import batches
@@ -28,6 +30,7 @@ from models.files import FileStorage
 from models.hub.dataset import Dataset
 from models.hub.stream import DatasetAway
 from models.pipelines import find_pipeline
+from models.porter import Porter
 from models.sheets import formats
 from models.sheets.layout import MAX_UNPACKED, FileError, Layout, Place, Record
 from models.sheets.mapping import resolve
@@ -38,8 +41,11 @@ from worker.taps import Tap, Taps
 
 #: A piece is committed at this many bytes of file, however few rows they are.
 PIECE_BYTES = 8_000_000
+#: Rows of a piece whose files must be brought, some from other servers.
+FILES_AT_ONCE = 64
 #: Rows of a slice that change how a table is best read.
 MANY_ROWS = 10_000
+_ANY_MEDIA = Media()
 Outcome = Literal["again", "done"]
 T = TypeVar("T")
 log = get_logger(__name__)
@@ -56,6 +62,8 @@ class _Hands:
     wake: Callable[[str], object]
     max_unpacked_bytes: int
     taps: Taps | None
+    storage: FileStorage
+    media: Media
 
 
 def ingest_slice(
@@ -69,6 +77,7 @@ def ingest_slice(
     wake: Callable[[str], object],
     max_unpacked_bytes: int = MAX_UNPACKED,
     taps: Taps | None = None,
+    media: Media = _ANY_MEDIA,
 ) -> Outcome:
     """Read on for `seconds`; "again" when the file has more, or may have."""
     with reading(engine) as conn:
@@ -77,7 +86,8 @@ def ingest_slice(
     if batch is None or batch.ingested or batch.status in BATCH_OVER or batch.status is BatchStatus.CANCELING:
         return "done"
     path = storage.path(batch.file_id)
-    work = _Ingest(_Hands(engine, path, rows_per_piece, now_fn, wake, max_unpacked_bytes, taps), batch)
+    hands = _Hands(engine, path, rows_per_piece, now_fn, wake, max_unpacked_bytes, taps, storage, media)
+    work = _Ingest(hands, batch)
     try:
         if stored is None:
             raise FileError(ErrorCode.UNKNOWN_PIPELINE, f"The pipeline '{batch.pipeline}' is no longer offered.")
@@ -102,6 +112,7 @@ class _Ingest:
     def __init__(self, hands: _Hands, batch: Batch) -> None:
         self._hands = hands
         self._batch = batch
+        self._bringing: Porter | None = None
 
     def run(self, spec: PipelineSpec, *, until: float) -> Outcome:
         layout = self._layout(spec)
@@ -112,12 +123,13 @@ class _Ingest:
         before = self._batch.cursor
         tap = self._tap(layout)
         try:
-            for piece, ended in self._pieces(layout, rows, tap):
-                if self._stop_when_late() or not self._take(piece, ended=ended, tap=tap):
-                    return "done"
-                if time.monotonic() >= until:
-                    tap = self._put_back(tap, ended=ended)
-                    break
+            with self._porter(spec):
+                for piece, ended in self._pieces(layout, rows, tap):
+                    if self._stop_when_late() or not self._take(self._brought(piece), ended=ended, tap=tap):
+                        return "done"
+                    if time.monotonic() >= until:
+                        tap = self._put_back(tap, ended=ended)
+                        break
         finally:
             if tap is not None:
                 tap.stream.close()
@@ -162,6 +174,23 @@ class _Ingest:
         self._hands.taps.keep(tap, version=self._batch.cursor_version)
         return None
 
+    @contextlib.contextmanager
+    def _porter(self, spec: PipelineSpec) -> Iterator[None]:
+        """While it lasts, files that rows name are brought."""
+        if not spec.catalogue.media:
+            yield
+            return
+        hands = self._hands
+        self._bringing = Porter(hands.engine, hands.storage, hands.media, spec, batch_id=self._batch.id)
+        try:
+            yield
+        finally:
+            self._bringing.close()
+
+    def _brought(self, piece: list[Row]) -> list[Row]:
+        porter, is_check = self._bringing, self._batch.cursor.phase == "check"
+        return piece if porter is None else _reading(lambda: porter.bring_all(piece, "check" if is_check else "keep"))
+
     def _pieces(self, layout: Layout, rows: Rows, tap: Tap | None) -> Iterator[tuple[list[Row], bool]]:
         """Rows in pieces, and whether the piece is the last of this pass (it may be empty)."""
         path, cursor = self._hands.path, self._batch.cursor
@@ -183,7 +212,10 @@ class _Ingest:
         return piece
 
     def _is_full(self, piece: list[Row]) -> bool:
-        return len(piece) >= self._hands.rows_per_piece or _bytes_of(piece) >= PIECE_BYTES
+        most = (
+            self._hands.rows_per_piece if self._bringing is None else min(self._hands.rows_per_piece, FILES_AT_ONCE)
+        )
+        return len(piece) >= most or _bytes_of(piece) >= PIECE_BYTES
 
     def _stop_when_late(self) -> bool:
         """Rows must not come in behind the back of the sweep that expires them."""

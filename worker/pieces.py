@@ -15,10 +15,12 @@ import sqlalchemy as sa
 from contract.errors import ErrorCode
 from contract.ids import new_ids
 from contract.jsons import dumps
+from contract.schemas import Problem
 from contract.statuses import BatchStatus, OnInvalidRows
 from models import batches
 from models.batches import ERRORS_SHOWN, Batch, BatchRow, Cursor
-from models.files import set_size
+from models.files import find_files, set_size
+from models.job_files import attach_rows, link_rows
 from models.sheets.layout import MAX_COLUMNS, FileError, Layout
 from models.sheets.preview import NO_ROWS, duplicate, file_error, row_error
 from models.sheets.rows import Row, shown
@@ -40,7 +42,7 @@ def commit(
 
     `mark`: where a new reader of a dataset may begin so as to come to the row behind the piece.
     """
-    checked = _without_doubles(conn, batch, piece)
+    checked = _without_doubles(conn, batch, _with_files(conn, piece))
     bad = [row for row in checked if row.problems]
     good = [row for row in checked if not row.problems]
     cursor = dataclasses.replace(_behind(batch.cursor, piece, invalid=len(bad)), mark=mark)
@@ -121,6 +123,16 @@ def _without_doubles(conn: sa.Connection, batch: Batch, piece: list[Row]) -> lis
     return checked
 
 
+def _with_files(conn: sa.Connection, piece: list[Row]) -> list[Row]:
+    """The piece, with a problem for each row that names a file which was deleted since somebody looked at it."""
+    named = {file_id for row in piece for file_id in row.known}
+    if not named:
+        return piece
+    held = find_files(conn, named)
+    problem = Problem("inputs", ErrorCode.INVALID_VALUE, "A file that the row names was deleted.")
+    return [row if held.issuperset(row.known) else row._replace(problems=[problem]) for row in piece]
+
+
 def _looks_at_ids(batch: Batch) -> bool:
     """Once a file: in the pass that finds bad rows."""
     return batch.id_column is not None and in_first_pass(batch)
@@ -138,6 +150,12 @@ def _insert(conn: sa.Connection, batch: Batch, good: list[Row], now: datetime) -
         for job_id, row in zip(ids, good, strict=True)
     ]
     batches.add_rows(conn, batch, rows, now=now)
+    made = [(job_id, file) for job_id, row in zip(ids, good, strict=True) for file in row.made]
+    if made:
+        attach_rows(conn, made, now=now)
+    known = [(job_id, file_id) for job_id, row in zip(ids, good, strict=True) for file_id in set(row.known)]
+    if known:
+        link_rows(conn, known)
 
 
 def _note(conn: sa.Connection, batch: Batch, bad: list[Row], good: list[Row]) -> None:

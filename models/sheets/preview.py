@@ -16,7 +16,7 @@ from contract.schemas import Problem
 from models.sheets import formats
 from models.sheets.layout import MAX_UNPACKED, FileError, Layout, Record
 from models.sheets.mapping import Column, Mapping, resolve
-from models.sheets.rows import Row, Rows
+from models.sheets.rows import Row, Rows, short_files
 
 ROWS_SHOWN = 10
 ERRORS_SHOWN = 1_000
@@ -64,15 +64,19 @@ def preview(
     parameters: dict[str, Any] | None = None,
     seconds: float | None = None,
     limit: int = MAX_UNPACKED,
+    bring: Callable[[Row], Row] | None = None,
 ) -> Preview:
-    """Read a file to its end, or for `seconds`; never raises for what stands in it."""
+    """Read a file to its end, or for `seconds`; never raises for what stands in it.
+
+    `bring`: looks at the files that a row names.
+    """
     known = Preview()
     try:
         main_field = spec.catalogue.main_field
         layout = formats.sniff(path, main_field=main_field, filename=filename, said=format, limit=limit)
         return preview_of(
             layout, lambda: formats.records(path, layout), spec=spec, mapping=mapping, id_column=id_column,
-            parameters=parameters, seconds=seconds,
+            parameters=parameters, seconds=seconds, bring=bring,
         )  # fmt: skip
     except FileError as error:
         return dataclasses.replace(known, error=file_error(error))
@@ -87,6 +91,7 @@ def preview_of(
     id_column: Column | None = None,
     parameters: dict[str, Any] | None = None,
     seconds: float | None = None,
+    bring: Callable[[Row], Row] | None = None,
 ) -> Preview:
     """The same of records wherever they come from, once their layout is known."""
     shape = "dataset" if layout.dataset else layout.format
@@ -94,7 +99,7 @@ def preview_of(
     try:
         found = resolve(spec, layout, mapping, id_column)
         known = dataclasses.replace(known, mapping=found.as_dict(), id_column=found.id_column)
-        return _read(records(), layout, spec, found, known, parameters or {}, seconds)
+        return _read(records(), layout, spec, found, known, parameters or {}, seconds, bring)
     except FileError as error:
         return dataclasses.replace(known, error=file_error(error))
 
@@ -107,6 +112,7 @@ def _read(
     known: Preview,
     parameters: dict[str, Any],
     seconds: float | None,
+    bring: Callable[[Row], Row] | None,
 ) -> Preview:
     rows, seen = Rows(spec, layout, mapping, parameters), Seen()
     until = None if seconds is None else time.monotonic() + seconds
@@ -116,6 +122,8 @@ def _read(
     cut = False
     for record in records:
         row = rows.row(record)
+        if bring is not None:
+            row = bring(row)
         if row.external_id is not None and not row.problems and seen.again(row.external_id):
             row = duplicate(row)
         total += 1
@@ -125,7 +133,7 @@ def _read(
                 errors.append(row_error(row))
         elif len(shown) < ROWS_SHOWN:
             shown.append(as_sent(row))
-        if until is not None and total % 1_000 == 0 and time.monotonic() > until:
+        if until is not None and (bring is not None or total % 1_000 == 0) and time.monotonic() > until:
             cut = True
             break
     if not total:
@@ -137,7 +145,8 @@ NO_ROWS = "The file has a header and no rows."
 
 
 def as_sent(row: Row) -> dict[str, Any]:
-    sent = {"row": row.record.row, "line": row.record.line, "inputs": row.inputs, "parameters": row.parameters}
+    inputs = {name: short_files(value) for name, value in row.inputs.items()}
+    sent = {"row": row.record.row, "line": row.record.line, "inputs": inputs, "parameters": row.parameters}
     return {**sent, "id": row.external_id}
 
 

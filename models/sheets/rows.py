@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from contract.errors import ErrorCode
 from contract.pipelines import PipelineSpec
 from contract.schemas import Problem, checker, from_text
 from contract.tasks.task import JsonSchema
+from models.media import sources
 from models.sheets.layout import TYPED, Layout, Record, columns_of
 from models.sheets.mapping import Mapping
 from models.sheets.workbooks import as_cell
+
+if TYPE_CHECKING:
+    from models.files import NewFile
 
 MAX_ID = 255
 _SHOWN = 3
@@ -26,6 +30,9 @@ class Row(NamedTuple):
     parameters: dict[str, Any]
     external_id: str | None
     problems: list[Problem]
+    #: Files that were put away for it, and those it names that were there before (models/porter.py).
+    made: tuple[NewFile, ...] = ()
+    known: tuple[str, ...] = ()
 
     @property
     def message(self) -> str:
@@ -40,12 +47,13 @@ class Rows:
     ) -> None:
         self._mapping = mapping
         self._parameters = parameters or {}
+        self._media = spec.catalogue.media
         self._inputs_checker = checker(spec.catalogue.inputs)
         self._parameters_checker = checker(spec.parameters_schema())
         inputs, rules = spec.catalogue.inputs["properties"], spec.catalogue.parameters["properties"]
         required = spec.catalogue.inputs["required"]
         self._fields = [
-            (name, _getter(layout, column), _reader(layout, inputs[name]), name in required)
+            (name, _getter(layout, column), self._reader(layout, name, inputs[name]), name in required)
             for name, column in mapping.inputs.items()
         ]
         self._own = [
@@ -58,7 +66,7 @@ class Rows:
         if record.flaw is not None:
             return Row(record, {}, self._parameters, self._shown_id(record), [_flaw(record.flaw)])
         inputs = self._inputs(record)
-        problems = self._inputs_checker.problems(inputs, at="inputs")
+        problems = self._of_files(inputs) or self._inputs_checker.problems(inputs, at="inputs")
         parameters = self._parameters
         if self._own:
             parameters = {**parameters, **self._own_parameters(record)}
@@ -67,6 +75,16 @@ class Rows:
         if wrong_id is not None:
             problems = [*problems, wrong_id]
         return Row(record, inputs, parameters, external_id, [self._located(problem) for problem in problems])
+
+    def _reader(self, layout: Layout, name: str, schema: JsonSchema) -> Callable[[Any], Any] | None:
+        if name not in self._media:
+            return _reader(layout, schema)
+        return sources.reader(schema)
+
+    def _of_files(self, inputs: dict[str, Any]) -> list[Problem]:
+        """What is wrong with fields of files that a schema, which knows no columns, would say in other words."""
+        wrong = [name for name in self._media if _holds_text(inputs.get(name))]
+        return [Problem(f"inputs.{n}", ErrorCode.INVALID_VALUE, f"inputs.{n} {sources.WORDS}") for n in wrong]
 
     def _inputs(self, record: Record) -> dict[str, Any]:
         inputs: dict[str, Any] = {}
@@ -115,6 +133,10 @@ class Rows:
         return Problem(problem.field, problem.code, f"{problem.message.removesuffix('.')} (column '{column[:60]}').")
 
 
+def _holds_text(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and any(isinstance(one, str) for one in value))
+
+
 def _flaw(message: str) -> Problem:
     return Problem("file", ErrorCode.INVALID_ROW, message)
 
@@ -148,4 +170,19 @@ def shown(record: Record, columns: list[str]) -> dict[str, Any]:
 
 
 def _cut(value: Any) -> Any:
-    return value[: _KEPT - 1] + "…" if isinstance(value, str) and len(value) > _KEPT else value
+    if isinstance(value, str):
+        return value[: _KEPT - 1] + "…" if len(value) > _KEPT else value
+    return short_files(value)
+
+
+def short_files(value: Any) -> Any:
+    """A value for people to look at: base64 in it by its beginning."""
+    if isinstance(value, list):
+        return [short_files(one) for one in value] if any(isinstance(one, dict) for one in value) else value
+    if not isinstance(value, dict):
+        return value
+    return {name: _beginning(one) if name in ("data", "bytes") else one for name, one in value.items()}
+
+
+def _beginning(value: Any) -> Any:
+    return value[:40] + "…" if isinstance(value, str) and len(value) > 40 else value

@@ -19,7 +19,7 @@ from models.sheets.formats import REQUESTABLE
 from models.sheets.mapping import PARAMETER, Column
 from models.sheets.preview import Preview, preview
 from web.api.files import keep
-from web.batches import read_request, stored_file, take_batch
+from web.batches import glancing, read_request, stored_file, take_batch
 from web.errors import not_found
 from web.estimate import estimate
 from web.pages.forms import PipelineForm, parameters_form
@@ -85,7 +85,7 @@ def _not_empty(received: Received | None) -> Received:
 
 def _choose(pipeline: str | None, error: RequestError | None = None) -> str:
     with reading(services().engine) as conn:
-        offered = [stored for stored in list_pipelines(conn) if not stored.spec.catalogue.media]
+        offered = list_pipelines(conn)
     largest = services().settings.web.max_upload_bytes
     return render_template("batch_new.html", offered=offered, chosen=pipeline, error=error, largest=largest)
 
@@ -195,17 +195,19 @@ def _look(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: Pipe
     """A dry run. A parameter that is needed and not yet written is no fault of the rows: an example stands for it."""
     spec = pipeline.spec
     stands_in = {**spec.catalogue.example.get("parameters", {}), **spec.defaults}
-    return preview(
-        services().storage.path(stored.id),
-        spec=dataclasses.replace(spec, defaults=stands_in),
-        mapping=asked.mapping,
-        id_column=asked.id_column,
-        format=asked.format,
-        filename=stored.name,
-        parameters=form.body().get("parameters", {}),
-        seconds=LOOK_SECONDS,
-        limit=services().settings.storage.max_unpacked_bytes,
-    )
+    with glancing(services(), spec) as bring:
+        return preview(
+            services().storage.path(stored.id),
+            spec=dataclasses.replace(spec, defaults=stands_in),
+            mapping=asked.mapping,
+            id_column=asked.id_column,
+            format=asked.format,
+            filename=stored.name,
+            parameters=form.body().get("parameters", {}),
+            seconds=LOOK_SECONDS,
+            bring=bring,
+            limit=services().settings.storage.max_unpacked_bytes,
+        )
 
 
 def _file(file_id: str) -> StoredFile:

@@ -14,8 +14,8 @@ import pytest
 from contract.pipelines import PipelineSpec
 from contract.tasks.media import EXAMPLE_IMAGE
 from contract.times import utc_now
+from models import fetching
 from models.pipelines import sync_pipelines
-from web import fetching
 from web.app import create_app
 
 BODY = base64.b64decode(EXAMPLE_IMAGE["data"])
