@@ -107,7 +107,7 @@ class Porter:
             return None
 
         def pieces() -> Iterator[bytes]:
-            with fetched(url, self._limits, field=at.field) as body:
+            with fetched(url, self._limits, kind=at.kind, field=at.field) as body:
                 yield from body
 
         return self._kept(pieces, urlsplit(url).path.rpartition("/")[2] or "file", at)
