@@ -64,7 +64,8 @@ class Media:
         "FETCH_SECONDS",
         seconds(0.5, 50),
         10.0,
-        "How long fetching one URL may take in all; meanwhile it holds one of FOURNIL_WEB_THREADS.",
+        "How long fetching the URLs of a job, or one of a row of a file, may take in all. A job meanwhile holds one "
+        "of FOURNIL_WEB_THREADS.",
     )
 
     def most_bytes(self, kind: str) -> int:

@@ -41,20 +41,25 @@ class Refused(Exception):
 
 
 @contextmanager
-def fetched(url: str, limits: Media, *, kind: str, field: str) -> Iterator[Iterator[bytes]]:
-    """The body behind `url`, in pieces; raises RequestError that names `field`, also while they are read."""
+def fetched(
+    url: str, limits: Media, *, kind: str, field: str, ends: float | None = None
+) -> Iterator[Iterator[bytes]]:
+    """The body behind `url`, in pieces; raises RequestError that names `field`, also while they are read.
+
+    `ends`: until when on the monotonic clock, where several share their time.
+    """
     if not limits.fetch:
         message = "This server fetches no URLs. Send the file as a part, as base64 or as a file_id."
         raise RequestError(ErrorCode.INVALID_VALUE, message, field=field)
     if not _turns.acquire(blocking=False):
         raise FournilError(ErrorCode.OVERLOADED, "Too many URLs are being fetched. Try again in a moment.")
     try:
-        with _Fetch(limits, kind) as fetch:
+        with _Fetch(limits, kind, ends or time.monotonic() + limits.fetch_seconds) as fetch:
             yield fetch.body(url)
     except Refused as refused:
         raise RequestError(ErrorCode.INVALID_VALUE, f"This URL {refused}", field=field) from refused
     except (httpcore.TimeoutException, TimeoutError) as error:
-        message = f"This URL took longer than the {limits.fetch_seconds:g} s that it may."
+        message = f"Fetching took longer than the {limits.fetch_seconds:g} s that it may."
         raise RequestError(ErrorCode.INVALID_VALUE, message, field=field) from error
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
         message = "This URL could not be fetched: its server cannot be reached, or does not speak HTTP as it should."
@@ -64,10 +69,10 @@ def fetched(url: str, limits: Media, *, kind: str, field: str) -> Iterator[Itera
 
 
 class _Fetch:
-    def __init__(self, limits: Media, kind: str) -> None:
+    def __init__(self, limits: Media, kind: str, ends: float) -> None:
         self._limits = limits
         self._most_bytes = limits.most_bytes(kind)
-        self._ends = time.monotonic() + limits.fetch_seconds
+        self._ends = ends
         self._pool = httpcore.ConnectionPool(network_backend=_Checked(self._ends, private=limits.fetch_private))
 
     def __enter__(self) -> _Fetch:

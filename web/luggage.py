@@ -15,6 +15,7 @@ import base64
 import binascii
 import dataclasses
 import hashlib
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -156,6 +157,7 @@ class _Luggage:
         #: Files that the database does not know yet, and those that it does.
         self.made: list[NewFile] = []
         self.known: list[str] = []
+        self._fetches_end: float | None = None
 
     def packed(self, field: str, value: Any) -> Any:
         """What the job's inputs hold of the file or files of one field."""
@@ -196,7 +198,9 @@ class _Luggage:
         return digest.hexdigest()
 
     def _fetch(self, url: str, at: _At) -> dict[str, Any]:
-        with fetched(url, self._limits, kind=at.kind, field=at.field) as pieces:
+        # One thread answers this request: its URLs share the time that one may take.
+        self._fetches_end = self._fetches_end or time.monotonic() + self._limits.fetch_seconds
+        with fetched(url, self._limits, kind=at.kind, field=at.field, ends=self._fetches_end) as pieces:
             file_id, size = self._storage.save(pieces, max_bytes=self._limits.most_bytes(at.kind), field=at.field)
         return self._keep(file_id, clean_name(urlsplit(url).path), size, at)
 

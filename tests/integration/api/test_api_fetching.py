@@ -22,7 +22,7 @@ BODY = base64.b64decode(EXAMPLE_IMAGE["data"])
 
 
 class Site(BaseHTTPRequestHandler):
-    """/image, /moved to it, /loop, /large, /slow, /missing, /text; and /private, which leads to loopback by name."""
+    """/image, /moved to it, /loop, /large, /slow, /late, /missing, /text; and /private, which leads to loopback."""
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
@@ -36,6 +36,9 @@ class Site(BaseHTTPRequestHandler):
             self._answer(302, b"", Location=to[self.path])
         elif self.path == "/slow":
             self._answer(200, b"", wait=True)
+        elif self.path == "/late":
+            self.server.leave.wait(0.7)  # type: ignore[attr-defined]
+            self._answer(200, BODY)
         else:
             bodies = {"/image": BODY, "/large": b"x" * 200_000, "/text": b"no image"}
             self._answer(200 if self.path in bodies else 404, bodies.get(self.path, b""))
@@ -69,13 +72,16 @@ def site() -> Iterator[ThreadingHTTPServer]:
 
 @pytest.fixture
 def ask(change, engine, site):
-    """POST a job whose image is at a URL; a path is one of the site's."""
-    sync_pipelines(engine, [PipelineSpec("images", "image-classification", model="tiny")], utc_now())
+    """POST a job whose image, or pair of images, is at a URL; a path is one of the site's."""
+    offers = {"images": "image-classification", "pairs": "keypoint-matching"}
+    sync_pipelines(engine, [PipelineSpec(name, task, model="tiny") for name, task in offers.items()], utc_now())
 
-    def make(url: str, **media):
+    def make(*urls: str, **media):
         app = create_app(change("media", max_bytes=100_000, fetch_seconds=1.0, **media))
-        url = f"http://127.0.0.1:{site.server_port}{url}" if url.startswith("/") else url
-        body = {"pipeline": "images", "inputs": {"image": {"url": url}}}
+        at = f"http://127.0.0.1:{site.server_port}"
+        files = [{"url": at + url if url.startswith("/") else url} for url in urls]
+        pair = {"pipeline": "pairs", "inputs": {"images": files}}
+        body = pair if len(files) > 1 else {"pipeline": "images", "inputs": {"image": files[0]}}
         answer = app.test_client().post("/api/v1/jobs", json=body)
         app.extensions["fournil"].engine.dispose()
         return answer
@@ -169,6 +175,16 @@ def test_a_name_is_asked_for_once_and_the_answer_that_was_checked_is_connected_t
     assert ask(f"http://rebinding.example:{site.server_port}/image").status_code == 422
     assert connected == ["93.184.215.14"]
     assert site.asked == []
+
+
+def test_urls_of_one_job_share_the_time_that_one_may_take(ask, site):
+    """Each answers within it, and both together do not."""
+    answer = ask("/late", "/late", fetch_private=True)
+
+    assert answer.status_code == 422
+    assert answer.get_json()["error"]["field"] == "inputs.images.1"
+    assert "longer than the 1 s" in answer.get_json()["error"]["message"]
+    assert site.asked == ["/late", "/late"]
 
 
 def test_fetching_can_be_switched_off(ask, site):
