@@ -56,7 +56,12 @@ DATASET: JsonSchema = {
     "type": ["object", "null"],
     "description": "A dataset of the Hugging Face Hub, in place of a file; or a folder that the operator offers.",
     "properties": {
-        "name": {"type": "string", "pattern": NAME, "description": "As the Hub has it: `owner/name`."},
+        "name": {
+            "type": "string",
+            "pattern": NAME,
+            "x-pattern-words": "be a name of the Hub, such as owner/name",
+            "description": "As the Hub has it: `owner/name`.",
+        },
         "config": {**_WORD, "description": "Left out: the only one, or the one it calls its default."},
         "split": {**_WORD, "description": "Left out: the only one, or `train`."},
         "revision": {**_WORD, "description": "Branch, tag or commit; pinned to a commit when the batch is accepted."},

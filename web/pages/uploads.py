@@ -1,4 +1,4 @@
-"""Bulk upload in two steps: the file is sent once and kept; then a preview says what would run."""
+"""Bulk upload in two steps: the file is sent once and kept; then a preview says what would run. A dataset in one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from flask import jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from contract.errors import ErrorCode, FournilError, RequestError
+from contract.errors import HTTP_STATUS, ErrorCode, FournilError, RequestError
 from contract.ids import is_id
 from contract.statuses import OnInvalidRows
 from contract.times import utc_now
@@ -20,8 +20,10 @@ from models.sheets.mapping import PARAMETER, Column
 from models.sheets.preview import Preview, preview
 from web.api.files import keep
 from web.batches import glancing, read_request, stored_file, take_batch
+from web.datasets import take_dataset
 from web.errors import not_found
 from web.estimate import estimate
+from web.pages.datasets import DatasetForm, are_offered
 from web.pages.forms import PipelineForm, parameters_form
 from web.pages.pipelines import named
 from web.pages.site import blueprint, check_token
@@ -83,11 +85,35 @@ def _not_empty(received: Received | None) -> Received:
     return received
 
 
-def _choose(pipeline: str | None, error: RequestError | None = None) -> str:
+@blueprint.post("/batches/new/dataset")
+def start_dataset() -> Response | tuple[str, int]:
+    """A batch of a dataset, at once: its rows are not here to be looked through."""
+    check_token()
+    here, form, name = services(), DatasetForm.posted(request.form), request.form.get("pipeline", "")
+    with reading(here.engine) as conn:
+        spec = named(conn, name).spec
+    try:
+        with reading(here.engine) as conn:
+            asked = read_request(conn, form.body(spec))
+        batch_id = take_dataset(here, asked)
+    except FournilError as error:
+        form.refuse(error)
+        return _choose(name, dataset=form), HTTP_STATUS[error.code]
+    return redirect(url_for("pages.batch", batch_id=batch_id), 303)
+
+
+def _choose(pipeline: str | None, error: RequestError | None = None, *, dataset: DatasetForm | None = None) -> str:
+    settings = services().settings
     with reading(services().engine) as conn:
         offered = list_pipelines(conn)
-    largest = services().settings.web.max_upload_bytes
-    return render_template("batch_new.html", offered=offered, chosen=pipeline, error=error, largest=largest)
+    return render_template(
+        "batch_new.html",
+        offered=offered,
+        chosen=pipeline,
+        error=error,
+        largest=settings.web.max_upload_bytes,
+        dataset=dataset or (DatasetForm() if are_offered(settings) else None),
+    )
 
 
 @blueprint.get("/batches/new/<file_id>")

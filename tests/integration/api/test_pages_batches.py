@@ -99,8 +99,9 @@ def close(engine, address: str) -> None:
 def test_the_upload_page_chooses_the_pipeline_it_was_asked_for(client):
     page = get(client, "/batches/new?pipeline=labels")
 
-    assert page.one("option", selected="").attrs["value"] == "labels"
-    assert page.one("form", method="post").attrs["enctype"] == "multipart/form-data"
+    # Of the form for a file, and of the one for a dataset.
+    assert [option.attrs["value"] for option in page.all("option", selected="")] == ["labels", "labels"]
+    assert page.one("form", action="/batches/new?pipeline=labels").attrs["enctype"] == "multipart/form-data"
 
 
 def test_a_preview_shows_the_shape_the_guess_and_the_first_rows(client):
