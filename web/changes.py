@@ -50,6 +50,11 @@ class Changes:
         self._lock = threading.Lock()
         self._watches: dict[str, set[Watch]] = {}
         self._listener: threading.Thread | None = None
+        self._over = threading.Event()
+
+    def close(self) -> None:
+        """Let the listener go; it is gone in a few seconds."""
+        self._over.set()
 
     def take_place(self) -> bool:
         """Reserve one of the places for waiters, for a stream that outlives its view; give it back yourself."""
@@ -123,20 +128,20 @@ class Changes:
                     self._watches.pop(one, None)
 
     def _listen(self) -> None:
-        while True:
+        while not self._over.is_set():
             try:
                 self._follow()
             except Exception as error:  # noqa: BLE001 - without this thread every wait would be slow until a restart
                 log.warning("No word of changes from the broker; waiters look by themselves.", error=repr(error))
                 self._notify_all()
-                time.sleep(1.0)
+                self._over.wait(1.0)
 
     def _follow(self) -> None:
         # `get_message` bounds its own read, so that a broker that went away without a word is noticed.
         with connect(self._url, read_timeout=SOCKET_SECONDS) as client, client.pubsub() as subscription:
             subscription.subscribe(self._channel)
             self._notify_all()
-            while True:
+            while not self._over.is_set():
                 message = subscription.get_message(ignore_subscribe_messages=True, timeout=5.0)
                 if message is not None:
                     self._notify(message["data"].decode("ascii", "replace").split())

@@ -111,7 +111,10 @@ class Warden:
         """Whether the child is gone; waits a moment for it, so that this is also the loop's pause."""
         if self._pidfd is None:
             return True
-        return bool(select.select([self._pidfd], [], [], _LOOK_SECONDS)[0])
+        # Not select(), which knows no descriptor past 1023.
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(_LOOK_SECONDS * 1000))
 
     def _beat(self, note: Note | None) -> None:
         if time.monotonic() < self._next_beat:

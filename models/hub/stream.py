@@ -11,7 +11,6 @@ import os
 import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -156,8 +155,10 @@ class _Pipe:
     def _more(self) -> None:
         out = self._process.stdout
         assert out is not None
-        until = time.monotonic() + self._silence
-        if not select.select([out], [], [], max(0.0, until - time.monotonic()))[0]:
+        # Not select(), which knows no descriptor past 1023.
+        poll = select.poll()
+        poll.register(out, select.POLLIN)
+        if not poll.poll(self._silence * 1000):
             raise DatasetAway("The dataset did not come in time.")
         piece = os.read(out.fileno(), _PIECE)
         if not piece:

@@ -138,7 +138,7 @@ def caller(engine: sa.Engine, database_url: str, tmp_path: Path) -> Iterator[Cal
     storage = Storage(data_dir=data, database_url=database_url)
     app = create_app(Settings(storage=storage, web=Web(max_upload_bytes=50_000)))
     yield Caller(app, engine, storage.files_dir)
-    app.extensions["fournil"].engine.dispose()
+    app.extensions["fournil"].close()
 
 
 MAPPED = {"pipeline": "fake", "inputs": {"text": "review"}, "id_column": "ref"}

@@ -89,7 +89,7 @@ def change(settings: Settings) -> Callable[..., Settings]:
 def app(settings: Settings) -> Iterator[Flask]:
     made = create_app(settings)
     yield made
-    made.extensions["fournil"].engine.dispose()
+    made.extensions["fournil"].close()
 
 
 @pytest.fixture

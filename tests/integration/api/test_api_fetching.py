@@ -83,7 +83,7 @@ def ask(change, engine, site):
         pair = {"pipeline": "pairs", "inputs": {"images": files}}
         body = pair if len(files) > 1 else {"pipeline": "images", "inputs": {"image": files[0]}}
         answer = app.test_client().post("/api/v1/jobs", json=body)
-        app.extensions["fournil"].engine.dispose()
+        app.extensions["fournil"].close()
         return answer
 
     return make

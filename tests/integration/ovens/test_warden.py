@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
 import signal
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +51,31 @@ def test_the_warden_sends_a_dead_childs_rows_back_and_suspects_those_in_hand(eng
     with reading(engine) as conn:
         (row,) = list_workers(conn)
     assert (row.state, row.warm) == ("starting", {})
+
+
+@pytest.fixture
+def thousand_open_files():
+    """More than select() can count to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    with contextlib.ExitStack() as files:
+        for _ in range(1100):
+            files.enter_context(Path(os.devnull).open())
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("thousand_open_files")
+def test_a_process_with_a_thousand_open_files_has_a_warden_too(engine, warden):
+    made, hand, _ = warden
+    child = sleeper()
+    (job_id,) = hold(engine, child.pid, "a")
+    made.start()
+    hand.take(child.pid, "fake", [job_id], seconds=60)
+    wait_until(lambda: made._child == child.pid, what="the warden to follow the child")
+    child.kill()
+    child.wait()
+    wait_until(lambda: status(engine, job_id)[0] == "queued", what="the row to come back", seconds=10)
 
 
 def test_the_warden_renews_the_lease_of_a_living_child(engine, warden):
