@@ -24,14 +24,17 @@ from worker.backends.tasks.task import TaskModel
 _OF_GGUF = "text-generation"
 #: sentence-transformers checkpoints keep the architecture that they were trained from, with a head or without.
 _OF_SENTENCES = ("feature-extraction", "sentence-similarity")
-#: Encoder-decoders that are all alike to the library, and made for one thing.
+#: Models that are all alike to the library (rewriters of texts, tellers of images), and made for one thing.
 _MADE_FOR = {
+    "blip": "image-to-text",
     "fsmt": "translation",
+    "git": "image-to-text",
     "m2m_100": "translation",
     "marian": "translation",
     "mbart": "translation",
     "nllb-moe": "translation",
     "pegasus": "summarization",
+    "pix2struct": "image-to-text",
 }
 _READERS = {"preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"}
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", ".model", ".spm")

@@ -74,7 +74,8 @@ class TransformersBackend:
             pipeline.compile_passes(cache)
         if runtime.wants_graph(spec, kind, device):
             pipeline.run_as_graph(spec, runtime.Wish(spec.task, checkpoint.commit, spec.quantize, cache), recent)
-        pipeline.multiply_faster()
+        # Whoever names a way of attention gets that one and no other.
+        pipeline.compute_faster(may_pack=spec.attention == "auto")
         pipeline.working_bytes = max(0, peak.bytes() - pipeline.nbytes())
         give_back()
         return pipeline
@@ -151,13 +152,14 @@ class TransformersPipeline:
             self.fidelity = compare(exact, answers, recent=len(rows) > 1)
         give_back()
 
-    def multiply_faster(self) -> None:
+    def compute_faster(self, *, may_pack: bool) -> None:
         """What torch computes, an encoder on a CPU does without padding, and through oneDNN where that is faster."""
         task = self._computing
         if isinstance(task, EncoderTask) and self.identity.backend == "torch":
             batches = [batch for batch in runtime.sentences_for(task) if batch]
             onednn.multiply_faster(task.encoder.model, batches, reads=task.encoder.reads)
-            packing.pack(task.encoder.model, batches, reads=task.encoder.reads)
+            if may_pack:
+                packing.pack(task.encoder.model, batches, reads=task.encoder.reads)
 
     def _to_compare(self, spec: PipelineSpec, recent: Recent) -> tuple[list[Prepared], Parameters]:
         """Rows that people sent, or the example where nobody has yet."""
