@@ -93,7 +93,7 @@ class Porter:
         return row._replace(inputs=inputs, made=tuple(load.made), known=tuple(load.known))
 
     def from_data(self, body: bytes, name: str, at: _At, mode: Mode) -> NewFile:
-        if len(body) > self._limits.max_bytes:
+        if len(body) > self._limits.most_bytes(at.kind):
             raise self.too_large(at)
         if mode == "keep":
             return self._kept(lambda: [body], name, at)
@@ -117,19 +117,20 @@ class Porter:
             stored = find_file(conn, file_id) if is_id(file_id) else None
         if stored is None:
             raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at.field)
-        if stored.bytes > self._limits.max_bytes:
+        if stored.bytes > self._limits.most_bytes(at.kind):
             raise self.too_large(at)
         return shown_file(file_id, self._looked_at(file_id, at).content_type, stored.bytes)
 
     def too_large(self, at: _At) -> RequestError:
-        message = f"This file is larger than {self._limits.max_bytes:,} bytes, the most a job may bring."
+        message = f"This file is larger than {self._limits.most_bytes(at.kind):,} bytes, the most a job may bring."
         return RequestError(ErrorCode.INVALID_VALUE, message, field=at.field)
 
     def _kept(self, pieces: Callable[[], Iterable[bytes]], name: str, at: _At) -> NewFile:
         file_id = at.file_id(self._batch_id)
         size = self._storage.held(file_id)
         if size is None:
-            _, size = self._storage.save(pieces(), max_bytes=self._limits.max_bytes, field=at.field, file_id=file_id)
+            most = self._limits.most_bytes(at.kind)
+            _, size = self._storage.save(pieces(), max_bytes=most, field=at.field, file_id=file_id)
         try:
             content_type = self._looked_at(file_id, at).content_type
         except RequestError:

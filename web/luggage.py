@@ -11,8 +11,6 @@ and only its header, so that a huge picture costs nothing here.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import dataclasses
 import hashlib
 import time
@@ -32,6 +30,7 @@ from models.fetching import fetched
 from models.files import FileStorage, NewFile, find_file, pieces_of, shown_file
 from models.job_files import attach, link
 from models.media import MediaRefused, Seen, look
+from models.media.sources import decoded
 from models.submit import NewJob, Submitted, submit
 from web.services import Services
 from web.uploads import Received, clean_name
@@ -168,7 +167,7 @@ class _Luggage:
 
     def _packed(self, field: str, value: dict[str, Any], at: _At) -> dict[str, Any]:
         if "data" in value:
-            return self._store(_decoded(value["data"], at.field), field, at)
+            return self._store(decoded(value["data"], field=f"{at.field}.data"), field, at)
         if "url" in value:
             return self._fetch(value["url"], at)
         file_id = value.get("file_id") or value["file"]["id"]
@@ -239,14 +238,3 @@ class _Luggage:
             raise RequestError(ErrorCode.INVALID_VALUE, str(refused), field=at.field) from refused
         except FileNotFoundError as error:
             raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at.field) from error
-
-
-def _decoded(text: str, at: str) -> bytes:
-    """Base64, as one line or many, with or without the head of a data: URL."""
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        message = f"{at}.data is not base64. Send the file's bytes as base64, or as a part of a multipart request."
-        raise RequestError(ErrorCode.INVALID_VALUE, message, field=f"{at}.data") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contract.jsons import dumps
-from contract.tasks.images import candidate_labels
+from contract.tasks.images import FUNCTION_TO_APPLY, TOP_K, candidate_labels, hypothesis
 from contract.tasks.media import AUDIO_SYNONYMS, audio_field
 from contract.tasks.recordings import EXAMPLE_AUDIO
 from contract.tasks.task import LABEL_SCORES, JsonSchema, Task, a_number, a_whole, an_object, best_label
@@ -29,20 +29,8 @@ AUDIO_CLASSIFICATION = Task(
     inputs=_a_recording("The recording to classify."),
     parameters=an_object(
         {
-            "top_k": {
-                "type": ["integer", "null"],
-                "minimum": 1,
-                "maximum": 1000,
-                "default": 5,
-                "title": "Labels to return",
-                "description": "The best k labels; null for all of them.",
-            },
-            "function_to_apply": {
-                "type": "string",
-                "enum": ["sigmoid", "softmax", "none"],
-                "title": "Function applied to the scores",
-                "description": "Empty: softmax, or sigmoid where labels do not exclude each other.",
-            },
+            "top_k": TOP_K,
+            "function_to_apply": FUNCTION_TO_APPLY,
         }
     ),
     result=LABEL_SCORES,
@@ -62,15 +50,7 @@ ZERO_SHOT_AUDIO_CLASSIFICATION = Task(
     parameters=an_object(
         {
             "candidate_labels": candidate_labels("The labels to choose from."),
-            "hypothesis_template": {
-                "type": "string",
-                "pattern": r"^[^{}]*\{\}[^{}]*$",
-                "maxLength": 500,
-                "default": "This is a sound of {}.",
-                "title": "Hypothesis template",
-                "description": "The sentence each label is put into, at {}.",
-                "x-pattern-words": "hold {} exactly once, and no other braces",
-            },
+            "hypothesis_template": hypothesis("This is a sound of {}."),
         },
         required=("candidate_labels",),
     ),

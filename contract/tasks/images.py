@@ -8,13 +8,19 @@ from contract.jsons import dumps
 from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, STORED_FILE, image_field
 from contract.tasks.task import LABEL_SCORES, JsonSchema, Task, an_object, best_label
 
-_TOP_K: JsonSchema = {
+TOP_K: JsonSchema = {
     "type": ["integer", "null"],
     "minimum": 1,
     "maximum": 1000,
     "default": 5,
     "title": "Labels to return",
     "description": "The best k labels; null for all of them.",
+}
+FUNCTION_TO_APPLY: JsonSchema = {
+    "type": "string",
+    "enum": ["sigmoid", "softmax", "none"],
+    "title": "Function applied to the scores",
+    "description": "Empty: softmax, or sigmoid where labels do not exclude each other.",
 }
 _ALONE: dict[str, Any] = {"main_field": "image", "synonyms": {"image": IMAGE_SYNONYMS}}
 
@@ -27,6 +33,18 @@ def candidate_labels(description: str) -> JsonSchema:
         "maxItems": 100,
         "title": "Candidate labels",
         "description": description,
+    }
+
+
+def hypothesis(default: str) -> JsonSchema:
+    return {
+        "type": "string",
+        "pattern": r"^[^{}]*\{\}[^{}]*$",
+        "maxLength": 500,
+        "default": default,
+        "title": "Hypothesis template",
+        "description": "The sentence each label is put into, at {}.",
+        "x-pattern-words": "hold {} exactly once, and no other braces",
     }
 
 
@@ -57,13 +75,8 @@ IMAGE_CLASSIFICATION = Task(
     inputs=an_image("The image to classify."),
     parameters=an_object(
         {
-            "top_k": _TOP_K,
-            "function_to_apply": {
-                "type": "string",
-                "enum": ["sigmoid", "softmax", "none"],
-                "title": "Function applied to the scores",
-                "description": "Empty: softmax, or sigmoid where labels do not exclude each other.",
-            },
+            "top_k": TOP_K,
+            "function_to_apply": FUNCTION_TO_APPLY,
         }
     ),
     result=LABEL_SCORES,
@@ -117,15 +130,7 @@ ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
     parameters=an_object(
         {
             "candidate_labels": candidate_labels("The labels to choose from."),
-            "hypothesis_template": {
-                "type": "string",
-                "pattern": r"^[^{}]*\{\}[^{}]*$",
-                "maxLength": 500,
-                "default": "This is a photo of {}.",
-                "title": "Hypothesis template",
-                "description": "The sentence each label is put into, at {}.",
-                "x-pattern-words": "hold {} exactly once, and no other braces",
-            },
+            "hypothesis_template": hypothesis("This is a photo of {}."),
         },
         required=("candidate_labels",),
     ),
@@ -186,7 +191,7 @@ ZERO_SHOT_OBJECT_DETECTION = Task(
         {
             "candidate_labels": candidate_labels("The things to look for."),
             "threshold": share("Threshold", "Boxes with a lower score are left out.", 0.1),
-            "top_k": {**_TOP_K, "default": None, "title": "Boxes to return", "description": "The best k boxes."},
+            "top_k": {**TOP_K, "default": None, "title": "Boxes to return", "description": "The best k boxes."},
         },
         required=("candidate_labels",),
     ),

@@ -20,6 +20,7 @@ from PIL import Image
 from contract.media import Media
 from contract.pipelines import PipelineSpec
 from contract.statuses import BatchStatus, OnInvalidRows
+from contract.tasks.recordings import EXAMPLE_AUDIO
 from models import batches, removal
 from models.batches import Batch, NewBatch
 from models.database import transaction
@@ -170,6 +171,18 @@ def test_a_file_beyond_the_limit_is_refused(bench):
     body = png() + b"\0" * 2_000
     batch_id = bench.batch(lines(coded(body), bench.upload(body)), on_invalid_rows=OnInvalidRows.SKIP)
     assert [error["code"] for error in bench.read(batch_id).errors] == ["invalid_value"] * 2
+
+
+def test_a_recording_may_be_as_large_as_recordings_may(bench, engine):
+    sync_pipelines(engine, [PipelineSpec("pictures", "audio-classification", backend="fake")], NOW)
+    example = EXAMPLE_AUDIO["data"]
+    size = len(base64.b64decode(example))
+    row = json.dumps({"audio": example}).encode()
+    bench.media = Media(max_bytes=1000, max_audio_bytes=size)
+    assert bench.read(bench.batch(row)).status == BatchStatus.RUNNING
+    bench.media = Media(max_audio_bytes=size - 1)
+    refused = bench.read(bench.batch(row))
+    assert f"larger than {size - 1:,} bytes" in refused.errors[0]["message"]
 
 
 @pytest.mark.parametrize("after_commit", [False, True])
