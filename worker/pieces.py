@@ -194,11 +194,11 @@ def _rejected(batch_id: str, row: Row, columns: list[str]) -> dict[str, Any]:
         "code": row.problems[0].code.value,
         # PostgreSQL's text takes no NUL, and a message may quote what the caller wrote.
         "message": row.message.replace("\0", "\ufffd"),
-        "input": _storable(shown(row.record, columns)),
+        "input": storable(shown(row.record, columns)),
     }
 
 
-def _storable(values: dict[str, Any]) -> dict[str, Any] | None:
+def storable(values: dict[str, Any]) -> dict[str, Any] | None:
     """None for what no JSON writer takes, such as a thousand lists in one another."""
     try:
         dumps(values)

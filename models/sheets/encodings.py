@@ -53,7 +53,7 @@ def take_sample(path: Path, layout: Layout) -> Sample:
         encoding = _guess(data if whole or not data.isascii() else _first_beyond_ascii(path, layout))
     body = data[start:]
     text = codecs.getincrementaldecoder(encoding)("replace").decode(body, whole)
-    if not text.strip("\ufeff \t\r\n\f\v\0"):
+    if not text.replace("\ufeff", "").replace("\0", "").strip():
         raise FileError(ErrorCode.EMPTY_FILE, "The file is empty.")
     if len(text.translate(_NO_CONTROLS)) < 0.7 * len(text):
         raise FileError(ErrorCode.UNREADABLE_FILE, UNREADABLE)

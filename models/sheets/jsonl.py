@@ -21,6 +21,9 @@ _HINTED = 20
 def fits(sample: Sample, *, hint: str | None) -> bool:
     """Whether this is JSONL and not CSV: by its first line, or by any of the first where it is said to be."""
     lines = [line for line in sample.text[: 1 << 18].splitlines() if line.strip()][:_HINTED]
+    if not lines:
+        # What there is stands behind ever so many blank lines.
+        return False
     first = lines[0].lstrip()
     if first.strip() == "{":
         message = "This is one JSON object over many lines. Write an array of objects, or an object a line."
