@@ -20,7 +20,9 @@ from models.tables import batch_counts, batches, jobs
 #: Parts of a batch's counts at most. Two processes that share one wait for each other's commit, nothing more.
 PARTS = 16
 # In the order of the index ix_batches_open, which is found by these words.
-_NOT_OVER = ("validating", "running", "canceling")
+BATCH_OPEN = batches.c.status.in_(
+    [sa.literal_column(f"'{status}'") for status in ("validating", "running", "canceling")]
+)
 _STATUSES = [status.value for status in JobStatus]
 
 
@@ -93,7 +95,7 @@ def count_open(conn: sa.Connection) -> dict[str, dict[str, int]]:
 _OPEN_OF_FILES = (
     sa.select(batches.c.pipeline, sa.func.sum(batch_counts.c.queued), sa.func.sum(batch_counts.c.running))
     .join(batch_counts, batch_counts.c.batch_id == batches.c.id)
-    .where(batches.c.status.in_([sa.literal_column(f"'{status}'") for status in _NOT_OVER]))
+    .where(BATCH_OPEN)
     .group_by(batches.c.pipeline)
 )
 _OPEN_SINGLE = (

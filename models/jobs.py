@@ -1,4 +1,4 @@
-"""Jobs as records: find one, list them newest first, say how many go before it."""
+"""Jobs as records: find one, list them newest first, remove one."""
 
 from __future__ import annotations
 
@@ -158,48 +158,6 @@ def list_batch_jobs(
     found = [_job(row) for row in conn.execute(query)]
     more = len(found) > limit
     return Page(found[:limit], str(found[limit - 1].row) if more else None)
-
-
-def position(conn: sa.Connection, job: Job) -> int | None:
-    """How many jobs of its pipeline go first, while it is queued."""
-    return positions(conn, [job]).get(job.id)
-
-
-def positions(conn: sa.Connection, some: Sequence[Job]) -> dict[str, int]:
-    """How many jobs of its pipeline go before each of `some` that is queued.
-
-    Neighbours of a page stand close in line: after the first of a pipeline only what lies between is counted.
-    """
-    found: dict[str, int] = {}
-    last: dict[str, tuple[sa.Tuple, int]] = {}
-    for job in sorted((job for job in some if job.status is JobStatus.QUEUED), key=_turn):
-        mine = _place_in_line(job)
-        start, count = last.get(job.pipeline, (None, 0))
-        count += _count_between(conn, job.pipeline, start, mine)
-        found[job.id] = count
-        last[job.pipeline] = (mine, count)
-    return found
-
-
-def _turn(job: Job) -> tuple[int, datetime, str]:
-    return PRIORITY_RANK[job.priority], job.available_at, job.id
-
-
-def _place_in_line(job: Job) -> sa.Tuple:
-    rank, at, job_id = _turn(job)
-    return sa.tuple_(
-        sa.literal(rank, jobs.c.priority.type),
-        sa.literal(at, jobs.c.available_at.type),
-        sa.literal(job_id, jobs.c.id.type),
-    )
-
-
-def _count_between(conn: sa.Connection, pipeline: str, start: sa.Tuple | None, end: sa.Tuple) -> int:
-    place = sa.tuple_(jobs.c.priority, jobs.c.available_at, jobs.c.id)
-    before = sa.select(sa.func.count()).where(
-        jobs.c.pipeline == pipeline, jobs.c.status == sa.literal_column("'queued'"), place < end
-    )
-    return conn.scalar(before if start is None else before.where(place >= start)) or 0
 
 
 def delete_job(conn: sa.Connection, job_id: str) -> list[str] | None:

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from contract.statuses import JOB_OVER, JobStatus
 from contract.times import rfc3339, seconds_between
 from models.files import StoredFile
-from models.jobs import Job, position, positions
+from models.jobs import Job
+from models.line import position, positions
 from models.pipelines import StoredPipeline, find_pipeline, list_pipelines
 from models.workers import Worker
 from web.requests import encode_cursor
@@ -76,7 +77,9 @@ def model_json(model: dict[str, Any] | None, pipeline: StoredPipeline | None) ->
         spec = pipeline.spec if pipeline else None
         model = {"id": spec.model or spec.backend, "backend": spec.backend} if spec else {}
     shown = {key: model.get(key) for key in ("id", "commit", "dtype", "backend")}
-    return {**shown, "id": public_model(shown["id"])}
+    # Only where it is so: what nobody switched on changes no answer.
+    kept = {"cached": True} if model.get("cached") else {}
+    return {**shown, "id": public_model(shown["id"]), **kept}
 
 
 def public_model(model: str | None) -> str | None:

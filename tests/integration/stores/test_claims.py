@@ -14,7 +14,8 @@ from contract.statuses import JobStatus, Priority
 from models import batches, claims, counts, records, sweeps
 from models.claims import Claimed
 from models.database import reading, transaction
-from models.jobs import Job, find_job, list_batch_jobs, list_jobs, position
+from models.jobs import Job, find_job, list_batch_jobs, list_jobs
+from models.line import position
 from models.records import Failure, Success, Timing
 from models.submit import NewJob, submit
 from tests.integration.stores.conftest import LEASE, NOW
