@@ -53,6 +53,8 @@ class PipelineSpec:
     compile: bool = False
     #: Equal rows of a batch are computed once, where nothing is drawn.
     once: bool = True
+    #: Answers are kept for later jobs and batches, where the operator keeps any and nothing is drawn.
+    cache: bool = True
     #: Loaded and proven before the worker says it is ready.
     warm: bool = False
     #: Most tokens of one input; None: what the model takes.
@@ -141,7 +143,7 @@ def _read_table(name: str, table: Any, path: Path) -> PipelineSpec:
 
 
 def _check_options(options: dict[str, Any], where: str) -> None:
-    kinds: dict[str, type] = {"warm": bool, "compile": bool, "once": bool, "max_tokens": int}
+    kinds: dict[str, type] = {"warm": bool, "compile": bool, "once": bool, "cache": bool, "max_tokens": int}
     for key, value in options.items():
         kind = kinds.get(key, str)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

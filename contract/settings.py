@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from contract.cache import Cache
 from contract.datasets import Datasets
 from contract.media import Media
 from contract.options import (
@@ -280,6 +281,7 @@ class Settings:
     media: Media = dataclasses.field(default_factory=Media)
     datasets: Datasets = dataclasses.field(default_factory=Datasets)
     inference: Inference = dataclasses.field(default_factory=Inference)
+    cache: Cache = dataclasses.field(default_factory=Cache)
     upkeep: Upkeep = dataclasses.field(default_factory=Upkeep)
     logs: Logs = dataclasses.field(default_factory=Logs)
     slot: Slot = dataclasses.field(default_factory=Slot)
@@ -294,7 +296,7 @@ class Settings:
 
 _SECTIONS: dict[str, type[Any]] = {
     "storage": Storage, "broker": Broker, "web": Web, "media": Media, "datasets": Datasets, "inference": Inference,
-    "upkeep": Upkeep, "logs": Logs, "slot": Slot, "client": Client,
+    "cache": Cache, "upkeep": Upkeep, "logs": Logs, "slot": Slot, "client": Client,
 }  # fmt: skip
 
 

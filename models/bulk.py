@@ -33,6 +33,27 @@ def load(
         conn.exec_driver_sql(f"INSERT INTO {table.name} ({_listed(names)}) VALUES ({places})", ready)
 
 
+def load_new(
+    conn: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Iterable[Sequence[Any]], **same: Any
+) -> None:
+    """`load`, where rows whose key is there already are left out."""
+    names = (*columns, *same)
+    constants = tuple(_converted(conn, table, name, value) for name, value in same.items())
+    converts = [_convert(conn.dialect, table.c[name].type) for name in columns]
+    ready = [(*_row(converts, row), *constants) for row in rows]
+    if not ready:
+        return
+    if conn.dialect.name == "postgresql":
+        # COPY knows no conflicts. One array a column, and one statement however many rows.
+        arrays = ", ".join(f"%s::{table.c[name].type.compile(conn.dialect)}[]" for name in names)
+        values, given = f"SELECT * FROM unnest({arrays})", tuple(map(list, zip(*ready, strict=True)))
+        conn.exec_driver_sql(f"INSERT INTO {table.name} ({_listed(names)}) {values} ON CONFLICT DO NOTHING", given)
+    else:
+        places = ", ".join("?" * len(names))
+        insert = f"INSERT OR IGNORE INTO {table.name} ({_listed(names)}) VALUES ({places})"
+        conn.exec_driver_sql(insert, ready)
+
+
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 

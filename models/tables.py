@@ -227,6 +227,21 @@ idempotency_keys = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
 )
 
+kept_answers = sa.Table(
+    "kept_answers",
+    metadata,
+    sa.Column(
+        "key", sa.LargeBinary(32), primary_key=True, comment="worker.cellar: weights, task, parameters, inputs"
+    ),
+    sa.Column("body", sa.Text, comment="As in job_results"),
+    sa.Column("vector", sa.LargeBinary),
+    sa.Column("bytes", sa.Integer, nullable=False, comment="About what it takes"),
+    sa.Column("kept_at", UtcDateTime, nullable=False),
+    sa.CheckConstraint("(body IS NULL) <> (vector IS NULL)", name="one_form"),
+    # Upkeep counts them and finds the oldest without a look at the answers.
+    sa.Index("ix_kept_answers_kept_at", "kept_at", "bytes"),
+)
+
 workers = sa.Table(
     "workers",
     metadata,

@@ -93,6 +93,7 @@ class TableCollector(Collector):
 _COUNTED = (
     ("fournil_rows_baked", "rows", "Rows that an oven computed."),
     ("fournil_rows_spared", "spared", "Rows that were given the answer of an equal row."),
+    ("fournil_rows_cached", "cached", "Rows that were given an answer kept from an earlier job or batch."),
     ("fournil_microbatches", "microbatches", "Forward passes over rows."),
     ("fournil_real_tokens", "real_tokens", "Tokens of the rows."),
     ("fournil_padded_tokens", "padded_tokens", "Tokens computed, padding among them."),

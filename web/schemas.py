@@ -90,7 +90,17 @@ JOB = a_record(
         "expires_at": TIME_OR_NULL,
         "timings": a_record({"queue": _SECONDS, "load": _SECONDS, "inference": _SECONDS}),
         "model": a_record(
-            {"id": _TEXT_OR_NULL, "commit": _TEXT_OR_NULL, "dtype": _TEXT_OR_NULL, "backend": _TEXT_OR_NULL}
+            {
+                "id": _TEXT_OR_NULL,
+                "commit": _TEXT_OR_NULL,
+                "dtype": _TEXT_OR_NULL,
+                "backend": _TEXT_OR_NULL,
+                "cached": {
+                    "const": True,
+                    "description": "The answer was kept from an earlier job that asked the same.",
+                },
+            },
+            optional=("cached",),
         ),
         "urls": a_record({"self": _TEXT, "events": _TEXT, "cancel": _TEXT}),
     }

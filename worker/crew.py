@@ -20,6 +20,7 @@ from models.pipelines import list_pipelines
 from models.workers import Worker, put_worker, set_worker
 from worker import upkeep
 from worker.budgets import Budgets
+from worker.cellar import Cellar, CellarKeeper
 from worker.doorbell import Doorbell
 from worker.hand import Hand
 from worker.ingest import ingest_slice
@@ -46,6 +47,7 @@ class Crew:
     oven: Oven | None
     doorbell: Doorbell | None
     taps: Taps | None = None
+    keeper: CellarKeeper | None = None
 
     def serve(self, pipeline: str) -> None:
         """Bake what waits for a pipeline, then for whichever pipeline somebody knocks."""
@@ -83,6 +85,8 @@ class Crew:
             max_attempts=self.settings.inference.max_attempts,
             keep_days=self.settings.upkeep.keep_days,
         )
+        if self.keeper is not None:
+            self.keeper.look()
 
     def cancel_batch(self, batch_id: str) -> None:
         upkeep.cancel_rows(self.engine, self.signals, batch_id)
@@ -93,12 +97,13 @@ def child_crew(app: Celery, settings: Settings, *, host: str) -> Crew:
     engine = make_engine(settings.storage.url)
     signals = _signals(app, settings)
     storage = FileStorage(settings.storage.files_dir)
-    taps = Taps(Reach.of(settings))
+    taps, keeper = Taps(Reach.of(settings)), CellarKeeper(engine, settings.cache)
     if not settings.slot.name:
         upkeep.tidy(engine, storage)
-        return Crew(settings, engine, signals, storage, oven=None, doorbell=None, taps=taps)
+        return Crew(settings, engine, signals, storage, None, None, taps, keeper)
     oven = _oven(settings, engine, signals, host)
-    return Crew(settings, engine, signals, storage, oven, _doorbell(settings, engine, signals, host, oven), taps)
+    doorbell = _doorbell(settings, engine, signals, host, oven)
+    return Crew(settings, engine, signals, storage, oven, doorbell, taps, keeper)
 
 
 def _doorbell(settings: Settings, engine: sa.Engine, signals: Signals, host: str, oven: Oven) -> Doorbell:
@@ -125,6 +130,7 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) ->
         with reading(engine) as conn:
             return recent_inputs(conn, pipeline, limit=count)
 
+    pantry = Pantry(FileStorage(settings.storage.files_dir), settings.media)
     oven = Oven(
         name=name,
         engine=engine,
@@ -134,7 +140,8 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) ->
         signals=signals,
         settings=inference,
         decks=_decks(slot.device, slot.threads),
-        pantry=Pantry(FileStorage(settings.storage.files_dir), settings.media),
+        pantry=pantry,
+        cellar=Cellar(engine, pantry.naming) if settings.cache.bytes else None,
     )
     oven.warm_up()
     transaction(engine, lambda conn: set_worker(conn, name, state="ready", memory_bytes=place.room))

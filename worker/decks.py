@@ -27,6 +27,7 @@ from contract.errors import InputError
 from models import claims
 from models.database import reading
 from worker.baking import Baker, Dough
+from worker.cellar import Cellar
 from worker.early import Early
 from worker.hand import Hand
 from worker.larder import Larder
@@ -46,6 +47,7 @@ class Kitchen:
     recorder: Recorder
     ledger: Ledger
     larder: Larder
+    cellar: Cellar | None
     #: A microbatch that takes longer is a child that hangs.
     seconds: float
 
@@ -171,7 +173,10 @@ class Decks:
         crowded = share == 1 or beside == [share, share]
         done = Pass(seconds, share=beside[0] if share > 1 else 1, typical=crowded, ran_out=baker.ran_out)
         kitchen.ledger.note(turn.spec.name, tray, done)
-        kitchen.larder.keep(tray.loaves, [answers[loaf.id] for loaf in tray.loaves])
+        firsts = [answers[loaf.id] for loaf in tray.loaves]
+        kitchen.larder.keep(tray.loaves, firsts)
+        if kitchen.cellar is not None:
+            kitchen.cellar.keep(tray.loaves, firsts)
         left, their_answers = early.rest(answers)
         record(left, their_answers, turn.model.identity, early.timing())
         kitchen.hand.leave(place)

@@ -73,6 +73,13 @@ class Ledger:
                 self._tally.of(pipeline).spared += rows
                 self._is_shown = False
 
+    def cached(self, pipeline: str, rows: int) -> None:
+        """So many rows were answered by what earlier jobs and batches left."""
+        if rows:
+            with self._lock:
+                self._tally.of(pipeline).cached += rows
+                self._is_shown = False
+
     def show(self) -> None:
         """Write the counts into this slot's row, now and then, when there are new ones."""
         if self._is_shown or time.monotonic() - self._shown_at < _SHOW_SECONDS:

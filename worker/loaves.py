@@ -21,13 +21,19 @@ from worker.backends.backend import Identity, Inputs, Prepared
 #: What is wrong with an input is wrong with every equal one; whatever else went wrong may go right the next time.
 _ABOUT_THE_INPUT = frozenset({ErrorCode.INPUT_REJECTED, ErrorCode.INPUT_TOO_LONG})
 
+#: A key of inputs and their canonical text; None where there can be none.
+Lasting = Callable[[Inputs, str], bytes | None]
+
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """Equal rows, before they are prepared. `key`: what their answer is remembered under; None: not at all."""
+    """Equal rows, before they are prepared. `key`, `lasting`: what their answer is remembered under, in the larder
+    and in the cellar; None: not at all.
+    """
 
     rows: list[Claimed]
     key: bytes | None = None
+    lasting: bytes | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Loaf:
     rows: list[Claimed]
     prepared: Prepared
     key: bytes | None = None
+    lasting: bytes | None = None
 
     @property
     def id(self) -> str:
@@ -62,23 +69,29 @@ def each(rows: Sequence[Claimed]) -> list[Asked]:
 
 
 def together(
-    rows: Sequence[Claimed], repeats: Callable[[Inputs], bool], key: Callable[[str, str], bytes]
+    rows: Sequence[Claimed],
+    repeats: Callable[[Inputs], bool],
+    key: Callable[[str, str], bytes],
+    lasting: Lasting | None = None,
 ) -> list[Asked]:
-    """Equal rows of one lane together, in the order of the first of each.
+    """Equal rows of one batch and lane together, in the order of the first of each.
 
     `repeats`: whether an answer to these inputs is one to equal ones. `key`: of a batch and canonical inputs.
+    `lasting`: of inputs and the same as canonical JSON, whoever sends them; None: no answer lasts.
     """
     groups: dict[Hashable, Asked] = {}
     for row in rows:
-        if row.batch_id is None or row.max_group is not None or not repeats(row.inputs):
+        if row.max_group is not None or (row.batch_id is None and lasting is None) or not repeats(row.inputs):
             groups[row.id] = Asked([row])
             continue
         text = canonical(row.inputs)
-        same = (row.batch_id, row.priority, text)
+        # Jobs of forms and programs are each for themselves.
+        same: Hashable = row.id if row.batch_id is None else (row.batch_id, row.priority, text)
         if same in groups:
             groups[same].rows.append(row)
-        else:
-            groups[same] = Asked([row], key(row.batch_id, text))
+            continue
+        kept = lasting(row.inputs, text) if lasting else None
+        groups[same] = Asked([row], None if row.batch_id is None else key(row.batch_id, text), kept)
     return list(groups.values())
 
 

@@ -28,8 +28,10 @@ from models import claims, sweeps
 from models.claims import Claimed
 from models.database import reading, transaction
 from models.pipelines import find_pipeline, list_pipelines
-from worker.backends.backend import DeviceLost, LoadedPipeline
+from worker.backends.backend import DeviceLost
+from worker.board import Board
 from worker.budgets import Budgets
+from worker.cellar import Cellar
 from worker.decks import Decks, Kitchen
 from worker.hand import TABLE, Hand
 from worker.larder import Larder
@@ -38,12 +40,11 @@ from worker.loader import Loader
 from worker.lookahead import LookAhead
 from worker.pace import Pace
 from worker.pantry import Pantry
-from worker.planner import Limits
 from worker.recorder import Recorder
 from worker.shelf import Shelf
 from worker.signals import Signals
 from worker.slices import Slice
-from worker.trays import Tray, Turn, lay_out
+from worker.trays import Tray, Turn
 
 log = get_logger(__name__)
 
@@ -71,6 +72,7 @@ class Oven:
         settings: Inference,
         decks: int = 1,
         pantry: Pantry | None = None,
+        cellar: Cellar | None = None,
     ) -> None:
         self._pid = os.getpid()
         #: Stands in the rows it holds; a replacement child has another.
@@ -80,14 +82,16 @@ class Oven:
         self._hand = hand
         self._signals = signals
         self._settings = settings
-        self._pantry = pantry
-        self._recorder = Recorder(engine, signals, pantry)
+        self._recorder = Recorder(engine, signals, pantry, cellar)
         self._pace = Pace(most=settings.claim_rows)
-        self._budgets = budgets
         self._ledger = Ledger(engine, budgets, self._pace, slot=name)
-        self._larder, seconds = Larder(), settings.microbatch_timeout
-        kitchen = Kitchen(engine, hand, signals, self._recorder, self._ledger, self._larder, seconds)
+        larder, seconds = Larder(), settings.microbatch_timeout
+        kitchen = Kitchen(engine, hand, signals, self._recorder, self._ledger, larder, cellar, seconds)
         self._decks = Decks(decks, kitchen)
+        self._board = Board(
+            hand=hand, shelf=shelf, budgets=budgets, recorder=self._recorder, ledger=self._ledger, larder=larder,
+            cellar=cellar, pantry=pantry, decks=decks, seconds=seconds,
+        )  # fmt: skip
         self._loader = Loader(engine, shelf, budgets, hand, seconds=seconds)
         self._lookahead = LookAhead(engine, shelf, self._loader)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
@@ -210,7 +214,7 @@ class Oven:
             # A load may put away what bakes now.
             self._decks.empty()
         loaded = self._loader.load(spec)
-        turn = None if loaded is None else self._lay_out(spec, *loaded, rows, full=full, place=TABLE)
+        turn = None if loaded is None else self._board.lay_out(spec, *loaded, rows, full=full, place=TABLE)
         self._hand.leave()
         if turn is None:
             self._put_back(rows)
@@ -226,7 +230,7 @@ class Oven:
         if not rows:
             return None
         model, load_seconds = self._shelf.get(spec)
-        turn = self._lay_out(spec, model, load_seconds, rows, full=full, place=_AHEAD)
+        turn = self._board.lay_out(spec, model, load_seconds, rows, full=full, place=_AHEAD)
         self._hand.leave(_AHEAD)
         return turn
 
@@ -259,31 +263,6 @@ class Oven:
 
         rows = transaction(self._engine, work, lasting=False)
         return rows, len(rows) == limit
-
-    def _lay_out(
-        self,
-        spec: PipelineSpec,
-        model: LoadedPipeline,
-        load_seconds: float,
-        rows: list[Claimed],
-        *,
-        full: bool,
-        place: str,
-    ) -> Turn:
-        def about_to(ids: Sequence[str]) -> None:
-            self._hand.take(self._pid, spec.name, ids, seconds=self._settings.microbatch_timeout, place=place)
-
-        unpack = self._pantry.unpacking(spec) if self._pantry else None
-        limits = self._limits(spec, model)
-        layout = lay_out(spec, model, rows, limits=limits, about_to=about_to, unpack=unpack, larder=self._larder)
-        self._recorder.record_known(layout.refused + layout.known, model.identity)
-        self._ledger.spared(spec.name, len(layout.known))
-        return Turn(spec, model, load_seconds, rows, layout.trays, full, time.monotonic())
-
-    def _limits(self, spec: PipelineSpec, model: LoadedPipeline) -> Limits:
-        # Keys and values must fit beside whatever is warm now.
-        room = self._shelf.room_left() // model.token_bytes if model.token_bytes else None
-        return self._budgets.limits(spec.name, most=room, decks=self._decks.count if model.side_by_side else 1)
 
     def _bake(self, turn: Turn, its: Slice | None) -> bool:
         """Bake a turn; False when some of its rows were put back. People who were let in have no slice."""

@@ -20,6 +20,7 @@ from contract.errors import InputError
 from contract.logs import get_logger
 from contract.times import utc_now
 from models import records
+from models.answers import keep_answers
 from models.batches import close_if_over
 from models.claims import Claimed
 from models.database import transaction
@@ -27,6 +28,7 @@ from models.files import NewFile
 from models.job_files import attach
 from models.records import Failure, Success, Timing
 from worker.backends.backend import Identity, WithFiles
+from worker.cellar import Cellar
 from worker.pantry import Pantry
 from worker.signals import Signals
 
@@ -37,10 +39,13 @@ _MOST_BEHIND = 2
 
 
 class Recorder:
-    """`pantry`: where files of results go; None where there are none."""
+    """`pantry`: where files of results go; None where there are none. `cellar`: what is to be kept."""
 
-    def __init__(self, engine: sa.Engine, signals: Signals, pantry: Pantry | None = None) -> None:
+    def __init__(
+        self, engine: sa.Engine, signals: Signals, pantry: Pantry | None = None, cellar: Cellar | None = None
+    ) -> None:
         self._engine = engine
+        self._cellar = cellar
         self._pantry = pantry
         self._signals = signals
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recorder")
@@ -49,13 +54,20 @@ class Recorder:
         self._lock = threading.Lock()
 
     def record(
-        self, rows: Sequence[Claimed], answers: Sequence[Any | InputError], identity: Identity, timing: Timing
+        self,
+        rows: Sequence[Claimed],
+        answers: Sequence[Any | InputError],
+        identity: Identity,
+        timing: Timing,
+        *,
+        cached: bool = False,
     ) -> None:
-        """Write an answer for each row that is still ours; say so afterwards."""
+        """Write an answer for each row that is still ours; say so afterwards. `cached`: they came from the cellar."""
+        model = dataclasses.asdict(identity) | ({"cached": True} if cached else {})
         if self._pantry is not None and any(isinstance(answer, WithFiles) for answer in answers):
-            self._write_with_files(self._pantry, rows, answers, identity, timing)
+            self._write_with_files(self._pantry, rows, answers, model, timing)
         else:
-            self._write(rows, answers, identity, timing)
+            self._write(rows, answers, model, timing)
         batches = {row.batch_id for row in rows if row.batch_id}
         self._signals.changed([*(row.id for row in rows if row.batch_id is None), *batches])
 
@@ -64,13 +76,13 @@ class Recorder:
         pantry: Pantry,
         rows: Sequence[Claimed],
         answers: Sequence[Any | InputError],
-        identity: Identity,
+        model: dict[str, Any],
         timing: Timing,
     ) -> None:
         # Nothing but the transaction may break in here: after it the files are somebody's.
         with pantry.put_away(answers) as put:
             files = {row.id: made for row, made in zip(rows, put.files, strict=True) if made}
-            kept = self._write(rows, put.answers, identity, timing, files)
+            kept = self._write(rows, put.answers, model, timing, files)
         for job_id in files.keys() - kept:
             pantry.throw_out(files[job_id])
 
@@ -78,7 +90,7 @@ class Recorder:
         self,
         rows: Sequence[Claimed],
         answers: Sequence[Any | InputError],
-        identity: Identity,
+        model: dict[str, Any],
         timing: Timing,
         files: Mapping[str, Sequence[NewFile]] = MappingProxyType({}),
     ) -> set[str]:
@@ -92,31 +104,38 @@ class Recorder:
             for row, answer in zip(rows, answers, strict=True)
             if isinstance(answer, InputError)
         ]
+        new = self._cellar.taken() if self._cellar else []
 
         def work(conn: sa.Connection) -> set[str]:
-            finished = records.finish(conn, good, model=dataclasses.asdict(identity), timing=timing, now=now)
+            finished = records.finish(conn, good, model=model, timing=timing, now=now)
             for job_id in files.keys() & finished:
                 attach(conn, job_id, files[job_id], now=now)
             records.fail(conn, bad, timing=timing, now=now)
+            keep_answers(conn, new, now=now)
             return finished
 
         return transaction(self._engine, work)
 
     def record_later(
-        self, rows: Sequence[Claimed], answers: Sequence[Any | InputError], identity: Identity, timing: Timing
+        self,
+        rows: Sequence[Claimed],
+        answers: Sequence[Any | InputError],
+        identity: Identity,
+        timing: Timing,
+        *,
+        cached: bool = False,
     ) -> None:
         """`record` beside the next microbatch. An error of an earlier one is raised here, or by `settle`."""
         with self._lock:
             while len(self._behind) >= _MOST_BEHIND:
                 self._behind.popleft().result()
-            self._behind.append(self._thread.submit(self.record, rows, answers, identity, timing))
+            self._behind.append(self._thread.submit(self.record, rows, answers, identity, timing, cached=cached))
 
-    def record_known(self, known: Sequence[tuple[Claimed, Any]], identity: Identity) -> None:
+    def record_known(self, known: Sequence[tuple[Claimed, Any]], identity: Identity, *, cached: bool = False) -> None:
         """`record_later` for rows that took no pass: refused, or answered by what was baked for equal ones."""
         if known:
-            self.record_later(
-                [row for row, _ in known], [a for _, a in known], identity, Timing(load=0.0, inference=0.0)
-            )
+            rows, answers = [row for row, _ in known], [answer for _, answer in known]
+            self.record_later(rows, answers, identity, Timing(load=0.0, inference=0.0), cached=cached)
 
     def is_free(self) -> bool:
         """Whether `record_later` would begin at once."""

@@ -11,6 +11,8 @@ class Count:
     #: Rows that were computed, and equal ones that were answered with them.
     rows: int = 0
     spared: int = 0
+    #: Rows that were given an answer of an earlier job or batch.
+    cached: int = 0
     microbatches: int = 0
     #: Tokens of the rows, and what was computed for them with padding.
     real_tokens: int = 0

@@ -13,6 +13,7 @@ from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
 from models.claims import Claimed
 from worker.backends.backend import Inputs, LoadedPipeline, Prepared
+from worker.cellar import Cellar
 from worker.larder import Larder
 from worker.loaves import Asked, Loaf, each, keys_of, together
 from worker.planner import Limits, Portion, padded, plan
@@ -89,6 +90,8 @@ class Layout:
     trays: list[Tray]
     refused: list[tuple[Claimed, InputError]]
     known: list[tuple[Claimed, Any]]
+    #: Answered by what is kept of earlier jobs and batches.
+    kept: list[tuple[Claimed, Any]]
 
 
 def lay_out(
@@ -100,40 +103,68 @@ def lay_out(
     about_to: Callable[[Sequence[str]], None],
     unpack: Callable[[Inputs], Inputs] | None = None,
     larder: Larder | None = None,
+    cellar: Cellar | None = None,
 ) -> Layout:
     """Prepare and plan rows, lane by lane, people's trays first. `about_to` hears whose rows are prepared next.
 
-    `unpack` gives rows their files; None where the task has none. `larder`: answers to rows like these; None: none.
+    `unpack` gives rows their files; None where the task has none. `larder`, `cellar`: answers to rows like these, of
+    this batch and of all; None: none.
     """
+    lanes = _lanes(spec, model, rows, cellar)
+    known = _take_known(lanes, lambda one: larder.find(one.key) if larder else [])
+    kept = cellar.find([one.lasting for lane in lanes for one in lane.asked if one.lasting]) if cellar else {}
+    from_cellar = _take_known(lanes, lambda one: [kept[one.lasting]] if one.lasting in kept else [])
+    trays: list[Tray] = []
+    refused: list[tuple[Claimed, InputError]] = []
+    for lane in (lane for lane in lanes if lane.asked):
+        firsts = [one.rows[0] for one in lane.asked]
+        left = {row.id for one in lane.asked for row in one.rows}
+        about_to([row.id for row in lane.rows if row.id in left])
+        inputs = [row.inputs if unpack is None else unpack(row.inputs) for row in firsts]
+        answers = _prepare(model, firsts, inputs, lane.parameters)
+        both = list(zip(lane.asked, answers, strict=True))
+        refused += [(row, a) for one, a in both if isinstance(a, InputError) for row in one.rows]
+        loaves = [Loaf(one.rows, a, one.key, one.lasting) for one, a in both if isinstance(a, Prepared)]
+        trays += _plan(loaves, lane.parameters, limits)
+    return Layout(sorted(trays, key=lambda tray: tray.rows[0].priority), refused, known, from_cellar)
+
+
+@dataclasses.dataclass
+class _Lane:
+    """`asked`: what is not answered yet."""
+
+    rows: list[Claimed]
+    parameters: dict[str, Any]
+    asked: list[Asked]
+
+
+def _lanes(spec: PipelineSpec, model: LoadedPipeline, rows: Sequence[Claimed], cellar: Cellar | None) -> list[_Lane]:
     lanes: dict[str, list[Claimed]] = {}
     for row in rows:
         lanes.setdefault(canonical(row.parameters), []).append(row)
-    trays: list[Tray] = []
-    refused: list[tuple[Claimed, InputError]] = []
+    found = [(spec.effective(lane[0].parameters), lane) for lane in lanes.values()]
+    return [_Lane(lane, parameters, _asked(spec, model, lane, parameters, cellar)) for parameters, lane in found]
+
+
+def _take_known(lanes: list[_Lane], find: Callable[[Asked], list[Any]]) -> list[tuple[Claimed, Any]]:
+    """Leave out of the lanes what is answered already; its rows with the answers."""
     known: list[tuple[Claimed, Any]] = []
-    for lane in lanes.values():
-        about_to([row.id for row in lane])
-        parameters = spec.effective(lane[0].parameters)
-        asked: list[Asked] = []
-        for one in _asked(spec, model, lane, parameters):
-            found = larder.find(one.key) if larder else []
-            known += [(row, answer) for answer in found for row in one.rows]
-            asked += [] if found else [one]
-        firsts = [one.rows[0] for one in asked]
-        inputs = [row.inputs if unpack is None else unpack(row.inputs) for row in firsts]
-        answers = _prepare(model, firsts, inputs, parameters) if firsts else []
-        both = list(zip(asked, answers, strict=True))
-        refused += [(row, a) for one, a in both if isinstance(a, InputError) for row in one.rows]
-        loaves = [Loaf(one.rows, a, one.key) for one, a in both if isinstance(a, Prepared)]
-        trays += _plan(loaves, parameters, limits)
-    return Layout(sorted(trays, key=lambda tray: tray.rows[0].priority), refused, known)
+    for lane in lanes:
+        found = [(one, find(one)) for one in lane.asked]
+        known += [(row, answer) for one, answers in found for answer in answers for row in one.rows]
+        lane.asked = [one for one, answers in found if not answers]
+    return known
 
 
-def _asked(spec: PipelineSpec, model: LoadedPipeline, lane: list[Claimed], parameters: dict[str, Any]) -> list[Asked]:
+def _asked(
+    spec: PipelineSpec, model: LoadedPipeline, lane: list[Claimed], parameters: dict[str, Any], cellar: Cellar | None
+) -> list[Asked]:
     """The rows of a lane, equal ones together where one answer is right for all of them."""
     if not (spec.once and spec.catalogue.deterministic):
         return each(lane)
-    return together(lane, lambda row: model.repeats(row, parameters), keys_of(spec, model.identity, parameters))
+    lasting = cellar.keys(spec, model.identity, parameters) if cellar and spec.cache else None
+    key = keys_of(spec, model.identity, parameters)
+    return together(lane, lambda row: model.repeats(row, parameters), key, lasting)
 
 
 def _plan(loaves: list[Loaf], parameters: dict[str, Any], limits: Limits) -> list[Tray]:

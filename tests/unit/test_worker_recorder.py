@@ -84,7 +84,7 @@ class Desk:
         self._recorder = recorder
         monkeypatch.setattr(recorder, "record", self._record)
 
-    def _record(self, rows: Any, answers: Any, identity: Identity, timing: Timing) -> None:
+    def _record(self, rows: Any, answers: Any, identity: Identity, timing: Timing, **_: Any) -> None:
         assert self.gate.wait(SECONDS)
         (number,) = answers
         if number in self._fails:

@@ -22,6 +22,7 @@ from models.pipelines import StoredPipeline, find_pipeline, sync_pipelines
 from models.submit import NewJob, submit
 from tests.databases import engine_for, sqlite_database
 from worker.budgets import Budgets
+from worker.cellar import Cellar
 from worker.hand import Hand
 from worker.oven import Oven
 from worker.shelf import Place, Shelf
@@ -86,13 +87,13 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def house_of(engine, tmp_path):
-    def make(*, decks: int = 1, **settings: Any) -> House:
-        heard, hand = Heard(), Hand(tmp_path / "run", "cpu0")
+    def make(*, decks: int = 1, name: str = "h/cpu0", cellar: Cellar | None = None, **settings: Any) -> House:
+        heard, hand = Heard(), Hand(tmp_path / "run", name.partition("/")[2])
         shelf = Shelf(Place("cpu", 1, tmp_path, 10**9), lambda _: None)
         inference = Inference(**settings)
         budgets = Budgets(tmp_path / "budgets", place="here", fixed=inference.token_budget)
         oven = Oven(
-            name="h/cpu0",
+            name=name,
             engine=engine,
             shelf=shelf,
             budgets=budgets,
@@ -100,6 +101,7 @@ def house_of(engine, tmp_path):
             signals=heard,  # type: ignore[arg-type]
             settings=inference,
             decks=decks,
+            cellar=cellar,
         )
         return House(engine, oven, hand, heard)
 
