@@ -127,20 +127,24 @@ def list_jobs(
     single: bool = False,
 ) -> Page:
     """Newest first; `after` is the id of the last job of the page before. `single`: no rows of batches."""
-    query = _SELECT.order_by(jobs.c.id.desc()).limit(limit + 1)
+    query = sa.select(jobs.c.id).order_by(jobs.c.id.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(jobs.c.id < after)
     if pipeline is not None:
         query = query.where(jobs.c.pipeline == pipeline)
     if status is not None:
-        query = query.where(jobs.c.status == status.value)
+        # In words, as the indexes of what runs say it: there may be none among millions.
+        query = query.where(jobs.c.status == sa.literal_column(f"'{status.value}'"))
         if status in JOB_RETRYABLE:
             query = query.where(ENDED_BADLY)
     if batch_id is not None:
         query = query.where(jobs.c.batch_id == batch_id)
     if single:
         query = query.where(jobs.c.batch_id.is_(None))
-    found = [_job(row) for row in conn.execute(query)]
+    # Which they are, and only then what they hold: joined at once, PostgreSQL has gone through all newer rows of the
+    # other tables to come to the first of a page.
+    page = _SELECT.where(jobs.c.id.in_(sa.select(query.subquery().c.id))).order_by(jobs.c.id.desc())
+    found = [_job(row) for row in conn.execute(page)]
     more = len(found) > limit
     return Page(found[:limit], found[limit - 1].id if more else None)
 

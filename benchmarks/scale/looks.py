@@ -48,6 +48,8 @@ def looks(engine: sa.Engine, filled: Filled) -> dict[str, Look]:
         "newest jobs": lambda conn: list_jobs(conn, limit=_PAGE),
         "newest jobs without batches": lambda conn: list_jobs(conn, limit=_PAGE, single=True),
         "newest jobs that failed": lambda conn: list_jobs(conn, limit=_PAGE, status=JobStatus.FAILED),
+        "newest jobs that run (none does)": lambda conn: list_jobs(conn, limit=_PAGE, status=JobStatus.RUNNING),
+        "newest jobs of a pipeline (it has none)": lambda conn: list_jobs(conn, limit=_PAGE, pipeline="none"),
         "jobs from the middle of all on": lambda conn: list_jobs(conn, limit=_PAGE, after=finished.id),
         "first rows of a batch": lambda conn: list_batch_jobs(conn, old, limit=_PAGE),
         "last rows of a batch": lambda conn: list_batch_jobs(conn, old, limit=_PAGE, after_row=deep),
@@ -106,7 +108,9 @@ def plans(engine: sa.Engine, look: Look) -> list[str]:
     found = []
     with engine.connect() as conn, conn.begin() as going:
         for statement, parameters in _statements(conn, look):
-            if not isinstance(parameters, list) and not statement.startswith(("COPY", "SET")):
+            if not isinstance(parameters, list) and not statement.startswith(
+                ("COPY", "SET", "SAVEPOINT", "ROLLBACK", "RELEASE")
+            ):
                 lines = conn.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS) {statement}", parameters).scalars()
                 found.append("\n".join(_shortened(line) for line in lines))
         going.rollback()
