@@ -7,6 +7,8 @@ its rows are good and how many bad.
 
 from __future__ import annotations
 
+import contextlib
+import decimal
 import gzip
 import importlib
 import io
@@ -59,6 +61,31 @@ def _flipped(data: bytes, *places: int) -> bytes:
     for place in places:
         changed[place] ^= 0xFF
     return bytes(changed)
+
+
+def _lying() -> bytes:
+    """Parquet whose first row group has three rows and says that it has five."""
+    out = io.BytesIO()
+    pq.write_table(pa.table({"text": list("abcde")}), out, row_group_size=3)
+    whole = out.getvalue()
+    for place in range(len(whole) - 1, 0, -1):
+        if whole[place] == 6:
+            changed = whole[:place] + b"\x0a" + whole[place + 1 :]
+            with contextlib.suppress(pa.ArrowException, OSError):
+                if pq.read_metadata(io.BytesIO(changed)).row_group(0).num_rows == 5:
+                    return changed
+    raise AssertionError("no byte of the file says how many rows a group has")
+
+
+def _decimals(scale: int) -> bytes:
+    one = pa.array([decimal.Decimal(1)], pa.decimal128(20, 5))
+    out, table = (
+        io.BytesIO(),
+        pa.table({"text": ["a"], "n": one.from_buffers(pa.decimal128(20, scale), 1, one.buffers())}),
+    )
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    return out.getvalue()
 
 
 _SHEET = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>%s</sheetData></worksheet>'
@@ -134,6 +161,8 @@ FILES: dict[str, tuple[str, bytes, str | None, Answer]] = {
     "numbers for texts in parquet": ("a.parquet", parquet([{"text": 1}]), "parquet", (0, 1)),
     "two columns of one name in parquet": ("a.parquet", _table(text=pa.array(["a"]), TEXT=pa.array(["b"])), "parquet", (1, 0)),
     "parquet without columns": ("a.parquet", _table(), None, "unknown_column"),
+    "parquet that counts its rows wrongly": ("a.parquet", _lying(), None, "unreadable_file"),
+    "decimals of 6,144 places": ("a.arrow", _decimals(6144), None, "unreadable_file"),
     "arrow cut short": ("a.arrow", _ARROW[:-40], None, "unreadable_file"),
     "arrow that begins as one": ("a.arrow", b"ARROW1\0\0" + _NOISE, None, "unreadable_file"),
     "a workbook": ("a.xlsx", _XLSX, "xlsx", (2, 0)),

@@ -109,16 +109,16 @@ def in_words() -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, ValueError, KeyError, OverflowError) as error:
-        raise _damaged() from error
+    except (pa.ArrowException, ValueError, KeyError, ArithmeticError) as error:
+        raise damaged() from error
     except OSError as error:
         # pyarrow calls a damaged file so too; that of a disk that fails has a number.
         if error.errno is not None:
             raise
-        raise _damaged() from error
+        raise damaged() from error
 
 
-def _damaged() -> FileError:
+def damaged() -> FileError:
     return FileError(ErrorCode.UNREADABLE_FILE, "The file is damaged or cut short: it cannot be read to its end.")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from models.sheets.arrows import in_words, rows_at_once, rows_of, with_schema
+from models.sheets.arrows import damaged, in_words, rows_at_once, rows_of, with_schema
 from models.sheets.kinds import Kind, as_kind, kind_of_all
 from models.sheets.layout import Layout, Place, Record
 from models.sheets.packed import plain, refuse_beyond
@@ -185,6 +185,9 @@ def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
                         end = record.end
                     row += batch.num_rows
                     refuse_beyond(layout.limit, end)
+                if row != before + about.num_rows:
+                    # Whoever reads on from a row counts by what the file says of its groups.
+                    raise damaged()
             before += about.num_rows
 
 

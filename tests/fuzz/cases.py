@@ -47,7 +47,7 @@ def case(seed: int, number: int) -> Case:
     format = random.Random(f"{seed}/order").sample(_TURNS, len(_TURNS))[number % len(_TURNS)]
     _, make, ending = FORMATS[format]
     data = make(rng)
-    if rng.random() < 0.7:
+    if rng.random() < 0.5:
         data = damaged(rng, data, format)
     packing = rng.choice(["gz", "zst"]) if rng.random() < 0.15 else None
     if packing:

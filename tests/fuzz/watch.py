@@ -22,7 +22,9 @@ _LOOK_SECONDS = 0.1
 @dataclasses.dataclass
 class Findings:
     cases: Counter[str] = dataclasses.field(default_factory=Counter)
+    #: By what became of them, and by format where they were read.
     answers: Counter[str] = dataclasses.field(default_factory=Counter)
+    read: Counter[str] = dataclasses.field(default_factory=Counter)
     good_rows: int = 0
     bad_rows: int = 0
     slowest_seconds: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -33,11 +35,23 @@ class Findings:
     def note(self, number: int, format: str, seconds: float, found: Answer) -> None:
         self.cases[format] += 1
         self.answers["trouble" if found.trouble else found.code or "read"] += 1
+        self.read[format] += found.code is None and found.trouble is None
         self.good_rows += found.good
         self.bad_rows += found.bad
         self.slowest_seconds[format] = round(max(self.slowest_seconds.get(format, 0.0), seconds), 3)
         if found.trouble:
             self.troubles.append({"case": number, "format": format, "what": found.trouble})
+
+    def add(self, other: Findings) -> None:
+        """What another run found, too."""
+        for mine, theirs in ((self.cases, other.cases), (self.answers, other.answers), (self.read, other.read)):
+            mine.update(theirs)
+        self.good_rows += other.good_rows
+        self.bad_rows += other.bad_rows
+        self.held_bytes = max(self.held_bytes, other.held_bytes)
+        self.troubles += other.troubles
+        for format, seconds in other.slowest_seconds.items():
+            self.slowest_seconds[format] = max(self.slowest_seconds.get(format, 0.0), seconds)
 
 
 def run(seed: int, numbers: range, *, seconds: float) -> Findings:

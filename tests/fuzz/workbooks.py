@@ -28,9 +28,11 @@ def _written(rng: random.Random) -> bytes:
     day = book.add_format({"num_format": rng.choice(("yyyy-mm-dd", "hh:mm", "[h]:mm:ss", "0.00"))})
     for _ in range(rng.choice((1, 1, 1, 2))):
         sheet = book.add_worksheet()
-        if rng.random() < 0.2:
-            sheet.write_string(rng.choice((0, 3)), 0, "text")
-        for row in range(rng.choice((0, 1, 4, 20))):
+        below = 0
+        if rng.random() < 0.7:
+            below = 1 + rng.choice((0, 0, 0, 3))
+            sheet.write_string(below - 1, 0, "text")
+        for row in range(below, below + rng.choice((0, 1, 4, 20))):
             for column in range(rng.choice((1, 2, 4))):
                 _write(rng, sheet, row + rng.choice((0, 0, 0, 2)), column, day)
     book.close()
