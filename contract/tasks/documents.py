@@ -32,7 +32,8 @@ _WORD_BOXES: JsonSchema = {
     "type": "array",
     "title": "Words and their places",
     "description": "What OCR found on the page: [[word, [left, top, right, bottom]], …] in thousandths of the page, "
-    "in reading order. Needed by models of the LayoutLM family for a picture; a text layer of a PDF brings its own.",
+    "in reading order. Needed by models of the LayoutLM family for a picture; a text layer of a PDF brings its own. "
+    "They are of one page: not for a PDF of several.",
     "maxItems": 50_000,
     "x-multiline": True,
     "items": {
