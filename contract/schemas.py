@@ -16,7 +16,7 @@ import jsonschema_rs
 
 from contract.errors import ErrorCode, RequestError
 from contract.jsons import canonical, loads
-from contract.tasks.task import JsonSchema
+from contract.tasks.task import JsonSchema, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +74,15 @@ class Checker:
         hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known) or 'none'}."
         field = _dotted(at, *path, name)
         return Problem(field, ErrorCode.UNKNOWN_FIELD, f"{field} is not a field. {hint}")
+
+
+def in_one_form(task: Task, checks: Checker, inputs: Any) -> tuple[Any, list[Problem]]:
+    """A job's inputs in the form in which they are kept, or as they were with all that is wrong by `checks`."""
+    problems = checks.problems(inputs, at="inputs")
+    if problems or task.read is None:
+        return inputs, problems
+    inputs = task.read(inputs)
+    return inputs, checks.problems(inputs, at="inputs")
 
 
 def first_error(problems: list[Problem]) -> RequestError:

@@ -7,7 +7,7 @@ They are part of the connection's transaction like every other statement. A row 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,10 +20,7 @@ def load(
     conn: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Iterable[Sequence[Any]], **same: Any
 ) -> None:
     """Insert `rows`, whose values are in the order of `columns`; a column of `same` has that value in all of them."""
-    names = (*columns, *same)
-    constants = tuple(_converted(conn, table, name, value) for name, value in same.items())
-    converts = [_convert(conn.dialect, table.c[name].type) for name in columns]
-    ready = [(*_row(converts, row), *constants) for row in rows]
+    names, ready = _ready(conn, table, columns, rows, same)
     if not ready:
         return
     if conn.dialect.name == "postgresql":
@@ -37,10 +34,7 @@ def load_new(
     conn: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Iterable[Sequence[Any]], **same: Any
 ) -> None:
     """`load`, where rows whose key is there already are left out."""
-    names = (*columns, *same)
-    constants = tuple(_converted(conn, table, name, value) for name, value in same.items())
-    converts = [_convert(conn.dialect, table.c[name].type) for name in columns]
-    ready = [(*_row(converts, row), *constants) for row in rows]
+    names, ready = _ready(conn, table, columns, rows, same)
     if not ready:
         return
     if conn.dialect.name == "postgresql":
@@ -52,6 +46,19 @@ def load_new(
         places = ", ".join("?" * len(names))
         insert = f"INSERT OR IGNORE INTO {table.name} ({_listed(names)}) VALUES ({places})"
         conn.exec_driver_sql(insert, ready)
+
+
+def _ready(
+    conn: sa.Connection,
+    table: sa.Table,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    same: Mapping[str, Any],
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Names of columns, and rows as the driver takes them."""
+    constants = tuple(_converted(conn, table, name, value) for name, value in same.items())
+    converts = [_convert(conn.dialect, table.c[name].type) for name in columns]
+    return (*columns, *same), [(*_row(converts, row), *constants) for row in rows]
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from contract.errors import ErrorCode, RequestError
 from contract.ids import new_id
 from contract.names import PIPELINE_NAME
 from contract.pipelines import PipelineSpec
-from contract.schemas import checker, first_error, whole_numbers
+from contract.schemas import checker, first_error, in_one_form, whole_numbers
 from contract.statuses import Priority
 from contract.tasks import JsonSchema
 from contract.times import utc_now
@@ -116,7 +116,7 @@ def read_job(
     inputs, parameters = read_inputs(spec, body["inputs"]), body.get("parameters", {})
     if parts:
         inputs = with_parts(spec, inputs, parts)
-    problems = checker(spec.catalogue.inputs).problems(inputs, at="inputs")
+    inputs, problems = in_one_form(spec.catalogue, checker(spec.catalogue.inputs), inputs)
     problems += checker(spec.parameters_schema()).problems(parameters, at="parameters")
     if problems:
         raise first_error(problems)

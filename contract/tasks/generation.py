@@ -114,4 +114,5 @@ TEXT_GENERATION = Task(
     columns=_written,
     result_columns=("generated_text", "finish_reason"),
     view="text",
+    streams=True,
 )

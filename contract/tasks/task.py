@@ -51,6 +51,10 @@ class Task:
     view: View
     #: Whether equal inputs give equal results with default parameters.
     deterministic: bool = True
+    #: Whether its text can be read while it is written.
+    streams: bool = False
+    #: The one form of inputs that are right, for a task that takes several.
+    read: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
     @functools.cached_property
     def media(self) -> dict[str, str]:

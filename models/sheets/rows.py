@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from contract.errors import ErrorCode
 from contract.pipelines import PipelineSpec
-from contract.schemas import Problem, checker, from_text
+from contract.schemas import Problem, checker, from_text, in_one_form
 from contract.tasks.task import JsonSchema
 from models.media import sources
 from models.sheets.layout import TYPED, Layout, Record, columns_of
@@ -48,6 +48,7 @@ class Rows:
         self._mapping = mapping
         self._parameters = parameters or {}
         self._media = spec.catalogue.media
+        self._task = spec.catalogue
         self._inputs_checker = checker(spec.catalogue.inputs)
         self._parameters_checker = checker(spec.parameters_schema())
         inputs, rules = spec.catalogue.inputs["properties"], spec.catalogue.parameters["properties"]
@@ -66,7 +67,8 @@ class Rows:
         if record.flaw is not None:
             return Row(record, {}, self._parameters, self._shown_id(record), [_flaw(record.flaw)])
         inputs = self._inputs(record)
-        problems = self._of_files(inputs) or self._inputs_checker.problems(inputs, at="inputs")
+        if not (problems := self._of_files(inputs)):
+            inputs, problems = in_one_form(self._task, self._inputs_checker, inputs)
         parameters = self._parameters
         if self._own:
             parameters = {**parameters, **self._own_parameters(record)}

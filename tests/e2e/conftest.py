@@ -19,5 +19,6 @@ def all_tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     subprocess.run(command, check=True, cwd=ROOT, env=clean_environment(), capture_output=True)
     assert sum(file.stat().st_size for file in folder.rglob("*")) < 200_000_000
     pipelines = (folder / "pipelines.toml").read_text(encoding="utf-8")
-    with running_stack(folder, pipelines=pipelines) as running:
+    # A fixed budget: measuring one takes seconds for each pipeline.
+    with running_stack(folder, pipelines=pipelines, FOURNIL_TOKEN_BUDGET="512") as running:
         yield running

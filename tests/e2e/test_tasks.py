@@ -13,6 +13,7 @@ import pytest
 from contract.ids import is_id
 from contract.schemas import checker
 from contract.tasks import CATALOGUE
+from contract.tasks.media import EXAMPLE_IMAGE
 from tests import tiny
 from tests.processes import Stack, wait_until
 
@@ -36,6 +37,25 @@ def test_the_example_comes_back_in_the_shape_of_the_task(all_tasks: Stack, task:
     page = httpx.get(f"{all_tasks.url}/jobs/{job['id']}", timeout=MINUTE)
     assert page.status_code == 200
     assert "no picture of its own" not in page.text
+
+
+def test_a_chat_brings_its_image_along_and_its_text_is_read_while_it_is_written(all_tasks: Stack) -> None:
+    url = "data:image/png;base64," + EXAMPLE_IMAGE["data"]
+    image = {"type": "image_url", "image_url": {"url": url, "detail": "auto"}}
+    said = {"role": "user", "content": [{"type": "text", "text": "what is it?"}, image]}
+    body = {"pipeline": "image-text-to-text", "inputs": {"messages": [said]}, "parameters": {"max_new_tokens": 30}}
+    sent = httpx.post(f"{all_tasks.url}/api/v1/jobs", json=body, timeout=MINUTE)
+    assert sent.status_code == 202, sent.text
+    told = httpx.get(f"{all_tasks.url}{sent.json()['urls']['events']}", timeout=MINUTE).text
+    events = [
+        dict(line.split(": ", 1) for line in one.splitlines()) for one in told.split("\n\n") if "event: " in one
+    ]
+    job = json.loads(events[-1]["data"])
+    assert (events[-1]["event"], job["status"]) == ("done", "succeeded")
+    assert [part["type"] for part in job["inputs"]["messages"][0]["content"]] == ["text", "image"]
+    assert [one["file"]["content_type"] for one in job["inputs"]["images"]] == ["image/png"]
+    pieces = [json.loads(event["data"])["text"] for event in events if event["event"] == "token"]
+    assert "".join(pieces) == job["result"]["message"]["content"]
 
 
 @pytest.mark.proves("bulk")

@@ -11,7 +11,7 @@ import transformers
 
 from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.media import Media
-from tests.integration.test_transformers_backend import Oven
+from tests.integration.test_transformers_backend import Listener, Oven
 from tests.tiny import conversing, gpt2
 from worker.backends.media import MediaFile
 
@@ -91,6 +91,24 @@ def test_what_is_written_is_what_the_library_writes(oven, library):
         )
         text = answer["message"]["content"] if "message" in answer else answer["generated_text"]
         assert text == expected["generated_text"]
+
+
+def test_what_is_published_adds_up_to_the_answer_of_each_row(oven):
+    listener = Listener("one", "two")
+
+    found = oven.run([as_row(*row) for row in ROWS[:2]], listener.context, max_new_tokens=40)
+
+    assert list(listener.texts.values()) == [answer["message"]["content"] for answer in found]
+    assert len(listener.pieces) > 2
+
+
+def test_a_stop_string_is_not_published(oven):
+    whole = oven.run([as_row(*ROWS[0])], max_new_tokens=12)[0]["message"]["content"]
+    listener = Listener("one")
+
+    oven.run([as_row(*ROWS[0])], listener.context, max_new_tokens=12, stop=[whole[4:6]])
+
+    assert listener.texts["one"] == whole[: whole.index(whole[4:6])]
 
 
 def test_a_sampled_answer_depends_on_its_seed_alone(oven):

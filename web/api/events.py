@@ -19,6 +19,7 @@ from flask import Blueprint, Response, request
 
 from contract.jsons import dumps
 from contract.statuses import JobStatus
+from contract.tasks import CATALOGUE
 from models.database import reading
 from models.jobs import find_job
 from web.api.jobs import load
@@ -32,6 +33,7 @@ blueprint = Blueprint("events", __name__, url_prefix="/api/v1")
 BEAT_SECONDS = 15.0
 #: A reader that is still there after this long comes back with Last-Event-ID.
 LONGEST_SECONDS = 3600.0
+_STREAMED = {task.name for task in CATALOGUE.values() if task.streams}
 _ID = re.compile(r"^([a-z]+)\.(\d{1,9})\.(\d{1,20}-\d{1,20})$")
 LAST_EVENT_ID = Header("Last-Event-ID", {"type": "string"}, "The `id` of the last event you have; the rest follows.")
 
@@ -63,8 +65,8 @@ class Known:
 @operation(
     "Follow a job",
     tag="jobs",
-    description='Events `status` and `done` carry the job as JSON; `token` carries `{"text"}`, only for text '
-    "generation. `done` is the last. A comment line comes every 15 seconds.",
+    description='Events `status` and `done` carry the job as JSON; `token` carries `{"text"}`, of a text that '
+    "is being written. `done` is the last. A comment line comes every 15 seconds.",
     headers=(LAST_EVENT_ID,),
     answers={200: Answer("The events.", {"type": "string"}, media="text/event-stream")},
     errors=(404, 429),
@@ -134,7 +136,7 @@ def _news(here: Services, job: dict[str, Any], known: Known) -> Iterator[str]:
     if known.is_news(job) and not is_over(job):
         known.learn(job)
         yield event("status", str(known), job)
-    if job["task"] == "text-generation" and job["status"] != JobStatus.QUEUED:
+    if job["task"] in _STREAMED and job["status"] != JobStatus.QUEUED:
         for stream_id, text in here.dispatch.tokens(job["id"], known.token):
             known.token = stream_id
             yield event("token", str(known), {"text": text})

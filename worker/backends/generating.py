@@ -7,14 +7,17 @@ its neighbours. Rows that are drawn are written one by one, so that each depends
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import functools
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
+from transformers.generation.streamers import BaseStreamer
 
 from worker.backends.backend import Context, Parameters
 from worker.backends.choosing import samples, seed_of
+from worker.backends.writing import Row
 
 #: What the library's pipelines took where neither the checkpoint nor the caller said.
 USUAL_TOKENS = 256
@@ -107,6 +110,33 @@ class _Numbers(LogitsProcessor):  # type: ignore[misc]
         each = good.view(len(self.finite), -1).all(dim=-1).tolist()
         self.finite = [before and now for before, now in zip(self.finite, each, strict=True)]
         return scores.masked_fill(~good.unsqueeze(-1), 0.0)
+
+
+class Listener(BaseStreamer):  # type: ignore[misc]
+    """Hears the tokens of one row as they are chosen, and publishes its words."""
+
+    def __init__(self, row: Row, ends: Collection[int], context: Context) -> None:
+        self._row = row
+        self._ends = ends
+        self._publish = functools.partial(context.publish, next(iter(context.job_ids), ""))
+        self._has_begun = False
+
+    def put(self, value: torch.Tensor) -> None:
+        # The prompt comes first, as if it were written.
+        if not self._has_begun:
+            self._has_begun = True
+            return
+        for token in value.flatten().tolist():
+            if token in self._ends:
+                self._row.add_end(token)
+            else:
+                self._row.add(token)
+        if not self._row.over and (words := self._row.new_words()):
+            self._publish(words)
+
+    def end(self) -> None:
+        if rest := self._row.rest():
+            self._publish(rest)
 
 
 class Asking(StoppingCriteria):  # type: ignore[misc]

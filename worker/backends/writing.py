@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -72,6 +73,15 @@ class Row:
         text = self._decode(self.tokens[: len(self.tokens) - self._end_tokens])
         places = [text.find(stop) for stop in self._stops]
         return text[: min((place for place in places if place >= 0), default=len(text))]
+
+    def next_turn(self, asked: int) -> dict[str, Any]:
+        """The result of a conversation whose prompt has so many tokens."""
+        written = len(self.tokens)
+        return {
+            "message": {"role": "assistant", "content": self.text()},
+            "finish_reason": self.finish_reason,
+            "usage": {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written},
+        }
 
     def new_words(self) -> str:
         """What can be shown for the first time: no unfinished word, nothing that may become a stop string."""

@@ -12,9 +12,11 @@ import torch
 from contract.errors import ErrorCode, InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
-from worker.backends.generating import configured, write
+from worker.backends.choosing import samples
+from worker.backends.generating import Listener, configured, write
 from worker.backends.tasks.task import Answer, TaskModel, refuse_all
 from worker.backends.weights import Loaded, corrupt
+from worker.backends.writing import Row
 
 #: What a processor raises for words and images that do not fit each other, or a picture of no good shape.
 _PROCESSOR_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError)
@@ -46,6 +48,9 @@ class ImageTextToText(TaskModel):
             raise corrupt("This checkpoint has no processor for words and images together. Is it image-to-text's?")
         own = loaded.model.generation_config.eos_token_id
         self._ends = {*(own if isinstance(own, list) else [own]), loaded.tokenizer.eos_token_id} - {None}
+
+    def draws(self, parameters: Parameters) -> bool:
+        return samples(parameters)
 
     def example(self, inputs: Inputs, parameters: Parameters) -> tuple[Inputs, Parameters]:
         return inputs, {**parameters, "max_new_tokens": 4, "min_new_tokens": 0}
@@ -111,31 +116,21 @@ class ImageTextToText(TaskModel):
         config = configured(self._model.generation_config, asked, most=parameters["max_new_tokens"], **more)
         inputs = {name: self._placed(tensor) for name, tensor in prompt.tensors.items()}
         extra = {"tokenizer": self._tokenizer} if stops else {}
-        [tokens] = write(self._model, inputs, config, asked, context, **extra)
-        if tokens is None:
-            return refusals.not_finite("prompt")
-        return self._told(prompt, tokens[prompt.tokens :], stops)
+        row = Row(self._decode, stops)
+        listener = Listener(row, self._ends, context)
+        [tokens] = write(self._model, inputs, config, asked, context, streamer=listener, **extra)
+        return refusals.not_finite("prompt") if tokens is None else _told(prompt, row)
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
         dtype = self._model.dtype if tensor.is_floating_point() else tensor.dtype
         return tensor.to(self._model.device, dtype)
 
-    def _told(self, prompt: Prompt, written: list[int], stops: list[str]) -> Answer:
-        whole = str(self._tokenizer.decode(written, skip_special_tokens=True))
-        places = [place for stop in stops if (place := whole.find(stop)) >= 0]
-        text = whole[: min(places, default=len(whole))]
-        if not prompt.chat:
-            return {"generated_text": text}
-        ended = bool(places) or bool(written and written[-1] in self._ends)
-        return {
-            "message": {"role": "assistant", "content": text},
-            "finish_reason": "stop" if ended else "length",
-            "usage": {
-                "prompt_tokens": prompt.tokens,
-                "completion_tokens": len(written),
-                "total_tokens": prompt.tokens + len(written),
-            },
-        }
+    def _decode(self, tokens: list[int]) -> str:
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+
+
+def _told(prompt: Prompt, row: Row) -> Answer:
+    return row.next_turn(prompt.tokens) if prompt.chat else {"generated_text": row.text()}
 
 
 def _messages(row: Inputs, images: list[Any]) -> list[dict[str, Any]]:

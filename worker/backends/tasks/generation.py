@@ -184,12 +184,7 @@ def _end_tokens(loaded: Loaded) -> frozenset[int]:
 def _answer(prompt: Prompt, row: Row, parameters: Parameters) -> Answer:
     if not row.finite:
         return refusals.not_finite()
-    text = row.text()
     if prompt.text is not None:
+        text = row.text()
         return {"generated_text": prompt.text + text if parameters["return_full_text"] else text}
-    written, asked = len(row.tokens), len(prompt.tokens)
-    return {
-        "message": {"role": "assistant", "content": text},
-        "finish_reason": row.finish_reason,
-        "usage": {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written},
-    }
+    return row.next_turn(len(prompt.tokens))
