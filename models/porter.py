@@ -18,32 +18,28 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from contract.errors import ErrorCode, FournilError, RequestError
-from contract.ids import is_id, new_id
+from contract.ids import new_id
 from contract.media import Media
 from contract.pipelines import PipelineSpec
 from contract.schemas import Problem
-from models.database import reading
+from models.customs import At, Customs, each
 from models.fetching import fetched
-from models.files import FileStorage, NewFile, find_file, shown_file
-from models.media import MediaRefused, Seen, look
+from models.files import FileStorage, NewFile
 from models.media.sources import decoded
 from models.sheets.rows import Row
 
 #: Rows whose files are brought at once. Each may wait for another server, or for the disk.
 AT_ONCE = 8
-_GONE = "There is no file with this file_id."
 
 #: glance: look at what is here, fetch nothing. check: fetch too, and keep what was fetched. keep: keep everything.
 Mode = Literal["glance", "check", "keep"]
 
 
 @dataclasses.dataclass(frozen=True)
-class _At:
+class _At(At):
     """Where a file stands in a batch, and what it must be."""
 
     row: int
-    field: str
-    kind: str
 
     def file_id(self, batch_id: str) -> str:
         """As all ids it begins with a time, that of the batch."""
@@ -51,7 +47,7 @@ class _At:
         return batch_id[:12] + hashlib.blake2b(place, digest_size=10).hexdigest()
 
 
-class Porter:
+class Porter(Customs):
     """`batch_id`: whose rows these are; None for a look at a file that is no batch yet."""
 
     def __init__(
@@ -63,9 +59,7 @@ class Porter:
         *,
         batch_id: str | None = None,
     ) -> None:
-        self._engine = engine
-        self._storage = storage
-        self._limits = limits
+        super().__init__(engine, storage, limits)
         self._kinds = spec.catalogue.media
         self._batch_id = batch_id or new_id()
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="porter")
@@ -93,8 +87,7 @@ class Porter:
         return row._replace(inputs=inputs, made=tuple(load.made), known=tuple(load.known))
 
     def from_data(self, body: bytes, name: str, at: _At, mode: Mode) -> NewFile:
-        if len(body) > self._limits.most_bytes(at.kind):
-            raise self.too_large(at)
+        self.weigh(len(body), at)
         if mode == "keep":
             return self._kept(lambda: [body], name, at)
         return self._seen(io.BytesIO(body), name, len(body), at)
@@ -112,19 +105,6 @@ class Porter:
 
         return self._kept(pieces, urlsplit(url).path.rpartition("/")[2] or "file", at)
 
-    def from_storage(self, file_id: str, at: _At) -> dict[str, Any]:
-        with reading(self._engine) as conn:
-            stored = find_file(conn, file_id) if is_id(file_id) else None
-        if stored is None:
-            raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at.field)
-        if stored.bytes > self._limits.most_bytes(at.kind):
-            raise self.too_large(at)
-        return shown_file(file_id, self._looked_at(file_id, at).content_type, stored.bytes)
-
-    def too_large(self, at: _At) -> RequestError:
-        message = f"This file is larger than {self._limits.most_bytes(at.kind):,} bytes, the most a job may bring."
-        return RequestError(ErrorCode.INVALID_VALUE, message, field=at.field)
-
     def _kept(self, pieces: Callable[[], Iterable[bytes]], name: str, at: _At) -> NewFile:
         file_id = at.file_id(self._batch_id)
         size = self._storage.held(file_id)
@@ -132,27 +112,14 @@ class Porter:
             most = self._limits.most_bytes(at.kind)
             _, size = self._storage.save(pieces(), max_bytes=most, field=at.field, file_id=file_id)
         try:
-            content_type = self._looked_at(file_id, at).content_type
+            content_type = self.look_stored(file_id, at).content_type
         except RequestError:
             self._storage.delete(file_id)
             raise
         return NewFile(file_id, _plain(name), content_type, size)
 
     def _seen(self, stream: BinaryIO, name: str, size: int, at: _At) -> NewFile:
-        return NewFile("", _plain(name), self._look(stream, at).content_type, size)
-
-    def _looked_at(self, file_id: str, at: _At) -> Seen:
-        try:
-            with self._storage.open(file_id) as stream:
-                return self._look(stream, at)
-        except FileNotFoundError as error:
-            raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at.field) from error
-
-    def _look(self, stream: BinaryIO, at: _At) -> Seen:
-        try:
-            return look(at.kind, stream, self._limits)
-        except MediaRefused as refused:
-            raise RequestError(ErrorCode.INVALID_VALUE, str(refused), field=at.field) from refused
+        return NewFile("", _plain(name), self.look(stream, at).content_type, size)
 
 
 class _Load:
@@ -168,14 +135,12 @@ class _Load:
 
     def packed(self, field: str, value: Any, kind: str) -> Any:
         """What the job's inputs hold of the file or files of one field."""
-        if isinstance(value, list):
-            return [self._one(one, _At(self._row, f"inputs.{field}.{n}", kind)) for n, one in enumerate(value)]
-        return self._one(value, _At(self._row, f"inputs.{field}", kind))
+        return each(field, value, lambda one, place: self._one(one, _At(place, kind, self._row)))
 
     def _one(self, value: dict[str, Any], at: _At) -> Any:
         porter, mode = self._porter, self._mode
         if "data" in value:
-            made = porter.from_data(decoded(value["data"], field=at.field), at.field.split(".")[1], at, mode)
+            made = porter.from_data(decoded(value["data"], field=at.field), at.name, at, mode)
         elif "url" in value:
             found = porter.from_url(value["url"], at, mode)
             if found is None:

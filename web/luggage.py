@@ -5,8 +5,7 @@
     {"file_id"} or {"file"}       uploaded before, or made by another job
     {"url"}                       fetched now, under the rules of models/fetching.py
 
-What is kept is `{"file": {...}}` in the job's inputs. A file is looked at before its job is taken: by its content,
-and only its header, so that a huge picture costs nothing here.
+What is kept is `{"file": {...}}` in the job's inputs. Every file passes models/customs.py before its job is taken.
 """
 
 from __future__ import annotations
@@ -23,13 +22,12 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from contract.errors import ErrorCode, RequestError
-from contract.ids import is_id
 from contract.pipelines import PipelineSpec
-from models.database import reading, transaction
+from models.customs import GONE, At, Customs, each
+from models.database import transaction
 from models.fetching import fetched
-from models.files import FileStorage, NewFile, find_file, pieces_of, shown_file
+from models.files import FileStorage, NewFile, pieces_of
 from models.job_files import attach, link
-from models.media import MediaRefused, Seen, look
 from models.media.sources import decoded
 from models.submit import NewJob, Submitted, submit
 from web.services import Services
@@ -37,7 +35,6 @@ from web.uploads import Received, clean_name
 
 #: Files that came as parts, by input field and in the order in which they came.
 Parts = Mapping[str, Sequence[Received]]
-_GONE = "There is no file with this file_id."
 
 
 def with_parts(spec: PipelineSpec, inputs: Any, parts: Parts) -> Any:
@@ -134,22 +131,14 @@ def _submit(here: Services, luggage: _Luggage, journey: Journey, now: datetime) 
         return transaction(here.engine, work)
     except IntegrityError as error:
         # Between the look at it and this commit somebody deleted it.
-        raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field="inputs") from error
+        raise RequestError(ErrorCode.INVALID_VALUE, GONE, field="inputs") from error
 
 
-@dataclasses.dataclass(frozen=True)
-class _At:
-    """Where a file is in a request, and what it must be."""
+class _Luggage(Customs):
+    """The files of one job."""
 
-    field: str
-    kind: str
-
-
-class _Luggage:
     def __init__(self, here: Services, journey: Journey) -> None:
-        self._here = here
-        self._storage = here.storage
-        self._limits = here.settings.media
+        super().__init__(here.engine, here.storage, here.settings.media)
         self._parts = journey.parts
         self._received = {part.file_id: part for part in files_of(journey.parts)}
         self._kinds = journey.spec.catalogue.media
@@ -160,21 +149,19 @@ class _Luggage:
 
     def packed(self, field: str, value: Any) -> Any:
         """What the job's inputs hold of the file or files of one field."""
-        kind = self._kinds[field]
-        if isinstance(value, list):
-            return [self._packed(field, one, _At(f"inputs.{field}.{place}", kind)) for place, one in enumerate(value)]
-        return self._packed(field, value, _At(f"inputs.{field}", kind))
+        return each(field, value, lambda one, place: self._packed(one, At(place, self._kinds[field])))
 
-    def _packed(self, field: str, value: dict[str, Any], at: _At) -> dict[str, Any]:
+    def _packed(self, value: dict[str, Any], at: At) -> dict[str, Any]:
         if "data" in value:
-            return self._store(decoded(value["data"], field=f"{at.field}.data"), field, at)
+            return self._store(decoded(value["data"], field=f"{at.field}.data"), at)
         if "url" in value:
             return self._fetch(value["url"], at)
         file_id = value.get("file_id") or value["file"]["id"]
         if file_id in self._received:
             part = self._received.pop(file_id)
             return self._keep(file_id, part.filename, part.bytes, at)
-        return self._found(file_id, at)
+        self.known.append(file_id)
+        return self.from_storage(file_id, at)
 
     def drop(self) -> None:
         throw_out(self._storage, self._parts)
@@ -196,45 +183,21 @@ class _Luggage:
                 digest.update(piece)
         return digest.hexdigest()
 
-    def _fetch(self, url: str, at: _At) -> dict[str, Any]:
+    def _fetch(self, url: str, at: At) -> dict[str, Any]:
         # One thread answers this request: its URLs share the time that one may take.
         self._fetches_end = self._fetches_end or time.monotonic() + self._limits.fetch_seconds
         with fetched(url, self._limits, kind=at.kind, field=at.field, ends=self._fetches_end) as pieces:
             file_id, size = self._storage.save(pieces, max_bytes=self._limits.most_bytes(at.kind), field=at.field)
         return self._keep(file_id, clean_name(urlsplit(url).path), size, at)
 
-    def _store(self, body: bytes, name: str, at: _At) -> dict[str, Any]:
+    def _store(self, body: bytes, at: At) -> dict[str, Any]:
         file_id, size = self._storage.save([body], max_bytes=self._limits.most_bytes(at.kind), field=at.field)
-        return self._keep(file_id, name, size, at)
+        return self._keep(file_id, at.name, size, at)
 
-    def _keep(self, file_id: str, name: str, size: int, at: _At) -> dict[str, Any]:
+    def _keep(self, file_id: str, name: str, size: int, at: At) -> dict[str, Any]:
         # Known as made before it is looked at: a refusal must not leave it behind.
         self.made.append(NewFile(file_id, name[:255], "", size))
-        self._weigh(size, at)
-        content_type = self._look(file_id, at).content_type
+        self.weigh(size, at)
+        content_type = self.look_stored(file_id, at).content_type
         self.made[-1] = dataclasses.replace(self.made[-1], content_type=content_type)
         return self.made[-1].shown()
-
-    def _found(self, file_id: str, at: _At) -> dict[str, Any]:
-        with reading(self._here.engine) as conn:
-            stored = find_file(conn, file_id) if is_id(file_id) else None
-        if stored is None:
-            raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at.field)
-        self._weigh(stored.bytes, at)
-        self.known.append(file_id)
-        return shown_file(file_id, self._look(file_id, at).content_type, stored.bytes)
-
-    def _weigh(self, size: int, at: _At) -> None:
-        most = self._limits.most_bytes(at.kind)
-        if size > most:
-            message = f"This file is larger than {most:,} bytes, the most a job may bring."
-            raise RequestError(ErrorCode.INVALID_VALUE, message, field=at.field)
-
-    def _look(self, file_id: str, at: _At) -> Seen:
-        try:
-            with self._storage.open(file_id) as stream:
-                return look(at.kind, stream, self._limits)
-        except MediaRefused as refused:
-            raise RequestError(ErrorCode.INVALID_VALUE, str(refused), field=at.field) from refused
-        except FileNotFoundError as error:
-            raise RequestError(ErrorCode.INVALID_VALUE, _GONE, field=at.field) from error
