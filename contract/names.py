@@ -14,8 +14,9 @@ INFER = "fournil.infer"  # (pipeline): claim what waits for it and bake
 INGEST = "fournil.ingest"  # (batch_id): read on in its file, for one slice of time
 SWEEP = "fournil.sweep"  # (): expire, reap, close batches, wake what was committed and not picked up
 CANCEL_BATCH = "fournil.cancel_batch"  # (batch_id): cancel its open rows in pieces
+DELIVER = "fournil.deliver"  # (ids): tell the webhooks of these jobs and batches, those that are due
 
-UPKEEP_QUEUE = "upkeep"  # sweeps and cancels: short
+UPKEEP_QUEUE = "upkeep"  # sweeps, cancels and webhooks: short
 INGEST_QUEUE = "ingest"  # files: long, in slices
 
 

@@ -30,6 +30,7 @@ from contract.options import (
     seconds,
     whole,
 )
+from contract.webhooks import Webhooks
 
 __all__ = ["Settings", "SettingsError"]
 
@@ -283,6 +284,7 @@ class Settings:
     inference: Inference = dataclasses.field(default_factory=Inference)
     cache: Cache = dataclasses.field(default_factory=Cache)
     upkeep: Upkeep = dataclasses.field(default_factory=Upkeep)
+    webhooks: Webhooks = dataclasses.field(default_factory=Webhooks)
     logs: Logs = dataclasses.field(default_factory=Logs)
     slot: Slot = dataclasses.field(default_factory=Slot)
     client: Client = dataclasses.field(default_factory=Client)
@@ -296,7 +298,7 @@ class Settings:
 
 _SECTIONS: dict[str, type[Any]] = {
     "storage": Storage, "broker": Broker, "web": Web, "media": Media, "datasets": Datasets, "inference": Inference,
-    "cache": Cache, "upkeep": Upkeep, "logs": Logs, "slot": Slot, "client": Client,
+    "cache": Cache, "upkeep": Upkeep, "webhooks": Webhooks, "logs": Logs, "slot": Slot, "client": Client,
 }  # fmt: skip
 
 

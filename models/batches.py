@@ -16,6 +16,7 @@ from models.bulk import load
 from models.counts import Move, count, moved
 from models.submit import NewJob, job_row
 from models.tables import NOT_SUCCEEDED, batches, job_data, jobs, rejected_rows, row_ids
+from models.webhooks import batch_goes_on, batch_is_over
 
 ERRORS_SHOWN = 100
 _IDS_ASKED = 5_000
@@ -177,7 +178,8 @@ def add_rows(conn: sa.Connection, batch: Batch, rows: list[BatchRow], *, now: da
     job = NewJob(batch.pipeline, None, {}, Priority.BULK, None, batch.expires_at)
     # One turn for the whole file: its rows stay together, behind files that came before.
     same = job_row(job, "", now, available_at=batch.created_at, batch_id=batch.id)
-    same.pop("id")
+    for name in ("id", "webhook"):
+        same.pop(name)
     load(conn, jobs, ("id", "row", "line", "external_id"), (row[:4] for row in rows), **same)
     data = ((row.job_id, row.inputs, row.parameters) for row in rows)
     load(conn, job_data, ("job_id", "inputs", "parameters"), data)
@@ -211,7 +213,10 @@ def refuse_batch(conn: sa.Connection, batch_id: str, errors: list[dict[str, Any]
         .where(batches.c.id == batch_id, batches.c.status == BatchStatus.VALIDATING.value)
         .values(status=BatchStatus.FAILED.value, finished_at=now, ingested=True, errors=errors[:ERRORS_SHOWN])
     )
-    return conn.execute(refused).rowcount == 1
+    if conn.execute(refused).rowcount != 1:
+        return False
+    batch_is_over(conn, batch_id, now=now)
+    return True
 
 
 def begin_cancel(conn: sa.Connection, batch_id: str) -> bool:
@@ -279,7 +284,10 @@ def close_if_over(conn: sa.Connection, batch_id: str, *, now: datetime) -> Batch
         .where(batches.c.id == batch_id, batches.c.status == batch.status.value)
         .values(status=status.value, finished_at=now, tally=tally, total=total)
     )
-    return status if conn.execute(closed).rowcount else None
+    if not conn.execute(closed).rowcount:
+        return None
+    batch_is_over(conn, batch_id, now=now)
+    return status
 
 
 def _final_status(tally: dict[str, int], *, canceling: bool, late: bool) -> BatchStatus:
@@ -308,6 +316,7 @@ def retry(conn: sa.Connection, batch: Batch, *, now: datetime) -> int:
                 cursor_version=batches.c.cursor_version + 1, total=batch.total if ingested else None,
             )
         )  # fmt: skip
+        batch_goes_on(conn, batch.id)
     moved(conn, moves)
     return queued
 

@@ -41,6 +41,8 @@ class Claimed:
     expires_at: datetime | None
     #: At most so many rows in one microbatch, because a process died with it in hand; None: no suspect.
     max_group: int | None
+    #: Somebody is to be told when it is over.
+    webhook: bool = False
 
 
 def claim(
@@ -115,7 +117,7 @@ def _line(*, people_only: bool) -> sa.Select[Any]:
     line = (
         sa.select(
             jobs.c.id, jobs.c.pipeline, jobs.c.fence, jobs.c.priority, jobs.c.batch_id, job_data.c.inputs,
-            job_data.c.parameters, jobs.c.expires_at, jobs.c.max_group,
+            job_data.c.parameters, jobs.c.expires_at, jobs.c.max_group, jobs.c.webhook,
         )
         .join(job_data, job_data.c.job_id == jobs.c.id)
         .where(jobs.c.pipeline == sa.bindparam("pipeline"), _QUEUED, jobs.c.available_at <= sa.bindparam("now"))

@@ -73,7 +73,7 @@ class _Fetch:
         self._limits = limits
         self._most_bytes = limits.most_bytes(kind)
         self._ends = ends
-        self._pool = httpcore.ConnectionPool(network_backend=_Checked(self._ends, private=limits.fetch_private))
+        self._pool = httpcore.ConnectionPool(network_backend=Checked(self._ends, private=limits.fetch_private))
 
     def __enter__(self) -> _Fetch:
         return self
@@ -83,7 +83,7 @@ class _Fetch:
 
     def body(self, url: str) -> Iterator[bytes]:
         for _ in range(_MOST_HOPS + 1):
-            parts = _checked_url(url)
+            parts = checked_url(url)
             with self._pool.stream("GET", url, headers=_headers(parts)) as response:
                 if response.status in _MOVED:
                     url = urljoin(url, _header(response, b"location"))
@@ -103,7 +103,8 @@ class _Fetch:
             yield piece
 
 
-def _checked_url(url: str) -> SplitResult:
+def checked_url(url: str) -> SplitResult:
+    """The parts of a URL that may be asked; raises Refused."""
     try:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
@@ -130,7 +131,7 @@ def _header(response: httpcore.Response, name: bytes) -> str:
     return found.decode("latin-1")
 
 
-class _Checked(httpcore.NetworkBackend):
+class Checked(httpcore.NetworkBackend):
     """Connects to addresses that were looked at, until a moment that no wait outlasts."""
 
     def __init__(self, ends: float, *, private: bool) -> None:
@@ -145,7 +146,7 @@ class _Checked(httpcore.NetworkBackend):
         addresses = _resolve(host, port, _left(self._ends))
         if not self._private:
             for address in addresses:
-                _refuse_private(address)
+                refuse_private(address)
         stream = self._plain.connect_tcp(str(addresses[0]), port, _left(self._ends), local_address, socket_options)
         return _Timed(stream, self._ends)
 
@@ -196,7 +197,8 @@ def _resolve(host: str, port: int, seconds: float) -> list[Address]:
     return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
 
 
-def _refuse_private(address: Address) -> None:
+def refuse_private(address: Address) -> None:
+    """Raises Refused for an address that not anybody can reach."""
     for one in _inside(address):
         if not one.is_global or one.is_multicast or one.is_reserved:
             raise Refused("leads to an address that is not public, which this server does not ask.")

@@ -43,6 +43,7 @@ class Job:
     queue_seconds: float | None
     load_seconds: float | None
     inference_seconds: float | None
+    webhook: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Page:
 _OWN = (
     "id", "pipeline", "status", "batch_id", "row", "line", "external_id", "attempts", "available_at", "created_at",
     "started_at", "finished_at", "expires_at", "error_code", "error_message", "queue_seconds", "load_seconds",
-    "inference_seconds", "priority",
+    "inference_seconds", "priority", "webhook",
 )  # fmt: skip
 _SELECT = (
     sa.select(

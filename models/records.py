@@ -22,6 +22,7 @@ from models.claims import back_in_line, by_fence
 from models.counts import Move, moved
 from models.tables import job_results, jobs
 from models.vectors import pack
+from models.webhooks import job_is_over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,9 @@ def finish(
     recorded: dict[str, str | None] = {}
     for fence, ids in by_fence((row.job_id, row.fence) for row in rows).items():
         values = {"ids": ids, "mine": fence, "now": now, "load": timing.load, "inference": timing.inference}
-        recorded.update((row.id, row.batch_id) for row in conn.execute(_finish(conn.dialect.name), values))
+        ended = conn.execute(_finish(conn.dialect.name), values).all()
+        recorded.update((row.id, row.batch_id) for row in ended)
+        job_is_over(conn, ended, now=now)
     results = ((row.job_id, *pack(row.result)) for row in rows if row.job_id in recorded)
     load(conn, job_results, ("job_id", "body", "vector"), results, model=model)
     _count(conn, recorded, JobStatus.SUCCEEDED)
@@ -83,7 +86,7 @@ def _finish(dialect: str) -> sa.UpdateBase:
             inference_seconds=sa.bindparam("inference", type_=sa.Float),
             **_FREE,
         )
-        .returning(jobs.c.id, jobs.c.batch_id)
+        .returning(jobs.c.id, jobs.c.batch_id, jobs.c.webhook)
     )
 
 
@@ -100,9 +103,11 @@ def fail(conn: sa.Connection, rows: Sequence[Failure], *, timing: Timing, now: d
                 error_code=row.code.value,
                 error_message=row.message,
             )
-            .returning(jobs.c.id, jobs.c.batch_id)
+            .returning(jobs.c.id, jobs.c.batch_id, jobs.c.webhook)
         )
-        recorded.update((found.id, found.batch_id) for found in conn.execute(failed))
+        ended = conn.execute(failed).all()
+        recorded.update((found.id, found.batch_id) for found in ended)
+        job_is_over(conn, ended, now=now)
     _count(conn, recorded, JobStatus.FAILED)
     return set(recorded)
 

@@ -16,6 +16,7 @@ from contract.ids import new_id
 from contract.jsons import canonical
 from contract.statuses import PRIORITY_RANK, JobStatus, Priority
 from models.tables import idempotency_keys, job_data, jobs
+from models.webhooks import NewWebhook, add_webhooks
 
 # Built once: a statement remembers what it was compiled to.
 _INSERT_JOBS, _INSERT_DATA = sa.insert(jobs), sa.insert(job_data)
@@ -29,6 +30,7 @@ class NewJob:
     priority: Priority = Priority.INTERACTIVE
     metadata: dict[str, Any] | None = None
     expires_at: datetime | None = None
+    webhook: NewWebhook | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,7 @@ def submit(
     """
     job_id = job_id or new_id()
     insert_jobs(conn, [job_row(job, job_id, now)], [data_row(job, job_id)])
+    add_webhooks(conn, [(job_id, job.webhook)])
     if idempotency_key is None:
         return Submitted(job_id, replayed=False)
     digest = hashlib.sha256(canonical(request_body).encode()).hexdigest()
@@ -78,6 +81,7 @@ def submit_all(conn: sa.Connection, named: Sequence[Named]) -> None:
         [job_row(one.job, one.id, one.created_at) for one in named],
         [data_row(one.job, one.id) for one in named],
     )
+    add_webhooks(conn, [(one.id, one.job.webhook) for one in named])
 
 
 def job_row(job: NewJob, job_id: str, now: datetime, **more: Any) -> dict[str, Any]:
@@ -92,6 +96,7 @@ def job_row(job: NewJob, job_id: str, now: datetime, **more: Any) -> dict[str, A
         "crashes": 0,
         "created_at": now,
         "expires_at": job.expires_at,
+        "webhook": job.webhook is not None,
         **more,
     }
 

@@ -18,6 +18,7 @@ from contract.errors import ErrorCode
 from contract.statuses import PRIORITY_RANK, JobStatus, Priority
 from models.counts import Move, moved
 from models.tables import NOT_SUCCEEDED, jobs, pipelines
+from models.webhooks import job_is_over
 
 _OPEN = sa.and_(jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")]), NOT_SUCCEEDED)
 _QUEUED = jobs.c.status == sa.literal_column("'queued'")
@@ -64,7 +65,12 @@ def _end(
     now: datetime,
     by: sa.ColumnElement[Any] | None = None,
 ) -> Touched:
-    some = sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.status).where(which, _OPEN).order_by(by).limit(limit)
+    some = (
+        sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.status, jobs.c.webhook)
+        .where(which, _OPEN)
+        .order_by(by)
+        .limit(limit)
+    )
     # Locked first: what a row was is counted, and must be what it is when it is ended.
     rows = conn.execute(some.with_for_update()).all()
     for before in (JobStatus.QUEUED, JobStatus.RUNNING):
@@ -73,11 +79,12 @@ def _end(
 
 
 def end_rows(conn: sa.Connection, rows: Sequence[Any], *, before: JobStatus, after: JobStatus, now: datetime) -> None:
-    """End rows (`id`, `batch_id`) that this transaction has locked in the status `before`."""
+    """End rows (`id`, `batch_id`, `webhook`) that this transaction has locked in the status `before`."""
     if rows:
         ended = sa.update(jobs).where(jobs.c.id.in_([row.id for row in rows]))
         conn.execute(ended.values(status=after.value, finished_at=now, **_FREE))
         moved(conn, Counter(Move(row.batch_id, before, after) for row in rows))
+        job_is_over(conn, rows, now=now)
 
 
 def _touched(rows: Any) -> Touched:
@@ -94,7 +101,7 @@ def reap_worker(
     deaths in all, fails with worker_lost.
     """
     held = conn.execute(
-        sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.crashes, jobs.c.max_group)
+        sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.crashes, jobs.c.max_group, jobs.c.webhook)
         .where(
             # Locked: a last word of the dead that is still being committed, or a cancel, comes before or after.
             jobs.c.worker == worker,
@@ -119,7 +126,7 @@ def reap_expired(conn: sa.Connection, *, max_attempts: int, now: datetime, limit
     Each becomes a little more suspect; after `max_attempts` it runs alone.
     """
     lost = conn.execute(
-        sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.crashes, jobs.c.max_group, jobs.c.worker)
+        sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.crashes, jobs.c.max_group, jobs.c.webhook)
         .where(_RUNNING, jobs.c.lease_until < now)
         .limit(limit)
         # A heartbeat that is just renewing one of them wins: it is alive.
@@ -159,6 +166,7 @@ def _suspect(conn: sa.Connection, row: Any, *, crashes: int, group: int, max_att
             **_FREE,
         }
         conn.execute(sa.update(jobs).where(jobs.c.id == row.id).values(values))
+        job_is_over(conn, [row], now=now)
         return Move(row.batch_id, JobStatus.RUNNING, JobStatus.FAILED)
     return _suspend(conn, row, {"crashes": crashes, "max_group": max(1, group // 2)}, now)
 

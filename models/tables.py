@@ -126,6 +126,11 @@ jobs = sa.Table(
     sa.Column("queue_seconds", sa.Float),
     sa.Column("load_seconds", sa.Float),
     sa.Column("inference_seconds", sa.Float),
+    # Here, so that whoever ends a row learns it from that very statement: most rows have none.
+    sa.Column(
+        "webhook", sa.Boolean, nullable=False, server_default=sa.false(),
+        comment="Somebody is to be told when it is over: it has a row in webhooks",
+    ),
     sa.CheckConstraint(_one_of("status", JobStatus), name="status"),
     sa.CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="only_running_rows_have_a_lease"),
     sa.CheckConstraint("(status = 'failed') = (error_code IS NOT NULL)", name="only_failed_rows_have_an_error"),
@@ -197,6 +202,29 @@ job_files = sa.Table(
     # Without a cascade: a file that a job needs cannot be deleted under it.
     sa.Column("file_id", ID, sa.ForeignKey("files.id"), primary_key=True, index=True),
 )
+
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("id", ID, primary_key=True, comment="That of its job or batch"),
+    sa.Column("job_id", ID, sa.ForeignKey("jobs.id", ondelete="CASCADE"), unique=True),
+    sa.Column("batch_id", ID, sa.ForeignKey("batches.id", ondelete="CASCADE"), unique=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("events", Json, comment="Those asked for; null: every end"),
+    sa.Column("state", sa.String(9), nullable=False, comment="models.webhooks.State"),
+    sa.Column("round", sa.Integer, nullable=False, comment="Times its batch was over; part of webhook-id"),
+    sa.Column("tries", sa.Integer, nullable=False, comment="Times it was sent in this round"),
+    sa.Column("next_at", UtcDateTime, comment="When it is to be sent; while it is, when others may think it was not"),
+    sa.Column("answered", sa.Integer, comment="Status that the last try was answered with"),
+    sa.Column("problem", sa.Text, comment="Why the last try failed, in a sentence"),
+    sa.Column("told_at", UtcDateTime, comment="When it was delivered"),
+    sa.CheckConstraint("(job_id IS NULL) <> (batch_id IS NULL)", name="of_a_job_or_of_a_batch"),
+    sa.CheckConstraint("(state = 'due') = (next_at IS NOT NULL)", name="only_what_is_due_has_a_moment"),
+    sa.CheckConstraint("state IN ('waiting', 'due', 'delivered', 'unwanted', 'given_up')", name="state"),
+)
+_partial("ix_webhooks_next_at", webhooks.c.next_at, where="state = 'due'")
+# What metrics count: not the many that were delivered.
+_partial("ix_webhooks_state", webhooks.c.state, where="state NOT IN ('delivered', 'unwanted')")
 
 rejected_rows = sa.Table(
     "rejected_rows",

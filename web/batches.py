@@ -17,6 +17,7 @@ from contract.pipelines import PipelineSpec
 from contract.statuses import BATCH_OVER, BatchStatus, OnInvalidRows
 from contract.tasks import JsonSchema
 from contract.times import rfc3339, utc_now
+from contract.webhooks import BATCH_EVENTS
 from models import batches, removal
 from models.batches import Batch, NewBatch, create_batch, find_batch
 from models.database import transaction
@@ -30,20 +31,20 @@ from models.sheets.mapping import PARAMETER, Column, check_request, resolve
 from models.sheets.preview import NO_ROWS, Preview, preview
 from models.sheets.rows import Row
 from models.sweeps import cancel_batch_rows
+from models.webhooks import NewWebhook, add_webhooks, find_webhooks
 from web.errors import not_found
 from web.intake import (
     EXPIRES_IN,
     METADATA,
-    NOT_OFFERED,
     expiry,
     named_pipeline,
     read_parameters,
-    refuse_webhook,
 )
 from web.pace import speed
 from web.requests import check
 from web.services import Services
 from web.uploads import Received
+from web.webhooks import read_webhook, refuse_webhook, shown_webhook, webhook_schema
 
 #: Rows that a cancel ends before it answers; of a larger batch a worker does.
 CANCELED_AT_ONCE = 5_000
@@ -95,7 +96,7 @@ BATCH_REQUEST: JsonSchema = {
         },
         "metadata": METADATA,
         "expires_in": EXPIRES_IN,
-        "webhook": NOT_OFFERED,
+        "webhook": webhook_schema(BATCH_EVENTS),
         "file_id": {"type": "string", "description": "A file of POST /api/v1/files, in place of the part `file`."},
         "dataset": DATASET,
     },
@@ -117,11 +118,12 @@ class Asked:
     metadata: dict[str, Any] | None
     expires_in: float | None
     dataset: Dataset | None = None
+    webhook: NewWebhook | None = None
 
 
-def read_request(conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
+def read_request(here: Services, conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
     """What a body asks for; raises RequestError that names the field. `file_id` is the caller's affair."""
-    refuse_webhook(dict(body))
+    refuse_webhook(here.settings, dict(body))
     check(BATCH_REQUEST, dict(body))
     spec = named_pipeline(conn, body["pipeline"]).spec
     mapping = check_request(spec, body.get("inputs"))
@@ -136,6 +138,7 @@ def read_request(conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
         metadata=body.get("metadata"),
         expires_in=body.get("expires_in"),
         dataset=_dataset(body),
+        webhook=read_webhook(here.settings, dict(body)),
     )
 
 
@@ -193,10 +196,19 @@ def take_batch(here: Services, asked: Asked, file: Received, *, is_known: bool) 
         if not is_known:
             about = {"name": file.filename, "content_type": file.content_type, "size": file.bytes}
             add_file(conn, file_id=file.file_id, now=now, **about)  # type: ignore[arg-type]
-        return create_batch(conn, new, now=now)
+        return enter(conn, asked, new, now=now)
 
     batch_id = transaction(here.engine, work)
     here.dispatch.ingest(batch_id)
+    return batch_id
+
+
+def enter(
+    conn: sa.Connection, asked: Asked, new: NewBatch, *, now: datetime, layout: dict[str, Any] | None = None
+) -> str:
+    """Insert a batch, and whom to tell of its end; its id."""
+    batch_id = create_batch(conn, new, now=now, layout=layout)
+    add_webhooks(conn, [(batch_id, asked.webhook)], of_jobs=False)
     return batch_id
 
 
@@ -268,6 +280,7 @@ def show_batch(conn: sa.Connection, batch: Batch, *, now: datetime) -> dict[str,
         "finished_at": rfc3339(batch.finished_at),
         "expires_at": rfc3339(batch.expires_at),
         "errors": batch.errors,
+        **shown_webhook(find_webhooks(conn, [batch.id]).get(batch.id)),
         "urls": {"self": path, **{name: f"{path}/{name}" for name in _PARTS}},
     }
 

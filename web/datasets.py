@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from contract.errors import ErrorCode, FournilError
 from contract.times import utc_now
-from models.batches import create_batch
 from models.database import transaction
 from models.files import add_file
 from models.hub.dataset import Dataset, Reach
@@ -18,7 +17,7 @@ from models.hub.stream import DatasetAway, Stream, layout_of
 from models.sheets.layout import FileError, Layout
 from models.sheets.mapping import resolve
 from models.sheets.preview import NO_ROWS, Preview, preview_of
-from web.batches import Asked, new_batch
+from web.batches import Asked, enter, new_batch
 from web.services import Services
 
 _CONTENT_TYPE = "application/x-ndjson"
@@ -40,7 +39,7 @@ def take_dataset(here: Services, asked: Asked) -> str:
         name = dataset.filename[:255]
         add_file(conn, file_id=file_id, name=name, content_type=_CONTENT_TYPE, size=0, now=now)
         new = new_batch(asked, found.as_dict(), file_id=file_id, filename=name, now=now)
-        return create_batch(conn, new, now=now, layout=layout.as_dict())
+        return enter(conn, asked, new, now=now, layout=layout.as_dict())
 
     try:
         batch_id = transaction(here.engine, work)

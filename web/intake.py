@@ -8,7 +8,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from contract.errors import ErrorCode, RequestError
 from contract.ids import new_id
 from contract.names import PIPELINE_NAME
 from contract.pipelines import PipelineSpec
@@ -16,6 +15,7 @@ from contract.schemas import checker, first_error, in_one_form, whole_numbers
 from contract.statuses import Priority
 from contract.tasks import JsonSchema
 from contract.times import utc_now
+from contract.webhooks import JOB_EVENTS
 from models.database import transaction
 from models.pipelines import StoredPipeline, find_pipeline, list_pipelines
 from models.submit import Named, NewJob, Submitted, submit
@@ -23,6 +23,7 @@ from web.counter import unknown_pipeline
 from web.luggage import Journey, Parts, submit_with_files, throw_out, with_parts
 from web.requests import check
 from web.services import Services
+from web.webhooks import read_webhook, refuse_webhook, webhook_schema
 
 METADATA: JsonSchema = {
     "type": ["object", "null"],
@@ -41,7 +42,6 @@ EXPIRES_IN: JsonSchema = {
     "description": "Seconds after which it need not run any more; at most 30 days. Left out: it waits for ever.",
 }
 NO_PARTS: Parts = MappingProxyType({})
-NOT_OFFERED: JsonSchema = {"type": "null", "description": "Not offered in this version."}
 
 JOB_REQUEST: JsonSchema = {
     "type": "object",
@@ -64,7 +64,7 @@ JOB_REQUEST: JsonSchema = {
         },
         "metadata": METADATA,
         "expires_in": EXPIRES_IN,
-        "webhook": NOT_OFFERED,
+        "webhook": webhook_schema(JOB_EVENTS),
     },
     "required": ["pipeline", "inputs"],
     "additionalProperties": False,
@@ -110,7 +110,7 @@ def read_job(
     services: Services, body: dict[str, Any], *, now: datetime, parts: Parts = NO_PARTS
 ) -> tuple[PipelineSpec, NewJob]:
     """The job that `body` asks for; raises RequestError that names the first wrong field and lists the others."""
-    refuse_webhook(body)
+    refuse_webhook(services.settings, body)
     check(JOB_REQUEST, body)
     spec = services.counter.pipeline(body["pipeline"])
     inputs, parameters = read_inputs(spec, body["inputs"]), body.get("parameters", {})
@@ -127,6 +127,7 @@ def read_job(
         priority=Priority(body.get("priority", Priority.INTERACTIVE)),
         metadata=body.get("metadata"),
         expires_at=expiry(body.get("expires_in"), now),
+        webhook=read_webhook(services.settings, body),
     )
     return spec, job
 
@@ -150,12 +151,6 @@ def named_pipeline(conn: sa.Connection, name: str) -> StoredPipeline:
     if found is None:
         raise unknown_pipeline(name, [stored.spec.name for stored in list_pipelines(conn)])
     return found
-
-
-def refuse_webhook(body: dict[str, Any]) -> None:
-    if body.get("webhook") is not None:
-        message = "Webhooks are not offered in this version. Poll, or follow the events."
-        raise RequestError(ErrorCode.INVALID_VALUE, message, field="webhook")
 
 
 def expiry(expires_in: float | None, now: datetime) -> datetime | None:

@@ -20,6 +20,7 @@ from contract.times import utc_now
 from models.counts import count_open
 from models.database import reading
 from models.sweeps import oldest_wait
+from models.webhooks import count_open as count_webhooks
 from models.workers import Worker, live_workers
 from web.api.pipelines import SILENT
 from web.operations import Answer, operation
@@ -64,6 +65,7 @@ class TableCollector(Collector):
         with reading(self._engine) as conn:
             open_jobs, waits = count_open(conn), oldest_wait(conn, now=now)
             ovens = live_workers(conn, silent_for=SILENT, now=now)
+            hooks = count_webhooks(conn)
         jobs = GaugeMetricFamily("fournil_jobs_open", "Jobs that are not over.", labels=("pipeline", "status"))
         for pipeline, counts in open_jobs.items():
             for status, count in counts.items():
@@ -86,6 +88,10 @@ class TableCollector(Collector):
             for pipeline, size in oven.warm.items():
                 warm.add_metric((oven.name, pipeline), size)
         yield warm
+        told = GaugeMetricFamily("fournil_webhooks", "Webhooks that are not delivered.", labels=("state",))
+        for state, count in hooks.items():
+            told.add_metric((state,), count)
+        yield told
         yield from _tallies(ovens)
 
 

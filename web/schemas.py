@@ -10,6 +10,7 @@ from typing import Any
 from contract.errors import ErrorCode
 from contract.statuses import BatchStatus, JobStatus, OnInvalidRows, PipelineState, Priority
 from contract.tasks import CATALOGUE, JsonSchema
+from models.webhooks import State
 from web.batches import BATCH_REQUEST
 from web.intake import JOB_REQUEST
 from web.operations import ref
@@ -61,6 +62,24 @@ ERROR = a_record(
     }
 )
 
+WEBHOOK = a_record(
+    {
+        "url": {**_TEXT, "description": "Without its query."},
+        "events": {"type": ["array", "null"], "items": _TEXT, "description": "null: every end."},
+        "state": {
+            "type": "string",
+            "enum": [state.value for state in State],
+            "description": "waiting: for the end. due: for its turn, or to be tried again. unwanted: not asked for.",
+        },
+        "tries": _WHOLE,
+        "next_try_at": TIME_OR_NULL,
+        "answered": {"type": ["integer", "null"], "description": "Status that the last try was answered with."},
+        "problem": _TEXT_OR_NULL,
+        "delivered_at": TIME_OR_NULL,
+    },
+    description="Only where one was asked for.",
+)
+
 JOB = a_record(
     {
         "object": {"const": "job"},
@@ -102,8 +121,10 @@ JOB = a_record(
             },
             optional=("cached",),
         ),
+        "webhook": WEBHOOK,
         "urls": a_record({"self": _TEXT, "events": _TEXT, "cancel": _TEXT}),
-    }
+    },
+    optional=("webhook",),
 )
 
 PIPELINE = a_record(
@@ -229,8 +250,10 @@ BATCH = a_record(
         "finished_at": TIME_OR_NULL,
         "expires_at": TIME_OR_NULL,
         "errors": {"type": "array", "items": _ROW_ERROR, "maxItems": 100},
+        "webhook": WEBHOOK,
         "urls": a_record(dict.fromkeys(("self", "events", "results", "errors", "cancel", "retry", "jobs"), _TEXT)),
-    }
+    },
+    optional=("webhook",),
 )
 
 BATCH_REPORT = a_record(

@@ -13,22 +13,31 @@ from models.files import StoredFile
 from models.jobs import Job
 from models.line import position, positions
 from models.pipelines import StoredPipeline, find_pipeline, list_pipelines
+from models.webhooks import Webhook, find_webhooks
 from models.workers import Worker
 from web.requests import encode_cursor
+from web.webhooks import shown_webhook
 
 
 def show_job(conn: sa.Connection, job: Job) -> dict[str, Any]:
     """One job as JSON, with what else the database knows of it."""
-    return job_json(job, find_pipeline(conn, job.pipeline), position=position(conn, job))
+    webhook = find_webhooks(conn, [job.id] if job.webhook else []).get(job.id)
+    return job_json(job, find_pipeline(conn, job.pipeline), position=position(conn, job), webhook=webhook)
 
 
 def show_jobs(conn: sa.Connection, found: Sequence[Job]) -> list[dict[str, Any]]:
     places = positions(conn, found)
     known = {stored.spec.name: stored for stored in list_pipelines(conn)}
-    return [job_json(job, known.get(job.pipeline), position=places.get(job.id)) for job in found]
+    hooks = find_webhooks(conn, [job.id for job in found if job.webhook])
+    return [
+        job_json(job, known.get(job.pipeline), position=places.get(job.id), webhook=hooks.get(job.id))
+        for job in found
+    ]
 
 
-def job_json(job: Job, pipeline: StoredPipeline | None, *, position: int | None) -> dict[str, Any]:
+def job_json(
+    job: Job, pipeline: StoredPipeline | None, *, position: int | None, webhook: Webhook | None = None
+) -> dict[str, Any]:
     """`pipeline` is None when the operator took it out of the pipelines file; its jobs stay."""
     path = f"/api/v1/jobs/{job.id}"
     return {
@@ -53,6 +62,7 @@ def job_json(job: Job, pipeline: StoredPipeline | None, *, position: int | None)
         "expires_at": rfc3339(job.expires_at),
         "timings": _timings(job),
         "model": model_json(job.model, pipeline),
+        **shown_webhook(webhook),
         "urls": {"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel"},
     }
 

@@ -28,6 +28,7 @@ from worker.measures import Measures
 from worker.memory import device_name, room
 from worker.oven import Oven
 from worker.pantry import Pantry
+from worker.postman import Postman
 from worker.shelf import Place, Shelf
 from worker.signals import Signals, connect
 from worker.taps import Taps
@@ -48,6 +49,7 @@ class Crew:
     doorbell: Doorbell | None
     taps: Taps | None = None
     keeper: CellarKeeper | None = None
+    postman: Postman | None = None
 
     def serve(self, pipeline: str) -> None:
         """Bake what waits for a pipeline, then for whichever pipeline somebody knocks."""
@@ -87,6 +89,16 @@ class Crew:
         )
         if self.keeper is not None:
             self.keeper.look()
+        if self.postman is not None:
+            self.postman.look()
+
+    def deliver(self, ids: list[str]) -> None:
+        if self.postman is not None:
+            self.postman.bring(ids)
+
+    def stop(self) -> None:
+        if self.postman is not None:
+            self.postman.stop()
 
     def cancel_batch(self, batch_id: str) -> None:
         upkeep.cancel_rows(self.engine, self.signals, batch_id)
@@ -100,7 +112,8 @@ def child_crew(app: Celery, settings: Settings, *, host: str) -> Crew:
     taps, keeper = Taps(Reach.of(settings)), CellarKeeper(engine, settings.cache)
     if not settings.slot.name:
         upkeep.tidy(engine, storage)
-        return Crew(settings, engine, signals, storage, None, None, taps, keeper)
+        postman = Postman(engine, settings.webhooks, lambda one, after: signals.deliver([one], after=after))
+        return Crew(settings, engine, signals, storage, None, None, taps, keeper, postman)
     oven = _oven(settings, engine, signals, host)
     doorbell = _doorbell(settings, engine, signals, host, oven)
     return Crew(settings, engine, signals, storage, oven, doorbell, taps, keeper)

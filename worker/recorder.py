@@ -70,6 +70,8 @@ class Recorder:
             self._write(rows, answers, model, timing)
         batches = {row.batch_id for row in rows if row.batch_id}
         self._signals.changed([*(row.id for row in rows if row.batch_id is None), *batches])
+        if called := [row.id for row in rows if row.webhook]:
+            self._signals.deliver(called)
 
     def _write_with_files(
         self,

@@ -13,7 +13,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from contract.logs import get_logger
-from contract.names import Keys
+from contract.names import DELIVER, UPKEEP_QUEUE, Keys
 from contract.wakes import Wakes
 from worker.app import direct
 
@@ -23,13 +23,16 @@ log = get_logger(__name__)
 _DOWN = (redis.RedisError, OperationalError, OSError)
 _TOKENS_LIVE = 600  # seconds
 _MOST_TOKENS = 20_000
+#: Seconds that a message may wait in the node that will handle it; what is later is the sweep's.
+_LONGEST_AWAY = 60.0
 
 
 class Signals:
     def __init__(self, app: Celery, client: redis.Redis, keys: Keys) -> None:
         self._client = client
         self._keys = keys
-        self._wakes = Wakes(client, Sender(app), keys)
+        self._send = Sender(app)
+        self._wakes = Wakes(client, self._send, keys)
 
     def wake(self, pipeline: str) -> None:
         self._try("wake", lambda: self._wakes.wake(pipeline))
@@ -60,6 +63,11 @@ class Signals:
         if message := " ".join(ids):
             self._try("changed", lambda: self._client.publish(self._keys.changes, message))
 
+    def deliver(self, ids: Sequence[str], *, after: float = 0.0) -> None:
+        """Ask for the webhooks of these jobs and batches to be sent, in `after` seconds."""
+        if ids and after <= _LONGEST_AWAY:
+            self._try("deliver", lambda: self._send(DELIVER, args=(list(ids),), queue=UPKEEP_QUEUE, countdown=after))
+
     def wrote(self, job_id: str, text: str) -> None:
         """Publish a piece of a running generation."""
 
@@ -87,8 +95,8 @@ class Sender:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def __call__(self, name: str, *, args: tuple[Any, ...], queue: str) -> Any:
-        return self._app.send_task(name, args=args, queue=direct(queue))
+    def __call__(self, name: str, *, args: tuple[Any, ...], queue: str, countdown: float = 0.0) -> Any:
+        return self._app.send_task(name, args=args, queue=direct(queue), countdown=countdown or None)
 
 
 def connect(url: str) -> redis.Redis:

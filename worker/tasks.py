@@ -15,7 +15,7 @@ import structlog
 from celery import Celery, shared_task, signals
 
 from contract import logs
-from contract.names import CANCEL_BATCH, INFER, INGEST, SWEEP
+from contract.names import CANCEL_BATCH, DELIVER, INFER, INGEST, SWEEP
 from contract.settings import Settings
 from worker.crew import Crew, child_crew
 
@@ -49,6 +49,12 @@ def set_up_child(**_: Any) -> None:
         os._exit(_FAILED)
 
 
+@signals.worker_process_shutdown.connect
+def put_down(**_: Any) -> None:
+    if _crew is not None:
+        _crew.stop()
+
+
 def _current_app() -> Celery:
     from celery import current_app
 
@@ -73,3 +79,8 @@ def sweep() -> None:
 @shared_task(name=CANCEL_BATCH)
 def cancel_batch(batch_id: str) -> None:
     crew().cancel_batch(batch_id)
+
+
+@shared_task(name=DELIVER)
+def deliver(ids: list[str]) -> None:
+    crew().deliver(ids)

@@ -42,6 +42,7 @@ _DATASET_PATIENCE = 300.0
 @click.option(
     "--on-invalid-rows", type=click.Choice([str(word) for word in OnInvalidRows]), help="[fail: nothing runs]"
 )
+@click.option("--webhook", metavar="URL", help="Where the server is to send word when the batch is over.")
 @click.option("--watch", is_flag=True, help="Wait for the end with a progress bar.")
 @click.option("--out", "-o", type=click.Path(dir_okay=False), help="Then download the results here; implies --watch.")
 @options.as_json
@@ -61,6 +62,7 @@ def batch(
     id_column: str | None,
     format_: str | None,
     on_invalid_rows: str | None,
+    webhook: str | None,
     watch: bool,
     out: str | None,
     as_json: bool,
@@ -86,6 +88,7 @@ def batch(
         "id_column": id_column,
         "format": format_,
         "on_invalid_rows": on_invalid_rows,
+        "webhook": {"url": webhook} if webhook else None,
     }
     request = _given(asked)
     accepted = upload(api, Path(file), request) if file else name_dataset(api, _given(named), request)

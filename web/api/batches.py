@@ -212,7 +212,7 @@ def delete(batch_id: str) -> Response:
 
 def _asked(here: Services, body: dict[str, Any]) -> Asked:
     with reading(here.engine) as conn:
-        return read_request(conn, body)
+        return read_request(here, conn, body)
 
 
 @contextmanager
@@ -255,7 +255,7 @@ def _request_of(form: Form) -> dict[str, Any]:
 def _named_file(here: Services, body: dict[str, Any]) -> Received | None:
     with reading(here.engine) as conn:
         # Whatever else is wrong is said first: a misspelled field is no missing file.
-        if read_request(conn, body).dataset is not None:
+        if read_request(here, conn, body).dataset is not None:
             return None
         if "file_id" not in body:
             message = (

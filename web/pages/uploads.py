@@ -94,7 +94,7 @@ def start_dataset() -> Response | tuple[str, int]:
         spec = named(conn, name).spec
     try:
         with reading(here.engine) as conn:
-            asked = read_request(conn, form.body(spec))
+            asked = read_request(here, conn, form.body(spec))
         batch_id = take_dataset(here, asked)
     except FournilError as error:
         form.refuse(error)
@@ -142,7 +142,7 @@ def start(file_id: str) -> Response | str | tuple[str, int]:
 def _take(stored: StoredFile, body: dict[str, Any]) -> str:
     here = services()
     with reading(here.engine) as conn:
-        request_for_batch, file = read_request(conn, body), stored_file(conn, stored.id)
+        request_for_batch, file = read_request(here, conn, body), stored_file(conn, stored.id)
     return take_batch(here, request_for_batch, file, is_known=True)
 
 

@@ -140,13 +140,13 @@ def test_what_is_not_public_or_no_web_address_is_never_asked(ask, site, url):
 
 def test_a_redirect_to_what_is_not_public_is_not_followed(ask, site, monkeypatch):
     """Only the site's own address is taken for a public one."""
-    real = fetching._refuse_private
+    real = fetching.refuse_private
 
     def but_for_the_site(address):
         if address != ipaddress.ip_address("127.0.0.1"):
             real(address)
 
-    monkeypatch.setattr(fetching, "_refuse_private", but_for_the_site)
+    monkeypatch.setattr(fetching, "refuse_private", but_for_the_site)
     names = {"localhost": "127.0.0.2"}
     look_up = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: look_up(names.get(host, host), *a, **k))
