@@ -47,6 +47,31 @@ class Media:
         3600.0,
         "Longest recording of a job, whatever its file's size; a second takes 64 kB or more while a model hears it.",
     )
+    max_video_bytes: int = option(
+        "MAX_VIDEO_BYTES",
+        whole(1_000, 1 << 34),
+        256 << 20,
+        "Largest video of a job, as a file.",
+    )
+    max_video_seconds: float = option(
+        "MAX_VIDEO_SECONDS",
+        seconds(1, 86_400),
+        3600.0,
+        "Longest video of a job. What is looked at lies at its beginning, so that a long one costs its bytes alone.",
+    )
+    max_video_frames: int = option(
+        "MAX_VIDEO_FRAMES",
+        whole(1, 100_000),
+        1024,
+        "Most frames that are decoded of one video: num_frames times frame_sampling_rate. Larger ones cost time on "
+        "the processor, 10 ms a frame and more.",
+    )
+    max_video_pixels: int = option(
+        "MAX_VIDEO_PIXELS",
+        whole(1_000, 35_700_000),
+        8_912_896,
+        "Most pixels of a frame. 16 frames of as many, which is 4K, take 430 MB while they are decoded.",
+    )
     fetch: bool = option(
         "FETCH_URLS",
         BOOL,
@@ -70,9 +95,9 @@ class Media:
 
     def most_bytes(self, kind: str) -> int:
         """The largest file of a kind, as `x-media` names it."""
-        return self.max_audio_bytes if kind == "audio" else self.max_bytes
+        return {"audio": self.max_audio_bytes, "video": self.max_video_bytes}.get(kind, self.max_bytes)
 
     @property
     def most_bytes_of_all(self) -> int:
         """Where a file arrives before it is known what it is for."""
-        return max(self.max_bytes, self.max_audio_bytes)
+        return max(self.max_bytes, self.max_audio_bytes, self.max_video_bytes)

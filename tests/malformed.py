@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contract.tasks import CATALOGUE, JsonSchema, Task
-from tests import papers, pictures, recordings
+from tests import papers, pictures, recordings, videos
 
 #: Texts that JSON, Unicode or a tokenizer trips over. A model may also answer them.
 ODD_TEXTS = {
@@ -33,7 +33,9 @@ ODD_TEXTS = {
     "a template": "{{ 7 * 7 }} {0.__class__} %s %n ${HOME} {% raw %}",
 }
 _LOOSE = "not json, not this type"
-_BROKEN = {"image": pictures.broken, "audio": recordings.broken, "document": papers.broken}
+_BROKEN = {
+    "image": pictures.broken, "audio": recordings.broken, "document": papers.broken, "video": videos.broken,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

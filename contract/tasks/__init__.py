@@ -36,6 +36,7 @@ from contract.tasks.speaking import TEXT_TO_AUDIO
 from contract.tasks.task import JsonSchema, Task
 from contract.tasks.things import MASK_GENERATION
 from contract.tasks.tokens import FILL_MASK, TOKEN_CLASSIFICATION
+from contract.tasks.watching import VIDEO_CLASSIFICATION
 
 __all__ = ["ALIASES", "CATALOGUE", "JsonSchema", "Task", "canonical_name", "implied_parameters"]
 
@@ -73,6 +74,7 @@ CATALOGUE: dict[str, Task] = {
         ZERO_SHOT_AUDIO_CLASSIFICATION,
         TEXT_TO_AUDIO,
         MASK_GENERATION,
+        VIDEO_CLASSIFICATION,
     )
 }
 

@@ -81,6 +81,11 @@ def audio_field(title: str = "Recording", description: str = "") -> JsonSchema:
     return a_file("audio", title, description)
 
 
+def video_field(title: str = "Video", description: str = "") -> JsonSchema:
+    return a_file("video", title, description)
+
+
+VIDEO_SYNONYMS = ("video", "clip", "movie", "file", "file_id", "url", "video_url")
 AUDIO_SYNONYMS = ("audio", "recording", "sound", "speech", "file", "file_id", "url", "audio_url")
 IMAGE_SYNONYMS = ("image", "picture", "photo", "img", "file", "file_id", "url", "image_url")
 

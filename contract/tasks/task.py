@@ -18,8 +18,7 @@ Columns = Callable[[Any], dict[str, Any]]
 View = Literal[
     "labels", "entities", "tokens", "vector", "scores", "text", "written", "answers", "table",
     "boxes", "masks", "depth", "picture", "replies", "caption", "found", "matches", "transcript", "sound",
-    "things",
-    "decisions",
+    "things", "decisions", "watched",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from contract.media import Media
-from models.media import audio, documents, images
+from models.media import audio, documents, images, videos
 from models.media.seen import MediaRefused, Seen
 
 __all__ = ["KINDS", "MediaRefused", "Seen", "decode", "look"]
@@ -20,7 +20,7 @@ __all__ = ["KINDS", "MediaRefused", "Seen", "decode", "look"]
 @dataclasses.dataclass(frozen=True)
 class Kind:
     look: Callable[[BinaryIO, Media], Seen]
-    #: What it takes besides is its kind's own: the rate at which a model hears.
+    #: What it takes besides is its kind's own: the rate at which a model hears, the frames that it sees.
     decode: Callable[..., Any]
 
 
@@ -29,6 +29,7 @@ KINDS = {
     "image": Kind(images.look, images.decode),
     "audio": Kind(audio.look, audio.decode),
     "document": Kind(documents.look, documents.decode),
+    "video": Kind(videos.look, videos.decode),
 }
 
 

@@ -7,7 +7,7 @@ decoder runs that is not listed. What is read is a stream of ours, never a name.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, NoReturn
 
@@ -21,13 +21,19 @@ _PROBED = 4 << 20
 
 
 @contextmanager
-def opened(stream: BinaryIO, demuxer: str, codecs: Collection[str], *, broken: str) -> Iterator[InputContainer]:
-    """The file's streams; raises MediaRefused with the sentence `broken` for what cannot be read, here or inside."""
+def opened(
+    stream: BinaryIO, demuxer: str, codecs: Collection[str], *, broken: str, more: Mapping[str, str] | None = None
+) -> Iterator[InputContainer]:
+    """The file's streams; raises MediaRefused with the sentence `broken` for what cannot be read, here or inside.
+
+    `more`: options of FFmpeg, for what it decodes to find out what the streams are.
+    """
     options = {
         "format_whitelist": demuxer,
         "codec_whitelist": ",".join(sorted(codecs)),
         "protocol_whitelist": "none",
         "probesize": str(_PROBED),
+        **(more or {}),
     }
     try:
         with av.open(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.tiny import conversing, documents, images, sounds
+from tests.tiny import conversing, documents, images, sounds, videos
 from tests.tiny.checkpoint import poisoned
 from tests.tiny.encoders import (
     answerer,
@@ -69,6 +69,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "translation": pieced_marian,
     "image-text-to-text": conversing.seer,
     "document-question-answering": documents.pointer,
+    "video-classification": videos.classifier,
     **images.MAKERS,
     **sounds.MAKERS,
 }

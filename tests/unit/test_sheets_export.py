@@ -131,7 +131,7 @@ def test_every_task_names_its_result_columns(task):
         "image-text-to-text": {"message": {"content": "x"}, "finish_reason": "stop"},
         "document-question-answering": [{"answer": "x", "score": None}],
         "keypoint-matching": [], "mask-generation": [],
-        "audio-classification": [], "zero-shot-audio-classification": [],
+        "video-classification": [], "audio-classification": [], "zero-shot-audio-classification": [],
         "automatic-speech-recognition": {"text": "x"},
         "text-to-audio": {"audio": {"file": FILE}, "sampling_rate": 16_000},
         "image-to-text": [{"generated_text": "x"}], "image-to-image": {"image": {"file": FILE}},

@@ -9,7 +9,6 @@ from contract.tasks import ALIASES, CATALOGUE
 #: Tasks of the library that Fournil does not serve yet. This shrinks; a new name is a decision.
 NOT_SERVED = {
     "any-to-any",
-    "video-classification",
 }
 #: Tasks that the library had before 5.0 and that people still ask for; and one it never had.
 GONE = {

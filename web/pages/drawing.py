@@ -86,6 +86,10 @@ def _labels(_inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:
     return {"bars": [_bar(entry["label"], entry["score"]) for entry in result]}
 
 
+def _watched(inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:
+    return {**_labels(inputs, result), "file": (inputs.get("video") or {}).get("file")}
+
+
 def _bar(name: str, score: float) -> Bar:
     return Bar(name, score, round(100 * min(1.0, max(0.0, score)), 2))
 
@@ -262,4 +266,5 @@ _VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "sound": sounds.sound,
     "things": things,
     "decisions": _decisions,
+    "watched": _watched,
 }

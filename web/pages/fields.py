@@ -181,7 +181,7 @@ def _kept_file(text: str) -> dict[str, str]:
 
 
 #: What the catalogue's example of a kind is.
-_EXAMPLES = {"audio": "audio/flac"}
+_EXAMPLES = {"audio": "audio/flac", "video": "video/mp4"}
 
 
 def media_source(value: dict[str, Any], kind: str = "image") -> str:

@@ -179,4 +179,5 @@ _LINES = {
     "sound": _sound,
     "things": _things,
     "decisions": _decisions,
+    "watched": _labels,
 }

@@ -92,7 +92,9 @@ def short(text: str, length: int = 160) -> str:
 def media_source(kept: str) -> str:
     """Where a page finds the file that a form keeps: the bytes of an example, or a stored file."""
     return (
-        kept if kept.startswith(("data:image/", "data:audio/")) else f"/api/v1/files/{quote(kept, safe='')}/content"
+        kept
+        if kept.startswith(("data:image/", "data:audio/", "data:video/"))
+        else f"/api/v1/files/{quote(kept, safe='')}/content"
     )
 
 

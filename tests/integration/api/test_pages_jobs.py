@@ -13,6 +13,7 @@ from contract.errors import HTTP_STATUS, ErrorCode
 from contract.pipelines import PipelineSpec
 from contract.statuses import PipelineState
 from contract.tasks import CATALOGUE
+from contract.tasks.clips import EXAMPLE_VIDEO
 from contract.tasks.media import EXAMPLE_IMAGE
 from contract.tasks.recordings import EXAMPLE_AUDIO
 from contract.times import utc_now
@@ -33,6 +34,7 @@ ANSWER = {
 ENTITY = {"entity_group": SCRIPT, "score": 0.9, "word": "Lyon", "start": 3, "end": 7}
 IMAGE = {"image": EXAMPLE_IMAGE}
 HEARD = {"audio": EXAMPLE_AUDIO}
+WATCHED = {"video": EXAMPLE_VIDEO}
 SAID = {
     "text": f" Hi {SCRIPT}",
     "chunks": [{"text": " Hi", "timestamp": [62.5, 63]}, {"text": SCRIPT, "timestamp": [None, None]}],
@@ -115,6 +117,7 @@ RESULTS = [
     ("image-segmentation", IMAGE, [{"label": SCRIPT, "score": None, "mask": PICTURE}], [SCRIPT, "PNG", "–"]),
     ("depth-estimation", IMAGE, {"depth": PICTURE, "min": -1.5, "max": 9.25}, ["Black is -1.500", "white is 9.250"]),
     ("audio-classification", HEARD, [{"label": SCRIPT, "score": 0.5}], [SCRIPT, "50.0 %", "audio/flac"]),
+    ("video-classification", WATCHED, [{"label": SCRIPT, "score": 0.5}], [SCRIPT, "50.0 %", "video/mp4"]),
     ("zero-shot-audio-classification", HEARD, [{"label": "bell", "score": 0.5}], ["bell", "50.0 %"]),
     ("text-to-audio", {"text": SCRIPT}, {"audio": SOUND, "sampling_rate": 16_000}, [SCRIPT, "16,000", "audio/wav"]),
     ("automatic-speech-recognition", HEARD, {"text": ""}, ["Nothing that the model takes for words"]),
@@ -205,6 +208,12 @@ def test_a_result_is_drawn_by_its_task_and_never_read_as_html(baked, task, input
     assert not [words for words in shown if words not in page.text]
     assert not [script for script in page.all("script") if "src" not in script.attrs]
     assert page.has("details", id="raw")
+
+
+def test_a_video_plays_beside_its_labels(baked):
+    page = baked("video-classification", WATCHED, [{"label": "baking", "score": 0.5}])
+
+    assert page.has("video", id="watched")
 
 
 def test_matches_are_lines_between_the_images_in_their_own_pixels(baked):

@@ -31,6 +31,7 @@ from worker.backends.tasks.tables import TableQuestionAnswering
 from worker.backends.tasks.task import TaskModel
 from worker.backends.tasks.things import MaskGeneration
 from worker.backends.tasks.tokens import FillMask, TokenClassification
+from worker.backends.tasks.watching import VideoClassification
 
 TASKS: dict[str, type[TaskModel]] = {
     "text-classification": TextClassification,
@@ -64,4 +65,5 @@ TASKS: dict[str, type[TaskModel]] = {
     "zero-shot-audio-classification": ZeroShotAudioClassification,
     "text-to-audio": TextToAudio,
     "mask-generation": MaskGeneration,
+    "video-classification": VideoClassification,
 }

@@ -23,7 +23,7 @@ _MOST_SECONDS = 60.0
 _SEED = 7
 _DRAWING = threading.Lock()
 
-_FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "softmax": lambda logits: logits.softmax(dim=-1),
     "sigmoid": lambda logits: logits.sigmoid(),
     "none": lambda logits: logits,
@@ -48,14 +48,14 @@ class AudioClassification(TaskModel):
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         answers: list[Any] = [None] * len(rows)
-        function = _FUNCTIONS[parameters.get("function_to_apply") or _default_function(self._config)]
+        function = FUNCTIONS[parameters.get("function_to_apply") or default_function(self._config)]
         for places, output in self._hearing.run([row.payload for row in rows]):
             for place, scores in zip(places, function(output.logits.float().cpu()), strict=True):
                 answers[place] = best_first(self._config.id2label, scores, parameters["top_k"], of="recording")
         return answers
 
 
-def _default_function(config: Any) -> str:
+def default_function(config: Any) -> str:
     """What the library's pipeline chooses."""
     chosen = {"regression": "none", "multi_label_classification": "sigmoid"}
     return chosen.get(config.problem_type, "softmax")

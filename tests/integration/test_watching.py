@@ -1,0 +1,82 @@
+"""video-classification: equal to the library's pipeline on the same file, alone and among others."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.errors import CheckpointError, InputError
+from contract.media import Media
+from tests.integration.test_transformers_backend import Oven, assert_same
+from tests.tiny import images, videos
+from tests.videos import clip
+from worker.backends.media import MediaFile
+
+pytestmark = pytest.mark.real_model
+
+TASK = "video-classification"
+KINDS = ["mp4", "webm of VP9", "mov"]
+
+
+def sent(body: bytes) -> dict[str, Any]:
+    return {"video": MediaFile(lambda: io.BytesIO(body), "video", "video", Media())}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("watching")
+
+
+@pytest.fixture(scope="module")
+def oven(folder: Path) -> Oven:
+    return Oven(TASK, videos.classifier(folder / "videomae"), folder / "cache")
+
+
+@pytest.fixture(scope="module")
+def files(folder: Path) -> list[Path]:
+    made = [folder / f"clip{number}" for number in range(len(KINDS))]
+    for file, kind in zip(made, KINDS, strict=True):
+        file.write_bytes(clip(kind, width=64 if kind == "mp4" else 96))
+    return made
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"frame_sampling_rate": 3}, {"function_to_apply": "sigmoid", "top_k": 2}, {"function_to_apply": "none"}],
+)
+def test_labels_equal_the_pipeline_on_the_same_files(oven, files, asked):
+    expected = [oven.library(str(file), **asked) for file in files]
+
+    assert_same(expected, oven.together_and_alone([sent(file.read_bytes()) for file in files], **asked))
+
+
+def test_an_architecture_that_stretches_takes_other_numbers_of_frames(folder, files):
+    stretcher = Oven(TASK, videos.stretcher(folder / "timesformer"), folder / "cache")
+    rows = [sent(file.read_bytes()) for file in files]
+
+    for asked in ({}, {"num_frames": 4, "frame_sampling_rate": 2}):
+        expected = [stretcher.library(str(file), **asked) for file in files]
+        assert_same(expected, stretcher.together_and_alone(rows, **asked))
+
+
+def test_a_number_of_frames_that_the_model_does_not_see_is_named(oven):
+    [refused] = oven.run([sent(clip())], num_frames=4)
+
+    assert isinstance(refused, InputError)
+    assert (refused.field, "8 frames" in refused.message) == ("parameters.num_frames", True)
+
+
+def test_a_short_video_is_seen_whole_and_a_broken_one_fails_alone(oven):
+    good, bad = oven.run([sent(clip(frames=3)), sent(b"\0\0\0\x1cftypisom" + bytes(60))])
+
+    assert len(good) == 3
+    assert isinstance(bad, InputError)
+    assert bad.field == "video"
+
+
+def test_a_checkpoint_of_images_is_refused(folder):
+    with pytest.raises(CheckpointError):
+        Oven(TASK, images.MAKERS["image-classification"](folder / "vit"), folder / "cache")
