@@ -125,7 +125,8 @@ class Postman:
 
     def _post(self, delivery: Delivery, body: str) -> int:
         settings, now = self._settings, utc_now()
-        name = f"{delivery.id}.{delivery.round}"
+        # No full stop: they part what is signed.
+        name = f"{delivery.id}-{delivery.round}"
         headers = {
             "Content-Type": "application/json",
             "webhook-id": name,
