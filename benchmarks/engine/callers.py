@@ -30,6 +30,7 @@ import psutil
 from benchmarks.engine import checkpoints
 from benchmarks.engine.client import Driven, Refused, Target, drive
 from benchmarks.engine.corpus import texts
+from benchmarks.engine.sentences import HOME
 from benchmarks.engine.servers import PEERS_BY_NAME, Peer, Setting, install, serving
 from benchmarks.harness import keep, save, spread, stack
 from benchmarks.upload_memory import role_of
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--settings", type=int, default=100, help="how many of each peer's to try")
-    parser.add_argument("--peers-dir", type=Path, default=Path.home() / ".cache" / "fournil-peers")
+    parser.add_argument("--peers-dir", type=Path, default=HOME)
     given = parser.parse_args()
     # Peers have sessions of their own: whoever ends this process must not leave them behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

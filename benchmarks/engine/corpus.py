@@ -1,4 +1,4 @@
-"""Texts of skewed length that any Python machine has: the paragraphs of the standard library's docstrings."""
+"""Texts of skewed length: paragraphs of the standard library's docstrings, and the sentences that people rated."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sysconfig
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+from benchmarks.engine.sentences import sentences
 
 #: Longer paragraphs are cut, as all-MiniLM-L6-v2 would cut them at 256 tokens.
 _MOST_WORDS = 160
@@ -26,7 +28,7 @@ def texts(count: int, *, seed: int = 1) -> list[str]:
 
 @cache
 def _different() -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_paragraphs()))
+    return tuple(dict.fromkeys([*_paragraphs(), *sentences()]))
 
 
 def _paragraphs() -> Iterator[str]:
