@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from contract.vectors import Vector
+
 
 def dumps(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
@@ -32,7 +34,9 @@ def finite(value: Any) -> bool:
     if isinstance(value, dict):
         return all(finite(v) for v in value.values())
     if isinstance(value, list | tuple):
-        # Vectors are long: 20 µs for 384 numbers in place of 35.
+        if isinstance(value, Vector):
+            return True
+        # Long lists of numbers: 20 µs for 384 in place of 35.
         if set(map(type, value)) == {float}:
             return all(map(math.isfinite, value))
         return all(finite(v) for v in value)

@@ -11,13 +11,16 @@ from array import array
 from typing import Any
 
 from contract.jsons import dumps, loads
+from contract.vectors import Vector
 
 _SHORTEST = 8
 
 
 def pack(result: Any) -> tuple[str | None, bytes | None]:
     """`(body, vector)`, one of them None. Only what float32 holds exactly becomes bytes."""
-    if isinstance(result, list) and len(result) >= _SHORTEST and all(type(x) is float for x in result):
+    if isinstance(result, Vector):
+        return None, result.stored
+    if isinstance(result, list) and len(result) >= _SHORTEST and set(map(type, result)) == {float}:
         numbers = array("f", result)
         if numbers.tolist() == result:
             return None, _little_endian(numbers).tobytes()

@@ -26,8 +26,9 @@ _KEPT, _FEWEST = 15, 3
 _REHEARSAL_SECONDS = 2.0
 #: A slow machine may take so many times as long until every rung has its samples.
 _PATIENCE = 3
-#: What a microbatch costs beside its forward pass: notes, looks at the table, a transaction. Seconds of CPU here.
-_AROUND_SECONDS = 0.003
+#: What a microbatch costs beside its forward pass: notes, looks at the table, a transaction. Seconds of CPU here,
+#: of the threads that plan and record while decks bake.
+_AROUND_SECONDS = 0.006
 _WORSE = 1.1
 #: One plan in so many tries the next rung, up and down by turns; sooner while that rung is hardly known.
 _TRY_EVERY, _TRY_SOON = 24, 4

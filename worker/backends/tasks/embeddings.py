@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from contract.errors import InputError
+from contract.vectors import Vector
 from worker.backends import refusals, sentences
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.encoder import Encoder, Encoding
@@ -141,7 +142,11 @@ _POOLINGS: dict[str, Any] = {"mean": _mean, "cls": _first, "last": _last}
 
 def _each_finite(vectors: torch.Tensor) -> list[Answer]:
     finite = vectors.isfinite().all(dim=-1).tolist()
-    return [row if good else refusals.not_finite() for row, good in zip(vectors.tolist(), finite, strict=True)]
+    stored = vectors.numpy().astype("<f4", copy=False)
+    return [
+        Vector(row.tolist(), row.tobytes()) if good else refusals.not_finite()
+        for row, good in zip(stored, finite, strict=True)
+    ]
 
 
 def _finite(values: torch.Tensor) -> Answer:
