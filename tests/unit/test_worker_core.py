@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import CheckpointError, ErrorCode, InputError
+from contract.jsons import dumps, finite, loads
 from contract.pipelines import PipelineSpec
+from contract.vectors import Vector
 from models.vectors import pack, unpack
 from worker import shelf as shelf_module
 from worker.backends.backend import Context, DeviceLost, Identity, OutOfMemory, Prepared, Recent, Weighed
@@ -332,6 +335,14 @@ def test_vectors_pack_without_loss(vector):
     body, packed = pack(vector)
     assert body is None
     assert unpack(body, packed) == vector
+
+
+def test_a_vector_is_stored_as_it_was_given():
+    numbers = array("f", [0.5, -2.25, 1e-3])
+    vector = Vector(numbers.tolist(), numbers.tobytes())
+    assert finite(vector)
+    assert unpack(*pack(vector)) == vector == numbers.tolist()
+    assert loads(dumps(vector)) == vector
 
 
 @pytest.mark.parametrize("value", [[1e300] * 9, [0.1] * 9, [1, 2], "x", {"a": [0.5]}, [True] * 9, []])
