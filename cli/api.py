@@ -70,11 +70,15 @@ class Api:
         if wait >= 1:
             request["headers"] = {**request.get("headers", {}), "Prefer": f"wait={int(min(LONGEST_WAIT, wait))}"}
             request["timeout"] = httpx.Timeout(LONGEST_WAIT + _SLACK, connect=5.0)
+        return _json(self.ask(method, path, **request))
+
+    def ask(self, method: str, path: str, *, taken: tuple[int, ...] = (), **request: Any) -> httpx.Response:
+        """An answer that is no error, or has one of the statuses `taken`."""
         with self._sentences():
             answer = self._client.request(method, path, **request)
-        if answer.is_error:
+        if answer.is_error and answer.status_code not in taken:
             raise _problem(answer)
-        return _json(answer)
+        return answer
 
     @contextlib.contextmanager
     def _sentences(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ PIPELINE_NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}$")
 INFER = "fournil.infer"  # (pipeline): claim what waits for it and bake
 INGEST = "fournil.ingest"  # (batch_id): read on in its file, for one slice of time
 SWEEP = "fournil.sweep"  # (): expire, reap, close batches, wake what was committed and not picked up
+TIDY = "fournil.tidy"  # (): remove files that belong to nothing
 CANCEL_BATCH = "fournil.cancel_batch"  # (batch_id): cancel its open rows in pieces
 DELIVER = "fournil.deliver"  # (ids): tell the webhooks of these jobs and batches, those that are due
 

@@ -64,6 +64,14 @@ class Storage:
         "upload until its batch is deleted. Past 1 GiB a file may also grow no more than 200 times.",
     )
 
+    upload_seconds: float = option(
+        "UPLOAD_SECONDS",
+        seconds(1, 2_592_000),
+        86_400.0,
+        "How long a resumable upload that was broken off can be gone on with, from its last byte on. Longer holds "
+        "more of the disk for files that nobody may come back for.",
+    )
+
     @property
     def url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'fournil.db'}"
@@ -230,6 +238,13 @@ class Upkeep:
         seconds(0.2, 600),
         5.0,
         "Between sweeps, which send lost messages again, take back rows of lost workers and expire late jobs.",
+    )
+    tidy_seconds: float = option(
+        "TIDY_SECONDS",
+        seconds(1, 86_400),
+        1_800.0,
+        "Between looks through the stored files, which remove what belongs to nothing: parts of uploads that were "
+        "broken off, files of refused batches. Each look asks the disk about every file.",
     )
     ingest_slice_seconds: float = option(
         "INGEST_SLICE_SECONDS",

@@ -103,9 +103,13 @@ class FileStorage:
         for copy in path.parent.glob(f"{path.name}.*"):
             copy.unlink(missing_ok=True)
 
+    def named(self, pattern: str) -> Iterator[Path]:
+        """What lies in storage under names that fit."""
+        return self._folder.glob(f"*/{pattern}")
+
     def untouched_since(self, moment: datetime) -> Iterator[Path]:
         """Files and parts of files that nobody has written to since."""
-        for path in self._folder.glob("*/*"):
+        for path in self.named("*"):
             try:
                 if path.stat().st_mtime < moment.timestamp():
                     yield path
@@ -154,6 +158,11 @@ def find_files(conn: sa.Connection, ids: Collection[str]) -> set[str]:
     """Those of `ids` that are there, and stay until this transaction is over."""
     held = sa.select(files.c.id).where(files.c.id.in_(ids)).with_for_update(read=True, key_share=True)
     return set(conn.scalars(held)) if ids else set()
+
+
+def entered(conn: sa.Connection, ids: Collection[str]) -> set[str]:
+    """Those of `ids` that the database knows now."""
+    return set(conn.scalars(sa.select(files.c.id).where(files.c.id.in_(ids))))
 
 
 def is_needed() -> sa.ColumnElement[bool]:

@@ -9,6 +9,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -17,13 +18,16 @@ from contract.ids import first_id_at
 from contract.statuses import BATCH_OVER, JOB_OVER
 from models.batches import Batch
 from models.database import reading, transaction
-from models.files import FileStorage, delete_file, find_file, is_needed
+from models.files import FileStorage, delete_file, entered, is_needed
 from models.job_files import delete_jobs
+from models.resumable import Uploads, is_of_upload
 from models.tables import batches, files, jobs, rejected_rows, row_ids
 
 PIECE = 5_000
 #: Batches and files that one look finds; the next look finds the others.
 _FOUND = 100
+#: Files in storage that are looked up in the database at once.
+_LOOKED_UP = 1_000
 _OVER = batches.c.status.in_([status.value for status in BATCH_OVER])
 
 
@@ -121,22 +125,45 @@ def remove_old_jobs(engine: sa.Engine, storage: FileStorage, *, before: datetime
 
 
 def remove_waste(engine: sa.Engine, storage: FileStorage, *, before: datetime) -> int:
-    """Remove what a process that was killed left in storage: parts of files, and files without a row; how many.
+    """Remove what belongs to nothing in storage: parts of files, and files without a row; how many.
 
-    Only what nobody has written to since a moment: an upload that arrives now is neither.
+    Only what nobody has written to since a moment: an upload that arrives now is neither, and what was fetched for a
+    batch whose file is still read gets its row later.
     """
-    removed = 0
-    for path in storage.untouched_since(before):
-        if path.suffix == ".part" or not _has_row(engine, path):
-            path.unlink(missing_ok=True)
-            removed += 1
+    before, removed = min(before, _first_unread(engine) or before), 0
+    old = (path for path in storage.untouched_since(before) if not is_of_upload(path))
+    while some := list(islice(old, _LOOKED_UP)):
+        with reading(engine) as conn:
+            known = entered(conn, [_id_of(path) for path in some])
+        for path in some:
+            if path.suffix == ".part" or _id_of(path) not in known:
+                path.unlink(missing_ok=True)
+                removed += 1
     return removed
 
 
-def _has_row(engine: sa.Engine, path: Path) -> bool:
-    """Whether it is a stored file, or was made from one, whose id is then its name before the dot."""
+def _first_unread(engine: sa.Engine) -> datetime | None:
+    """When the oldest batch came whose file is not read to its end."""
+    unread = sa.select(sa.func.min(batches.c.created_at)).where(
+        batches.c.status.in_(["validating", "running"]), ~batches.c.ingested
+    )
     with reading(engine) as conn:
-        return find_file(conn, path.name.partition(".")[0]) is not None
+        found: datetime | None = conn.scalar(unread)
+    return found
+
+
+def _id_of(path: Path) -> str:
+    """Of the stored file that it is, or was made from: its name before the dot."""
+    return path.name.partition(".")[0]
+
+
+def remove_broken_off(storage: FileStorage, *, before: datetime) -> int:
+    """Give up resumable uploads that nothing has come for since a moment; how many."""
+    uploads, removed = Uploads(storage), 0
+    for upload_id in uploads.untouched_since(before):
+        uploads.drop(upload_id)
+        removed += 1
+    return removed
 
 
 def remove_old_files(engine: sa.Engine, storage: FileStorage, *, before: datetime) -> None:

@@ -26,6 +26,7 @@ PARTS = (
     "web.api.tasks",
     "web.api.workers",
     "web.api.files",
+    "web.api.resumable",
     "web.api.batches",
     "web.api.batch_events",
     "web.api.exports",

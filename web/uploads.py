@@ -62,7 +62,7 @@ def receive_body(storage: FileStorage, *, max_bytes: int, filename: str) -> Rece
     """Store the raw body."""
     request.max_content_length = max_bytes
     file_id, size = storage.save(pieces_of(_stream()), max_bytes=max_bytes)
-    return Received(file_id, clean_name(filename), _media_type(request.mimetype), size)
+    return Received(file_id, clean_name(filename), media_type(request.mimetype), size)
 
 
 def receive_form(
@@ -141,7 +141,7 @@ class _Reader:
                 message = f"This request brings more than {self._most_files} files, the most that are taken."
                 raise RequestError(ErrorCode.INVALID_VALUE, message, field=name[:64])
             filename = (head.filename or "") if isinstance(head, File) else ""
-            content_type = _media_type(head.headers.get("Content-Type", ""))
+            content_type = media_type(head.headers.get("Content-Type", ""))
             file_id, size = storage.save(self._pieces(), max_bytes=max_bytes, field=name[:64])
             made = Received(file_id, clean_name(filename), content_type, size)
             form.files.setdefault(name, []).append(made)
@@ -173,5 +173,6 @@ def clean_name(filename: str) -> str:
     return "".join(c for c in last if c.isprintable()).strip() or "upload"
 
 
-def _media_type(text: str) -> str:
+def media_type(text: str) -> str:
+    """What a sender says of the content, where it looks like a media type."""
     return text if _MEDIA_TYPE.match(text) else "application/octet-stream"

@@ -8,7 +8,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from contract.brokers import VISIBILITY_SECONDS, celery_url
-from contract.names import INGEST_QUEUE, SWEEP, UPKEEP_QUEUE
+from contract.names import INGEST_QUEUE, SWEEP, TIDY, UPKEEP_QUEUE
 from contract.settings import Settings
 
 
@@ -51,7 +51,10 @@ def _configuration(settings: Settings, queues: list[str]) -> dict[str, Any]:
         "broker_pool_acquire_timeout": 3,
         "broker_transport_options": transport_options(settings.broker.prefix),
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_max": 0.2},
-        "beat_schedule": {"sweep": _sweep(settings.upkeep.sweep_seconds)},
+        "beat_schedule": {
+            "sweep": _every(settings.upkeep.sweep_seconds, SWEEP),
+            "tidy": _every(settings.upkeep.tidy_seconds, TIDY),
+        },
     }
 
 
@@ -78,9 +81,9 @@ def transport_options(prefix: str) -> dict[str, Any]:
     }
 
 
-def _sweep(every: float) -> dict[str, Any]:
-    # A sweep that waited for two others asks for nothing new.
-    return {"task": SWEEP, "schedule": every, "options": {"queue": UPKEEP_QUEUE, "expires": 2 * every}}
+def _every(interval: float, task: str) -> dict[str, Any]:
+    # One that waited for two others asks for nothing new.
+    return {"task": task, "schedule": interval, "options": {"queue": UPKEEP_QUEUE, "expires": 2 * interval}}
 
 
 UPKEEP_QUEUES = [UPKEEP_QUEUE, INGEST_QUEUE]

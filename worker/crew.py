@@ -100,6 +100,9 @@ class Crew:
         if self.postman is not None:
             self.postman.stop()
 
+    def tidy(self) -> None:
+        upkeep.tidy(self.engine, self.storage, upload_seconds=self.settings.storage.upload_seconds)
+
     def cancel_batch(self, batch_id: str) -> None:
         upkeep.cancel_rows(self.engine, self.signals, batch_id)
 
@@ -111,9 +114,10 @@ def child_crew(app: Celery, settings: Settings, *, host: str) -> Crew:
     storage = FileStorage(settings.storage.files_dir)
     taps, keeper = Taps(Reach.of(settings)), CellarKeeper(engine, settings.cache)
     if not settings.slot.name:
-        upkeep.tidy(engine, storage)
         postman = Postman(engine, settings.webhooks, lambda one, after: signals.deliver([one], after=after))
-        return Crew(settings, engine, signals, storage, None, None, taps, keeper, postman)
+        crew = Crew(settings, engine, signals, storage, None, None, taps, keeper, postman)
+        crew.tidy()
+        return crew
     oven = _oven(settings, engine, signals, host)
     doorbell = _doorbell(settings, engine, signals, host, oven)
     return Crew(settings, engine, signals, storage, oven, doorbell, taps, keeper)

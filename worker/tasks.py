@@ -15,7 +15,7 @@ import structlog
 from celery import Celery, shared_task, signals
 
 from contract import logs
-from contract.names import CANCEL_BATCH, DELIVER, INFER, INGEST, SWEEP
+from contract.names import CANCEL_BATCH, DELIVER, INFER, INGEST, SWEEP, TIDY
 from contract.settings import Settings
 from worker.crew import Crew, child_crew
 
@@ -74,6 +74,11 @@ def ingest(batch_id: str) -> None:
 @shared_task(name=SWEEP)
 def sweep() -> None:
     crew().sweep()
+
+
+@shared_task(name=TIDY)
+def tidy() -> None:
+    crew().tidy()
 
 
 @shared_task(name=CANCEL_BATCH)

@@ -53,9 +53,12 @@ def sweep(engine: sa.Engine, signals: Signals, storage: FileStorage, *, max_atte
     _remove(engine, storage)
 
 
-def tidy(engine: sa.Engine, storage: FileStorage) -> None:
-    """Once, when a process for upkeep starts: remove what killed ones left in storage."""
-    if removed := removal.remove_waste(engine, storage, before=utc_now() - _WASTE_AFTER):
+def tidy(engine: sa.Engine, storage: FileStorage, *, upload_seconds: float) -> None:
+    """When a process for upkeep starts, and now and then: remove what belongs to nothing in storage."""
+    now = utc_now()
+    removed = removal.remove_waste(engine, storage, before=now - _WASTE_AFTER)
+    removed += removal.remove_broken_off(storage, before=now - timedelta(seconds=upload_seconds))
+    if removed:
         log.info("Files that belong to nothing were removed.", action="waste_removed", files=removed)
 
 

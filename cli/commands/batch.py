@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import options
-from cli.exits import EXIT_CODES, Exit, Unreachable
+from cli.exits import EXIT_CODES, Exit, NotFound, Refused, Unreachable
 from cli.outfile import format_of, open_out
 from cli.values import column, pairs, typed, warn_if_idle
 from contract.jsons import dumps
@@ -24,6 +24,8 @@ _POLL_SECONDS = 0.5
 _PATIENCE = 60.0
 #: How long the server may look for a dataset; its own FOURNIL_DATASETS_SECONDS ends that sooner.
 _DATASET_PATIENCE = 300.0
+#: How long the server may look at the beginning of a file.
+_FILE_PATIENCE = 300.0
 
 
 @click.command(epilog=EXIT_CODES)
@@ -120,16 +122,34 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def upload(api: Api, path: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """One request with everything; a large file first, in pieces that a broken connection does not undo."""
     from typing import IO, cast
 
     from rich.console import Console
 
+    from cli import resuming
     from cli.progress import Reading, upload_bar
 
+    size = path.stat().st_size
     with path.open("rb") as file, upload_bar(Console(stderr=True)) as bar:
-        task = bar.add_task(f"upload {path.name}", total=path.stat().st_size)
-        reading = Reading(file, lambda at: bar.update(task, completed=at))
-        return api.upload("/batches", request=request, name=path.name, file=cast("IO[bytes]", reading))
+        task = bar.add_task(f"upload {path.name}", total=size)
+
+        def moved(at: int) -> None:
+            bar.update(task, completed=at)
+
+        if size >= resuming.LARGE:
+            return name_file(api, resuming.send_file(api, path, moved), request)
+        reading = cast("IO[bytes]", Reading(file, moved))
+        return api.upload("/batches", request=request, name=path.name, file=reading)
+
+
+def name_file(api: Api, file_id: str, request: dict[str, Any]) -> dict[str, Any]:
+    """A batch of a file that is on the server, and stays there only if it is taken."""
+    try:
+        return api.post("/batches", {**request, "file_id": file_id}, patience=_FILE_PATIENCE)
+    except (Refused, NotFound):
+        api.ask("DELETE", f"/files/{file_id}", taken=(404, 409))
+        raise
 
 
 def watch_to_the_end(api: Api, accepted: dict[str, Any]) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def test_a_pass_unlike_the_others_is_no_measurement(books, odd):
 
 
 def test_the_budget_is_corrected_by_what_passes_take(books):
-    for length, seconds in ((256, 0.256), (512, 0.512), (1024, 2.048)) * 3:
+    for length, seconds in ((256, 2.56), (512, 5.12), (1024, 20.48)) * 3:
         books.ledger.note("fake", tray(length), done(seconds))
     assert books.budgets.of("fake").tokens == 256
 

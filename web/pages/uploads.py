@@ -32,6 +32,8 @@ from web.uploads import AROUND_FILE, Received, receive_body, receive_form
 
 #: How long a page may take to look through a file; a longer one is counted when it is started.
 LOOK_SECONDS = 4.0
+#: A file of so many bytes is sent in pieces of as many; a smaller one is sent again sooner than it is gone on with.
+_IN_PIECES_FROM = 16 << 20
 
 
 @blueprint.get("/batches/new")
@@ -112,6 +114,7 @@ def _choose(pipeline: str | None, error: RequestError | None = None, *, dataset:
         chosen=pipeline,
         error=error,
         largest=settings.web.max_upload_bytes,
+        in_pieces_from=_IN_PIECES_FROM,
         dataset=dataset or (DatasetForm() if are_offered(settings) else None),
     )
 

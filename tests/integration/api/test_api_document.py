@@ -19,6 +19,8 @@ from schemathesis.specs.openapi.checks import (
 
 from contract.times import utc_now
 
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 BOUNDS = hypothesis.settings(
     max_examples=40, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)

@@ -179,7 +179,7 @@ def test_what_a_killed_process_left_in_storage_goes_and_nothing_else(engine, ove
     long_ago = (utc_now() - timedelta(hours=3)).timestamp()
     for path in (torn, orphan, copy, half_a_copy, storage.path(batch.file_id)):
         os.utime(path, (long_ago, long_ago))
-    upkeep.tidy(engine, storage)
+    upkeep.tidy(engine, storage, upload_seconds=60)
     gone, kept = (torn, orphan, half_a_copy), (arriving, copy)
     assert [path.exists() for path in (*gone, *kept)] == [False, False, False, True, True]
     assert stored(storage, batch)

@@ -1,9 +1,11 @@
-// Sends a file as the body itself, with progress. Without this the form sends it all the same.
+import { Refused, sendInPieces } from "./pieces.js";
+
+// Sends a file with progress: as one body, a large one in pieces. Without this the form sends it all the same.
 export function uploadFiles(form) {
   const file = form.querySelector("input[type=file]");
   const drop = form.querySelector(".drop");
   const bar = form.querySelector("progress");
-  const told = form.querySelector("[data-upload-words]");
+  const words = form.querySelector("[data-upload-words]");
 
   drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
   drop.addEventListener("dragleave", () => drop.classList.remove("over"));
@@ -19,8 +21,18 @@ export function uploadFiles(form) {
     event.preventDefault();
     // A server that refuses in the middle of a body looks like a lost connection: said here, it reads better.
     if (chosen.size > Number(form.dataset.largest)) failed("The file is larger than this server takes.");
+    else if (chosen.size >= Number(form.dataset.piecesFrom)) sendLarge(chosen);
     else send(chosen);
   });
+
+  function sendLarge(chosen) {
+    begun(chosen.size);
+    const told = (offset, isLost) => moved(offset, isLost ? "The connection was lost; trying again." : "");
+    const goesTo = form.dataset.preview.replace("PIPELINE", encodeURIComponent(form.elements.pipeline.value));
+    sendInPieces(chosen, { endpoint: form.dataset.uploads, piece: Number(form.dataset.piece), told })
+      .then((id) => window.location.assign(goesTo.replace("FILE", id)))
+      .catch((problem) => failed(problem instanceof Refused ? problem.message : "It could not be sent. Try again."));
+  }
 
   function send(chosen) {
     const query = new URLSearchParams({ filename: chosen.name, pipeline: form.elements.pipeline.value });
@@ -29,18 +41,24 @@ export function uploadFiles(form) {
     request.setRequestHeader("Accept", "application/json");
     request.setRequestHeader("Content-Type", chosen.type || "application/octet-stream");
     request.setRequestHeader("X-CSRFToken", form.elements.csrf_token.value);
-    request.upload.addEventListener("progress", (event) => {
-      bar.max = event.total;
-      bar.value = event.loaded;
-      told.textContent = `${Math.floor((100 * event.loaded) / event.total)} % sent`;
-    });
+    request.upload.addEventListener("progress", (event) => moved(event.loaded, ""));
     request.addEventListener("load", () => arrived(request));
     request.addEventListener("error", () => failed("The connection was lost. Try again."));
+    begun(chosen.size);
+    request.send(chosen);
+  }
+
+  function begun(size) {
     form.querySelector("button").disabled = true;
     bar.hidden = false;
-    told.className = "mt-2";
-    told.textContent = "Sending…";
-    request.send(chosen);
+    bar.max = size;
+    words.className = "mt-2";
+    words.textContent = "Sending…";
+  }
+
+  function moved(sent, more) {
+    bar.value = sent;
+    words.textContent = `${Math.floor((100 * sent) / bar.max)} % sent. ${more}`.trim();
   }
 
   function arrived(request) {
@@ -50,10 +68,10 @@ export function uploadFiles(form) {
     else failed(answer.error?.message || `It was refused (${request.status}).`);
   }
 
-  function failed(words) {
+  function failed(why) {
     form.querySelector("button").disabled = false;
     bar.hidden = true;
-    told.className = "notice notice-bad mt-3";
-    told.textContent = words;
+    words.className = "notice notice-bad mt-3";
+    words.textContent = why;
   }
 }

@@ -1,0 +1,183 @@
+"""Large files over bad lines: a tus client, the command and a browser, with the web server killed and lines cut."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cli import resuming
+from cli.api import Api
+from tests.e2e.test_browser import CHROMIUM, FLAGS, SECONDS
+from tests.processes import Stack, running_stack, wait_until
+
+client = pytest.importorskip("tusclient.client", reason="needs tuspy")
+
+TUS = {"Tus-Resumable": "1.0.0"}
+ROW = b"a row of a file that is too large to be sent twice\n"
+CUT = ("net::ERR_CONNECTION_RESET", "net::ERR_INTERNET_DISCONNECTED")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory) -> Iterator[Stack]:
+    with running_stack(tmp_path_factory.mktemp("resumable"), FOURNIL_TIDY_SECONDS="1") as running:
+        yield running
+
+
+@pytest.fixture
+def rows(tmp_path) -> Path:
+    """Some megabytes of text, a header and then a row a line; its name is its own."""
+    path = tmp_path / f"{tmp_path.name}.txt"
+    path.write_bytes(ROW * 60_000)
+    return path
+
+
+def kill_web(stack: Stack) -> None:
+    web = stack.child("web.wsgi")
+    family = [web, *web.children(recursive=True)]
+    for process in family:
+        process.kill()
+
+
+def offset_of(stack: Stack, url: str) -> int:
+    """How far an upload is, as soon as the web server is there again."""
+
+    def ask() -> httpx.Response | None:
+        try:
+            return httpx.head(url, headers=TUS, timeout=30)
+        except httpx.TransportError:
+            return None
+
+    answer = wait_until(ask, what="the web server", show=stack.shown)
+    return int(answer.headers["Upload-Offset"])
+
+
+def content(stack: Stack, file_id: str) -> bytes:
+    return httpx.get(f"{stack.url}/api/v1/files/{file_id}/content", timeout=30).raise_for_status().content
+
+
+def test_a_tus_client_goes_on_after_the_web_server_was_killed_between_and_within_requests(stack, rows):
+    tus = client.TusClient(f"{stack.url}/api/v1/uploads")
+    size = rows.stat().st_size
+    begun = tus.uploader(str(rows), chunk_size=500_000, metadata={"filename": "rows.txt"})
+    begun.upload_chunk()
+    kill_web(stack)
+    assert offset_of(stack, begun.url) == 500_000
+
+    on_disk = next(stack.data_dir.glob(f"files/*/{begun.url.rpartition('/')[2]}.upload"))
+
+    def torn() -> Iterator[bytes]:
+        yield rows.read_bytes()[500_000:1_500_000]
+        wait_until(lambda: on_disk.stat().st_size > 500_000, what="bytes on the disk", show=stack.shown)
+        kill_web(stack)
+        yield rows.read_bytes()[1_500_000:]
+
+    headers = {**TUS, "Upload-Offset": "500000", "Content-Length": str(size - 500_000)}
+    headers["Content-Type"] = "application/offset+octet-stream"
+    with pytest.raises(httpx.TransportError):
+        httpx.patch(begun.url, headers=headers, content=torn(), timeout=30)
+    kept = offset_of(stack, begun.url)
+    assert 500_000 < kept < size
+
+    resumed = tus.uploader(str(rows), url=begun.url, chunk_size=500_000, upload_checksum=True)
+    assert resumed.offset == kept
+    resumed.upload()
+    file_id = begun.url.rpartition("/")[2]
+    assert content(stack, file_id) == rows.read_bytes()
+    asked = {"pipeline": "fake", "file_id": file_id}
+    made = httpx.post(f"{stack.url}/api/v1/batches", json=asked, timeout=30).raise_for_status().json()
+    assert (made["filename"], made["file_id"]) == ("rows.txt", file_id)
+    httpx.post(f"{stack.url}/api/v1/batches/{made['id']}/cancel", timeout=30).raise_for_status()
+
+
+def test_the_command_goes_on_where_the_web_server_was_killed(stack, rows, monkeypatch):
+    monkeypatch.setattr(resuming, "_REQUEST", 1_000_000)
+    killed_at: list[int] = []
+    told: list[int] = []
+
+    def moved(at: int) -> None:
+        told.append(at)
+        if at > 1_200_000 and not killed_at:
+            killed_at.append(at)
+            kill_web(stack)
+
+    file_id = resuming.send_file(Api(stack.url), rows, moved)
+
+    assert content(stack, file_id) == rows.read_bytes()
+    behind = told[told.index(killed_at[0]) + 1 :]
+    # What was there was not sent again: the request that was cut began at 1,000,000.
+    assert min(behind) > 1_000_000
+
+
+def test_an_upload_that_nobody_comes_back_for_is_removed_while_the_stack_runs(stack):
+    begun = httpx.post(f"{stack.url}/api/v1/uploads", headers={**TUS, "Upload-Length": "9"}, timeout=30)
+    url = stack.url + begun.headers["Location"]
+    parts = list(stack.data_dir.glob(f"files/*/{url.rpartition('/')[2]}*"))
+    then = time.time() - 2 * 86_400
+    for part in parts:
+        os.utime(part, (then, then))
+
+    wait_until(lambda: not any(part.exists() for part in parts), what="the parts to go", show=stack.shown)
+    assert (len(parts), httpx.head(url, headers=TUS, timeout=30).status_code) == (2, 404)
+
+
+@pytest.fixture
+def page(stack):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        context = browser.new_context()
+        context.set_default_timeout(SECONDS)
+        page, errors = context.new_page(), []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        yield page
+        browser.close()
+    assert [error for error in errors if not any(cut in error for cut in CUT)] == []
+
+
+@pytest.mark.browser
+def test_a_browser_goes_on_after_a_cut_and_after_a_reload(stack, page, rows):
+    from playwright.sync_api import expect
+
+    sent: list[int] = []
+    cuts: list[int] = []
+    line = {"is_bad": True}
+
+    def patch(route):
+        """Cuts the third request once, and from the fifth on every one."""
+        offset = int(route.request.headers.get("upload-offset", -1))
+        if route.request.method != "PATCH":
+            route.continue_()
+        elif line["is_bad"] and (len(sent) == 4 or (len(sent) == 2 and not cuts)):
+            cuts.append(offset)
+            route.abort("connectionreset")
+        else:
+            sent.append(offset)
+            route.continue_()
+
+    def choose() -> None:
+        page.goto(f"{stack.url}/batches/new?pipeline=fake")
+        small = "form => Object.assign(form.dataset, { piecesFrom: '1', piece: '500000' })"
+        page.locator("[data-upload]").evaluate(small)
+        page.get_by_label("File").set_input_files(rows)
+        page.get_by_role("button", name="Preview").click()
+
+    page.route("**/api/v1/uploads/*", patch)
+    choose()
+    # One cut is waited for: it goes on by itself. Past the others only after the page was loaded again.
+    expect(page.locator("[data-upload-words]")).to_contain_text("65 % sent. The connection was lost")
+    line["is_bad"] = False
+    choose()
+
+    expect(page.get_by_role("heading", name=rows.name)).to_be_visible()
+    assert sent == list(range(0, rows.stat().st_size, 500_000))
+    assert cuts[:2] == [1_000_000, 2_000_000]
+    file_id = page.url.partition("?")[0].rpartition("/")[2]
+    assert content(stack, file_id) == rows.read_bytes()
