@@ -72,6 +72,12 @@ class Media:
         8_912_896,
         "Most pixels of a frame. 16 frames of as many, which is 4K, take 430 MB while they are decoded.",
     )
+    max_archive_files: int = option(
+        "MAX_ARCHIVE_FILES",
+        whole(1, 10_000_000),
+        1_000_000,
+        "Most files of an archive (.zip, .tar). A process of its own lists them in at most 4 GiB and 300 s of CPU.",
+    )
     fetch: bool = option(
         "FETCH_URLS",
         BOOL,

@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -26,10 +27,13 @@ from models.customs import At, Customs, each
 from models.fetching import fetched
 from models.files import FileStorage, NewFile
 from models.media.sources import decoded
+from models.sheets.members import Member, about
 from models.sheets.rows import Row
 
 #: Rows whose files are brought at once. Each may wait for another server, or for the disk.
 AT_ONCE = 8
+#: Bytes of an archive's file that is looked at which stay in memory.
+_SPOOLED = 4 << 20
 
 #: glance: look at what is here, fetch nothing. check: fetch too, and keep what was fetched. keep: keep everything.
 Mode = Literal["glance", "check", "keep"]
@@ -74,14 +78,16 @@ class Porter(Customs):
         """The row with its files as a job has them, or with a problem for one that is not taken."""
         if row.problems:
             return row
-        load = _Load(self, row.record.row, mode)
+        member = row.record.member
+        load = _Load(self, row.record.row, mode, member)
         try:
             inputs = {
                 name: load.packed(name, value, self._kinds[name]) if name in self._kinds else value
                 for name, value in row.inputs.items()
             }
         except FournilError as error:
-            return row._replace(problems=[Problem(error.field or "inputs", error.code, error.message)])
+            message = error.message if member is None else about(member.name, error.message)
+            return row._replace(problems=[Problem(error.field or "inputs", error.code, message)])
         if mode != "keep":
             return row
         return row._replace(inputs=inputs, made=tuple(load.made), known=tuple(load.known))
@@ -91,6 +97,17 @@ class Porter(Customs):
         if mode == "keep":
             return self._kept(lambda: [body], name, at)
         return self._seen(io.BytesIO(body), name, len(body), at)
+
+    def from_member(self, member: Member, at: _At, mode: Mode) -> NewFile:
+        """All of it is read, whatever for: only its end tells whether it is what was packed."""
+        self.weigh(member.size, at)
+        name, pieces = member.name.rpartition("/")[2], member.pieces(field=at.field)
+        if mode == "keep":
+            return self._kept(lambda: pieces, name, at)
+        with tempfile.SpooledTemporaryFile(_SPOOLED) as copy:
+            copy.writelines(pieces)
+            copy.seek(0)
+            return self._seen(cast(BinaryIO, copy), name, member.size, at)
 
     def from_url(self, url: str, at: _At, mode: Mode) -> NewFile | None:
         if mode == "glance":
@@ -125,8 +142,9 @@ class Porter(Customs):
 class _Load:
     """The files of one row."""
 
-    def __init__(self, porter: Porter, row: int, mode: Mode) -> None:
+    def __init__(self, porter: Porter, row: int, mode: Mode, member: Member | None) -> None:
         self._porter = porter
+        self._member = member
         self._row = row
         self._mode = mode
         #: Files that the database does not know yet, and those that it does.
@@ -139,7 +157,10 @@ class _Load:
 
     def _one(self, value: dict[str, Any], at: _At) -> Any:
         porter, mode = self._porter, self._mode
-        if "data" in value:
+        if "member" in value:
+            assert self._member is not None
+            made = porter.from_member(self._member, at, mode)
+        elif "data" in value:
             made = porter.from_data(decoded(value["data"], field=at.field), at.name, at, mode)
         elif "url" in value:
             found = porter.from_url(value["url"], at, mode)

@@ -165,6 +165,7 @@ def dry_run(here: Services, asked: Asked, file: Received, *, seconds: float | No
             parameters=asked.parameters,
             seconds=seconds,
             limit=here.settings.storage.max_unpacked_bytes,
+            files=most_files(here, asked.spec),
             bring=bring,
         )
 
@@ -231,11 +232,19 @@ def look(here: Services, asked: Asked, file: Received) -> dict[str, str]:
     """Which column feeds which field; raises FileError for a file that cannot be used at all."""
     path = here.storage.path(file.file_id)
     main_field, limit = asked.spec.catalogue.main_field, here.settings.storage.max_unpacked_bytes
-    layout = formats.sniff(path, main_field=main_field, filename=file.filename, said=asked.format, limit=limit)
+    layout = formats.sniff(
+        path, main_field=main_field, filename=file.filename, said=asked.format, limit=limit,
+        files=most_files(here, asked.spec),
+    )  # fmt: skip
     found = resolve(asked.spec, layout, asked.mapping, asked.id_column)
     if next(formats.records(path, layout), None) is None:
         raise FileError(ErrorCode.NO_ROWS, NO_ROWS)
     return found.as_dict()
+
+
+def most_files(here: Services, spec: PipelineSpec) -> int | None:
+    """How many files an archive may hold; None for a pipeline that takes none."""
+    return here.settings.media.max_archive_files if spec.catalogue.media else None
 
 
 def stored_file(conn: sa.Connection, file_id: str) -> Received:

@@ -43,6 +43,8 @@ from worker.taps import Tap, Taps
 PIECE_BYTES = 8_000_000
 #: Rows of a piece whose files must be brought, some from other servers.
 FILES_AT_ONCE = 64
+#: Bytes of an archive's files that are read for one piece.
+MEMBERS_BYTES = 128_000_000
 #: Rows of a slice that change how a table is best read.
 MANY_ROWS = 10_000
 _ANY_MEDIA = Media()
@@ -143,10 +145,11 @@ class _Ingest:
         if batch.layout is not None:
             return Layout.from_dict(batch.layout)
         main_field, limit = spec.catalogue.main_field, self._hands.max_unpacked_bytes
+        files = self._hands.media.max_archive_files if spec.catalogue.media else None
 
         def look() -> Layout:
             name, said = batch.filename, batch.format
-            found = formats.sniff(path, main_field=main_field, filename=name, said=said, limit=limit)
+            found = formats.sniff(path, main_field=main_field, filename=name, said=said, limit=limit, files=files)
             return formats.settled(path, found)
 
         layout = _reading(look)
@@ -212,9 +215,9 @@ class _Ingest:
         return piece
 
     def _is_full(self, piece: list[Row]) -> bool:
-        most = (
-            self._hands.rows_per_piece if self._bringing is None else min(self._hands.rows_per_piece, FILES_AT_ONCE)
-        )
+        most, bringing = self._hands.rows_per_piece, self._bringing is not None
+        if bringing and (len(piece) >= FILES_AT_ONCE or _bytes_of_members(piece) >= MEMBERS_BYTES):
+            return True
         return len(piece) >= most or _bytes_of(piece) >= PIECE_BYTES
 
     def _stop_when_late(self) -> bool:
@@ -274,3 +277,7 @@ def _reading(read: Callable[[], T]) -> T:
 
 def _bytes_of(piece: list[Row]) -> int:
     return piece[-1].record.end - piece[0].record.end if piece else 0
+
+
+def _bytes_of_members(piece: list[Row]) -> int:
+    return sum(row.record.member.size for row in piece if row.record.member is not None)

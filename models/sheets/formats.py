@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 
 from contract.errors import ErrorCode
-from models.sheets import arrays, arrows, csvs, jsonl, packed, parquets, texts, workbooks
+from models.sheets import archives, arrays, arrows, csvs, jsonl, packed, parquets, texts, workbooks
 from models.sheets.encodings import refuse_other_formats, take_sample
-from models.sheets.layout import MAX_UNPACKED, FileError, Layout, Place, Record
+from models.sheets.layout import ARCHIVES, MAX_UNPACKED, FileError, Layout, Place, Record
 
 Records = Callable[[Path, Layout, Place], Iterator[Record]]
 
@@ -22,6 +23,8 @@ READERS: dict[str, Records] = {
     "parquet": parquets.records,
     "arrow": arrows.records,
     "xlsx": workbooks.records,
+    "zip": archives.records,
+    "tar": archives.records,
 }
 #: By the bytes a file begins with: those that are no text.
 _BINARY: dict[bytes, tuple[str, Callable[[Path, Layout], Layout]]] = {
@@ -35,26 +38,47 @@ _BINARY: dict[bytes, tuple[str, Callable[[Path, Layout], Layout]]] = {
 HINTS = {
     "csv": "csv", "tsv": "tsv", "tab": "tsv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "json", "txt": "txt",
     "parquet": "parquet", "arrow": "arrow", "feather": "arrow", "xlsx": "xlsx",
+    "zip": "zip", "tar": "tar",
 }  # fmt: skip
-REQUESTABLE = ("csv", "tsv", "jsonl", "ndjson", "json", "txt", "parquet", "arrow", "feather", "xlsx")
+REQUESTABLE = ("csv", "tsv", "jsonl", "ndjson", "json", "txt", "parquet", "arrow", "feather", "xlsx", "zip", "tar")
 
 
 def sniff(
-    path: Path, *, main_field: str, filename: str = "", said: str | None = None, limit: int = MAX_UNPACKED
+    path: Path,
+    *,
+    main_field: str,
+    filename: str = "",
+    said: str | None = None,
+    limit: int = MAX_UNPACKED,
+    files: int | None = None,
 ) -> Layout:
-    """How a file is laid out, by its content; raises FileError when it cannot be read at all."""
+    """How a file is laid out, by its content; raises FileError when it cannot be read at all.
+
+    `files`: how many an archive may hold; None: whoever asks has no use for files.
+    """
     bare = Layout("", "", [], packing=packed.packing_of(path), limit=limit)
     hint = HINTS.get(said or _ending(filename))
     with packed.opened(path, bare) as file:
-        head = file.read(16)
+        head = file.read(archives.HEAD)
+    if (kind := archives.format_of(head)) is not None:
+        with contextlib.suppress(archives.IsWorkbook):
+            return _sniff_archive(path, dataclasses.replace(bare, format=kind), head, files)
     for mark, (format, look) in _BINARY.items():
         if head.startswith(mark):
             return look(path, dataclasses.replace(bare, format=format))
     refuse_other_formats(head)
-    if said and hint in {format for format, _ in _BINARY.values()}:
+    if said and hint in {*ARCHIVES, *(format for format, _ in _BINARY.values())}:
         message = f"The file is not {said}. Leave format out, and the content decides."
         raise FileError(ErrorCode.UNKNOWN_FORMAT, message, field="format")
     return _sniff_text(path, bare, hint, said, main_field)
+
+
+def _sniff_archive(path: Path, bare: Layout, head: bytes, files: int | None) -> Layout:
+    if files is not None:
+        return archives.sniff(path, bare, most=files)
+    if head.startswith(workbooks.MARK):
+        raise archives.IsWorkbook
+    raise FileError(ErrorCode.UNKNOWN_FORMAT, f"This is a {bare.format} archive. {archives.ONLY_MEDIA}")
 
 
 def _sniff_text(path: Path, bare: Layout, hint: str | None, said: str | None, main_field: str) -> Layout:

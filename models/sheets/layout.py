@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from contract.errors import ErrorCode, RequestError
+
+if TYPE_CHECKING:
+    from models.sheets.members import Member
 
 #: Longest cell, in characters, and longest record, in bytes. A file of one endless line is never read whole.
 MAX_CELL = 10_000_000
@@ -17,6 +20,9 @@ MAX_UNPACKED = 50 << 30
 #: Formats whose every value is a text, and those whose values have types of their own.
 TEXTS = frozenset({"csv", "txt"})
 TYPED = frozenset({"jsonl", "json", "parquet", "arrow"})
+#: Formats whose every row is a file in them, and the column with its name, as datasets of images call it.
+ARCHIVES = frozenset({"zip", "tar"})
+FILE_NAME = "file_name"
 
 
 class FileError(RequestError):
@@ -82,6 +88,8 @@ class Record(NamedTuple):
     #: Where the next record is read from.
     end: int
     next_line: int
+    #: Of an archive: the file that the row is about.
+    member: Member | None = None
 
 
 @dataclasses.dataclass(frozen=True)

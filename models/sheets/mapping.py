@@ -9,7 +9,7 @@ from typing import Any
 
 from contract.errors import ErrorCode, RequestError
 from contract.pipelines import PipelineSpec
-from models.sheets.layout import FileError, Layout
+from models.sheets.layout import ARCHIVES, FILE_NAME, FileError, Layout
 
 PARAMETER = "parameters."
 Column = str | int
@@ -75,9 +75,19 @@ def resolve(
         if field.startswith(PARAMETER)
     }
     own_id = None if id_column is None else _find(layout, id_column, "id_column")
-    taken = {*inputs.values(), *parameters.values(), *([own_id] if own_id else [])}
-    guessed = _guess(spec, layout, asked=inputs, taken=taken)
-    return Mapping({**inputs, **guessed}, parameters, own_id)
+    given = _given(spec, layout, inputs)
+    taken = {*inputs.values(), *given.values(), *parameters.values(), *([own_id] if own_id else [])}
+    guessed = _guess(spec, layout, asked=inputs, given=given, taken=taken)
+    return Mapping({**inputs, **given, **guessed}, parameters, own_id)
+
+
+def _given(spec: PipelineSpec, layout: Layout, asked: dict[str, str]) -> dict[str, str]:
+    """Of an archive: which field its files are for, unless the request says where the files come from."""
+    media = list(spec.catalogue.media)
+    if layout.format not in ARCHIVES or not media or asked.keys() & set(media):
+        return {}
+    main = spec.catalogue.main_field
+    return {main if main in media else media[0]: FILE_NAME}
 
 
 def _find(layout: Layout, column: Column, field: str) -> str:
@@ -110,14 +120,16 @@ def _unknown(layout: Layout, message: str, field: str) -> FileError:
     return FileError(ErrorCode.UNKNOWN_COLUMN, f"{message} Its columns: {shown}{more}.", line=1, field=field)
 
 
-def _guess(spec: PipelineSpec, layout: Layout, *, asked: dict[str, str], taken: set[str]) -> dict[str, str]:
+def _guess(
+    spec: PipelineSpec, layout: Layout, *, asked: dict[str, str], given: dict[str, str], taken: set[str]
+) -> dict[str, str]:
     """Columns for fields nobody mapped. With a mapping only what a row cannot do without is looked for."""
     task = spec.catalogue
     either = [rule["required"] for rule in task.inputs.get("oneOf", [])]
     if any(set(fields) <= set(asked) for fields in either):
         return {}
     required = task.inputs["required"]
-    fields = [name for name in (required if asked else task.inputs["properties"]) if name not in asked]
+    fields = [name for name in (required if asked else task.inputs["properties"]) if name not in asked | given]
     free = {_plain(name): name for name in reversed(layout.columns) if name not in taken}
     found = {field: free[_plain(field)] for field in fields if _plain(field) in free}
     # Of fields that exclude each other a synonym gives one: the first, and none where a column has a field's name.
@@ -129,10 +141,10 @@ def _guess(spec: PipelineSpec, layout: Layout, *, asked: dict[str, str], taken: 
         column = next((free[word] for word in words if word in free and free[word] not in found.values()), None)
         if column is not None:
             found[field] = column
-    if not asked and not found and len(free) == 1:
+    if not asked and not given and not found and len(free) == 1:
         # A file of one column (beside the ids and parameters that were named) needs no mapping.
         found[task.main_field] = next(iter(free.values()))
-    missing = [name for name in required if name not in asked and name not in found]
+    missing = [name for name in required if name not in asked | given | found]
     if alternatives and not alternatives & found.keys():
         missing.append(task.main_field)
     if missing:

@@ -64,16 +64,17 @@ def preview(
     parameters: dict[str, Any] | None = None,
     seconds: float | None = None,
     limit: int = MAX_UNPACKED,
+    files: int | None = None,
     bring: Callable[[Row], Row] | None = None,
 ) -> Preview:
     """Read a file to its end, or for `seconds`; never raises for what stands in it.
 
-    `bring`: looks at the files that a row names.
+    `files`: how many an archive may hold. `bring`: looks at the files that a row names.
     """
     known = Preview()
     try:
         main_field = spec.catalogue.main_field
-        layout = formats.sniff(path, main_field=main_field, filename=filename, said=format, limit=limit)
+        layout = formats.sniff(path, main_field=main_field, filename=filename, said=format, limit=limit, files=files)
         return preview_of(
             layout, lambda: formats.records(path, layout), spec=spec, mapping=mapping, id_column=id_column,
             parameters=parameters, seconds=seconds, bring=bring,

@@ -10,7 +10,7 @@ from contract.pipelines import PipelineSpec
 from contract.schemas import Problem, checker, from_text, in_one_form
 from contract.tasks.task import JsonSchema
 from models.media import sources
-from models.sheets.layout import TYPED, Layout, Record, columns_of
+from models.sheets.layout import ARCHIVES, FILE_NAME, TYPED, Layout, Record, columns_of
 from models.sheets.mapping import Mapping
 from models.sheets.workbooks import as_cell
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_ID = 255
 _SHOWN = 3
+#: Of an archive's file, while its row is checked.
+_STAND_IN = {"file_id": "member"}
 _KEPT = 1_000
 
 
@@ -56,6 +58,12 @@ class Rows:
         self._fields = [
             (name, _getter(layout, column), self._reader(layout, name, inputs[name]), name in required)
             for name, column in mapping.inputs.items()
+            if not self._is_member(layout, name, column)
+        ]
+        self._members = [
+            (name, _as_member(spec, name))
+            for name, column in mapping.inputs.items()
+            if self._is_member(layout, name, column)
         ]
         self._own = [
             (name, _getter(layout, column), _reader(layout, rules[name]))
@@ -68,7 +76,11 @@ class Rows:
             return Row(record, {}, self._parameters, self._shown_id(record), [_flaw(record.flaw)])
         inputs = self._inputs(record)
         if not (problems := self._of_files(inputs)):
-            inputs, problems = in_one_form(self._task, self._inputs_checker, inputs)
+            stand_ins = {name: put(_STAND_IN) for name, put in self._members}
+            inputs, problems = in_one_form(self._task, self._inputs_checker, {**inputs, **stand_ins})
+        if record.member is not None:
+            # After the check: nobody's request may hold such a thing.
+            inputs |= {name: put(record.member.shown()) for name, put in self._members}
         parameters = self._parameters
         if self._own:
             parameters = {**parameters, **self._own_parameters(record)}
@@ -82,6 +94,10 @@ class Rows:
         if name not in self._media:
             return _reader(layout, schema)
         return sources.reader(schema)
+
+    def _is_member(self, layout: Layout, name: str, column: str) -> bool:
+        """Whether a field is the file itself that a row of an archive is about."""
+        return layout.format in ARCHIVES and name in self._media and column == FILE_NAME
 
     def _of_files(self, inputs: dict[str, Any]) -> list[Problem]:
         """What is wrong with fields of files that a schema, which knows no columns, would say in other words."""
@@ -135,6 +151,11 @@ class Rows:
         return Problem(problem.field, problem.code, f"{problem.message.removesuffix('.')} (column '{column[:60]}').")
 
 
+def _as_member(spec: PipelineSpec, name: str) -> Callable[[Any], Any]:
+    """What a field holds of one file: the file, or a list of it."""
+    return (lambda one: [one]) if name in spec.catalogue.media_lists else (lambda one: one)
+
+
 def _holds_text(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and any(isinstance(one, str) for one in value))
 
@@ -154,7 +175,7 @@ def _reader(layout: Layout, schema: JsonSchema) -> Callable[[Any], Any] | None:
     """How a cell becomes what the schema asks for; None where it is that already."""
     if layout.format in TYPED:
         return None
-    if layout.format == "xlsx":
+    if layout.format == "xlsx" or layout.format in ARCHIVES:
         return lambda cell: _from_cell(schema, cell)
     return None if schema.get("type") == "string" else lambda text: from_text(schema, text)
 

@@ -14,6 +14,7 @@ import orjson
 
 from contract.errors import ErrorCode
 from models.sheets import unroll
+from models.sheets.archives import ONLY_MEDIA
 from models.sheets.csvs import column_names, out_of_step
 from models.sheets.formulas import defused
 from models.sheets.kinds import as_text
@@ -33,7 +34,10 @@ _WORDS = {
     unroll.DAMAGED: (ErrorCode.UNREADABLE_FILE, "The workbook is damaged or cut short."),
     unroll.TOO_LARGE: (ErrorCode.TOO_LARGE, "The workbook holds more than this server takes. Save it as CSV."),
     unroll.LOCKED: (ErrorCode.UNREADABLE_FILE, "The workbook has a password. Save it without one."),
-    unroll.NO_WORKBOOK: (ErrorCode.UNKNOWN_FORMAT, "This is a ZIP archive and no Excel workbook (.xlsx)."),
+    unroll.NO_WORKBOOK: (
+        ErrorCode.UNKNOWN_FORMAT,
+        f"This is a ZIP archive and no Excel workbook (.xlsx). {ONLY_MEDIA}",
+    ),
     unroll.NO_SHEET: (ErrorCode.EMPTY_FILE, "No sheet of the workbook holds anything."),
 }
 

@@ -47,6 +47,12 @@ def files_in(value: Any) -> list[dict[str, Any]]:
     return [one["file"] for one in listed if isinstance(one, dict) and "file" in one]
 
 
+def members_in(value: Any) -> list[dict[str, Any]]:
+    """Files of an archive that is not a batch yet, with names and sizes."""
+    listed = value if isinstance(value, list) else [value]
+    return [one["member"] for one in listed if isinstance(one, dict) and "member" in one]
+
+
 def _file(file: dict[str, Any]) -> str:
     return f"{file['content_type']}, {unbroken(size)(file['bytes'])}"
 

@@ -19,13 +19,14 @@ from models.sheets.formats import REQUESTABLE
 from models.sheets.mapping import PARAMETER, Column
 from models.sheets.preview import Preview, preview
 from web.api.files import keep
-from web.batches import glancing, read_request, stored_file, take_batch
+from web.batches import glancing, most_files, read_request, stored_file, take_batch
 from web.datasets import take_dataset
 from web.errors import not_found
 from web.estimate import estimate
 from web.pages.datasets import DatasetForm, are_offered
 from web.pages.forms import PipelineForm, parameters_form
 from web.pages.pipelines import named
+from web.pages.rows import members_in
 from web.pages.site import blueprint, check_token
 from web.services import services
 from web.uploads import AROUND_FILE, Received, receive_body, receive_form
@@ -210,6 +211,7 @@ def _page(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: Pipe
         form=form,
         fields=mapped_fields(pipeline),
         formats=REQUESTABLE,
+        members=members_in,
         shown_fields=[field for field in pipeline.spec.catalogue.inputs["properties"] if field in chosen],
     )
 
@@ -236,6 +238,7 @@ def _look(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: Pipe
             seconds=LOOK_SECONDS,
             bring=bring,
             limit=services().settings.storage.max_unpacked_bytes,
+            files=most_files(services(), spec),
         )
 
 

@@ -1,0 +1,101 @@
+"""Archives of images from upload to queue: one row a file, through kills, and nothing kept that no row names."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from contract.media import Media
+from contract.pipelines import PipelineSpec
+from contract.statuses import BatchStatus, OnInvalidRows
+from models.pipelines import sync_pipelines
+from tests.archives import tarred, zipped
+from tests.integration.conftest import NOW
+from tests.integration.test_ingest import killed_at
+from tests.integration.test_ingest_files import FilesBench, png
+
+SHADES = {f"{n:02}.png": png(n) for n in range(8)}
+
+
+@pytest.fixture
+def bench(engine: sa.Engine, tmp_path: Path) -> FilesBench:
+    sync_pipelines(engine, [PipelineSpec("pictures", "image-classification", backend="fake")], NOW)
+    return FilesBench(engine, tmp_path / "files")
+
+
+def lying(bench: FilesBench) -> set[str]:
+    """What is in storage, without what was made of the archive to read it."""
+    return {name for name in bench.lying() if "." not in name}
+
+
+@pytest.mark.parametrize("packing", ["zip", "tar", "tar.gz"])
+def test_each_file_is_a_row_with_the_file_in_storage(bench, packing):
+    data = zipped(SHADES) if packing == "zip" else tarred(SHADES, packing[4:])
+    batch_id = bench.batch(data, filename=f"photos.{packing}")
+    batch = bench.read(batch_id)
+
+    assert (batch.status, batch.total, batch.format) == (BatchStatus.RUNNING, 8, packing[:3]), batch.errors
+    assert bench.bodies(batch_id) == list(SHADES.values())
+    assert [job.inputs["image"]["file"]["content_type"] for job in bench.rows(batch_id)] == ["image/png"] * 8
+    assert lying(bench) == bench.listed()
+
+
+@pytest.mark.parametrize("after_commit", [False, True])
+@pytest.mark.parametrize("mode", OnInvalidRows)
+def test_after_a_kill_it_goes_on_where_it_was(bench, monkeypatch, mode, after_commit):
+    for place in (1, 2, 3, 4):
+        batch_id = bench.batch(tarred(SHADES, "gz"), on_invalid_rows=mode)
+        with killed_at(monkeypatch, place, after_commit=after_commit), contextlib.suppress(BaseException):
+            while bench.slice(batch_id, seconds=60) == "again":
+                pass
+        batch = bench.read(batch_id)
+        assert (batch.total, bench.bodies(batch_id)) == (8, list(SHADES.values())), f"killed at {place}"
+        assert lying(bench) == bench.listed(), f"killed at {place}"
+
+
+def test_what_is_no_image_is_a_bad_row_with_its_name(bench):
+    files = {
+        "a.png": png(1), "b.txt": b"hello", "c.png": png(2)[:30], "inner.zip": zipped(SHADES), "d.png": b"",
+        "z.png": png(3),
+    }  # fmt: skip
+    batch_id = bench.batch(zipped(files), on_invalid_rows=OnInvalidRows.SKIP)
+    batch = bench.read(batch_id)
+
+    assert (batch.total, batch.invalid) == (6, 4)
+    assert bench.bodies(batch_id) == [png(1), png(3)]
+    assert [(bad["row"], bad["input"]) for bad in bench.rejected(batch_id)] == [
+        (row, {"file_name": name}) for row, name in ((1, "b.txt"), (2, "c.png"), (3, "d.png"), (4, "inner.zip"))
+    ]
+    assert all(bad["input"]["file_name"] in bad["message"] for bad in bench.rejected(batch_id))
+    assert lying(bench) == bench.listed()
+
+
+def test_one_damaged_file_and_nothing_of_the_archive_runs(bench):
+    data = bytearray(zipped(SHADES))
+    data[45] ^= 0xFF
+    batch_id = bench.batch(bytes(data))
+    batch = bench.read(batch_id)
+
+    assert (batch.status, bench.rows(batch_id)) == (BatchStatus.FAILED, [])
+    assert "damaged where this file should be (file '00.png')" in batch.errors[0]["message"]
+    assert lying(bench) == bench.listed() == {batch.file_id}
+
+
+def test_a_file_beyond_the_limit_is_a_bad_row_and_is_not_unpacked(bench):
+    bench.media = Media(max_bytes=1_000)
+    batch_id = bench.batch(zipped({"a.png": png(), "b.png": png() + bytes(5_000_000)}), on_invalid_rows="skip")
+    batch = bench.read(batch_id)
+
+    assert "larger than 1,000 bytes" in batch.errors[0]["message"]
+    assert bench.bodies(batch_id) == [png()]
+
+
+def test_more_files_than_the_setting_allows_are_refused(bench):
+    bench.media = Media(max_archive_files=7)
+    batch = bench.read(bench.batch(zipped(SHADES)))
+
+    assert (batch.status, batch.errors[0]["code"]) == (BatchStatus.FAILED, "too_large")
+    assert "more than 7 files" in batch.errors[0]["message"]
