@@ -1,4 +1,5 @@
-import { Refused, sendInPieces } from "./pieces.js";
+import { sendInPieces } from "./pieces.js";
+import { Refused } from "./tus.js";
 
 // Sends a file with progress: as one body, a large one in pieces. Without this the form sends it all the same.
 export function uploadFiles(form) {
