@@ -136,8 +136,8 @@ def test_people_go_before_files_on_every_deck(house: House) -> None:
     arrived: list[str] = []
     record = house.oven._recorder.record
 
-    def spy(claimed: Any, *rest: Any) -> None:
-        record(claimed, *rest)
+    def spy(claimed: Any, *rest: Any, **more: Any) -> None:
+        record(claimed, *rest, **more)
         finished.extend(row.id for row in claimed)
         if not arrived:
             arrived.append(house.put("somebody", pipeline="other"))

@@ -148,8 +148,8 @@ def test_a_turn_whose_pipeline_was_put_away_for_people_goes_on(house_with: Any) 
     record = house.oven._recorder.record
     person: list[str] = []
 
-    def spy(*args: Any) -> None:
-        record(*args)
+    def spy(*args: Any, **more: Any) -> None:
+        record(*args, **more)
         if not person:
             person.append(house.put("somebody", pipeline="b"))
 
