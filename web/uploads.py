@@ -59,9 +59,12 @@ def _never(_head: File | Field) -> bool:
 
 
 def receive_body(storage: FileStorage, *, max_bytes: int, filename: str) -> Received:
-    """Store the raw body."""
+    """Store the raw body. One whose connection broke ends early, as the server hands it on, and is thrown away."""
     request.max_content_length = max_bytes
     file_id, size = storage.save(pieces_of(_stream()), max_bytes=max_bytes)
+    if size < (request.content_length or 0):
+        storage.delete(file_id)
+        raise RequestError(ErrorCode.INVALID_REQUEST, "The body is cut short.")
     return Received(file_id, clean_name(filename), media_type(request.mimetype), size)
 
 

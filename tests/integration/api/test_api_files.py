@@ -26,6 +26,16 @@ def test_a_raw_body_is_stored_and_comes_back(client):
     assert client.get(about["url"]).get_data() == b"text\nhello\n"
 
 
+def test_a_raw_body_that_is_cut_short_is_no_file(client, settings):
+    # As gunicorn hands on a body whose connection broke: it ends, and nothing says so.
+    cut = {"CONTENT_LENGTH": "300000", "wsgi.input_terminated": True}
+
+    answer = client.post(URL, data=b"0123456789", environ_overrides=cut)
+
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (400, "invalid_request")
+    assert stored_files(settings) == []
+
+
 @pytest.mark.parametrize("size", [0, 1, 300_000, 3_000_000])
 def test_a_form_of_any_size_is_stored_whole(client, size):
     data = (b"0123456789\r\n--" * (size // 14 + 1))[:size]
