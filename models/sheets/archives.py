@@ -27,10 +27,12 @@ _TAR_MARK, _TAR_PLACE = b"ustar", 257
 #: How much of a file tells.
 HEAD = 512
 _PROGRAM = "models.sheets.listing"
+_TEMPORARY = ("SQLITE_TMPDIR", "TMPDIR")
 #: Its exit statuses.
 REFUSED, WORKBOOK = 10, 11
-MAX_FILES = 1_000_000
-ONLY_MEDIA = "Archives of files are for pipelines that take images, recordings or documents."
+#: A list that is made anew is of an archive whose files were counted when it was taken.
+_COUNTED = sys.maxsize
+ONLY_MEDIA = "Archives of files are for pipelines that take images, recordings, videos or documents."
 DAMAGED = "The archive is damaged or cut short."
 _TOO_MUCH = "The archive takes more than this server has to list its files. Divide it."
 
@@ -48,15 +50,15 @@ def format_of(head: bytes) -> str | None:
 def sniff(path: Path, layout: Layout, *, most: int) -> Layout:
     """The columns are `file_name` and those of the metadata; raises IsWorkbook for a ZIP that is one."""
     with _list(path, layout, most).open("rb") as file:
-        about = orjson.loads(file.readline())
+        head = orjson.loads(file.readline())
         start, size = file.tell(), file.seek(0, os.SEEK_END)
-    return dataclasses.replace(layout, columns=about["columns"], rows=about["rows"], start=start, size=size)
+    return dataclasses.replace(layout, columns=head["columns"], rows=head["rows"], start=start, size=size)
 
 
 def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
     """Files from `place` on, by name; `line` counts them from 1."""
     archive, row = plain(path, layout), place.row
-    with _list(path, layout, MAX_FILES).open("rb") as file:
+    with _list(path, layout, _COUNTED).open("rb") as file:
         end = max(layout.start, place.offset)
         file.seek(end)
         for data in file:
@@ -96,5 +98,7 @@ def _refusal(done: subprocess.CompletedProcess[bytes]) -> FileError:
 
 
 def _environment() -> dict[str, str]:
+    """Where to import from and to put what spills over; nothing else that this process knows."""
     root = str(Path(__file__).resolve().parents[2])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    return {"PYTHONPATH": paths, **{name: os.environ[name] for name in _TEMPORARY if name in os.environ}}

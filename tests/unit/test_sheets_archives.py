@@ -223,7 +223,7 @@ def test_an_archive_that_cannot_be_used_is_refused_as_a_whole(tmp_path, what, da
 
     assert error.code is code, error.message
     if bounds == {"files": None}:
-        assert "images, recordings or documents" in error.message
+        assert "images, recordings, videos or documents" in error.message
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith((".list", ".part", ".metadata"))] == []
 
 

@@ -20,9 +20,10 @@ _ADVICE = {
     "the input; try a shorter or simpler one.",
     ErrorCode.EMPTY_FILE: "Choose the file again: the one that arrived holds nothing.",
     ErrorCode.NO_ROWS: "The file has a header and nothing below it.",
-    ErrorCode.UNREADABLE_FILE: "Save it again, as CSV in UTF-8 if you can choose, then upload that.",
+    ErrorCode.UNREADABLE_FILE: "Save it again, as CSV in UTF-8 if you can choose, then upload that; pack an "
+    "archive again.",
     ErrorCode.UNKNOWN_FORMAT: "Upload CSV, TSV, JSON, JSONL, plain text, Parquet, Arrow or .xlsx, as it is or as "
-    ".gz or .zst.",
+    ".gz or .zst; for pipelines that take files, also a .zip or .tar of them.",
     ErrorCode.TOO_LARGE: "Upload it in parts, or ask the operator for more room.",
     ErrorCode.UNKNOWN_COLUMN: "Choose which column holds what in the preview before you start.",
     ErrorCode.INVALID_ROW: "Mend these rows and upload the file again, or leave bad rows out when you start.",
