@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator
@@ -95,6 +96,11 @@ class FileStorage:
 
     def open(self, file_id: str) -> BinaryIO:
         return self.path(file_id).open("rb")
+
+    def digest(self, file_id: str) -> str:
+        """SHA-256 of what is in a file, in hexadecimal."""
+        with self.path(file_id).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def delete(self, file_id: str) -> None:
         path = self.path(file_id)

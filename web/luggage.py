@@ -11,7 +11,6 @@ What is kept is `{"file": {...}}` in the job's inputs. Every file passes models/
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -26,7 +25,7 @@ from contract.pipelines import PipelineSpec
 from models.customs import GONE, At, Customs, each
 from models.database import transaction
 from models.fetching import fetched
-from models.files import FileStorage, NewFile, pieces_of
+from models.files import FileStorage, NewFile
 from models.job_files import attach, link
 from models.media.sources import decoded
 from models.submit import NewJob, Submitted, submit
@@ -171,17 +170,10 @@ class _Luggage(Customs):
     def digests(self) -> dict[str, str]:
         """Of every part, by its field; of one in a list also by its place."""
         return {
-            name if place == 0 else f"{name}.{place}": self._digest(part.file_id)
+            name if place == 0 else f"{name}.{place}": self._storage.digest(part.file_id)
             for name, listed in sorted(self._parts.items())
             for place, part in enumerate(listed)
         }
-
-    def _digest(self, file_id: str) -> str:
-        digest = hashlib.sha256()
-        with self._storage.open(file_id) as stream:
-            for piece in pieces_of(stream):
-                digest.update(piece)
-        return digest.hexdigest()
 
     def _fetch(self, url: str, at: At) -> dict[str, Any]:
         # One thread answers this request: its URLs share the time that one may take.

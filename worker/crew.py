@@ -115,7 +115,9 @@ def child_crew(app: Celery, settings: Settings, *, host: str) -> Crew:
     taps, keeper = Taps(Reach.of(settings)), CellarKeeper(engine, settings.cache)
     if not settings.slot.name:
         postman = Postman(engine, settings.webhooks, lambda one, after: signals.deliver([one], after=after))
-        crew = Crew(settings, engine, signals, storage, None, None, taps, keeper, postman)
+        crew = Crew(
+            settings, engine, signals, storage, oven=None, doorbell=None, taps=taps, keeper=keeper, postman=postman
+        )
         crew.tidy()
         return crew
     oven = _oven(settings, engine, signals, host)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.hearing import Hearing
-from worker.backends.tasks.images import best_first
+from worker.backends.tasks.scores import FUNCTIONS, best_first, default_function
 from worker.backends.tasks.task import Answer, TaskModel, refuse_all
 from worker.backends.weights import Loaded
 
@@ -22,12 +21,6 @@ _MOST_SECONDS = 60.0
 
 _SEED = 7
 _DRAWING = threading.Lock()
-
-FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "softmax": lambda logits: logits.softmax(dim=-1),
-    "sigmoid": lambda logits: logits.sigmoid(),
-    "none": lambda logits: logits,
-}
 
 
 class AudioClassification(TaskModel):
@@ -48,17 +41,11 @@ class AudioClassification(TaskModel):
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         answers: list[Any] = [None] * len(rows)
-        function = FUNCTIONS[parameters.get("function_to_apply") or default_function(self._config)]
+        function = FUNCTIONS[parameters.get("function_to_apply") or default_function(self._config, alone="softmax")]
         for places, output in self._hearing.run([row.payload for row in rows]):
             for place, scores in zip(places, function(output.logits.float().cpu()), strict=True):
                 answers[place] = best_first(self._config.id2label, scores, parameters["top_k"], of="recording")
         return answers
-
-
-def default_function(config: Any) -> str:
-    """What the library's pipeline chooses."""
-    chosen = {"regression": "none", "multi_label_classification": "sigmoid"}
-    return chosen.get(config.problem_type, "softmax")
 
 
 class ZeroShotAudioClassification(TaskModel):

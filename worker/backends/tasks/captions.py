@@ -8,7 +8,8 @@ from typing import Any
 from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
-from worker.backends.tasks.images import ImageTask, best_first
+from worker.backends.tasks.images import ImageTask
+from worker.backends.tasks.scores import best_first
 from worker.backends.tasks.task import Answer
 from worker.backends.weights import Loaded
 
@@ -56,7 +57,9 @@ class VisualQuestionAnswering(ImageTask):
 
     def answers(self, output: Any, rows: Sequence[Any], parameters: Parameters) -> list[Answer]:
         scores = output.logits.float().cpu().sigmoid()
-        return [best_first(self.config.id2label, row, parameters["top_k"], called="answer") for row in scores]
+        return [
+            best_first(self.config.id2label, row, parameters["top_k"], of="image", called="answer") for row in scores
+        ]
 
 
 class ImageToText(ImageTask):

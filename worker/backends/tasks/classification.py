@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from contract.errors import InputError
-from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.encoder import Encoder
+from worker.backends.tasks.scores import FUNCTIONS, best_first, default_function
 from worker.backends.tasks.task import Answer, EncoderTask, many_sequences, one_sequence, spans
 from worker.backends.weights import Loaded, corrupt
 
@@ -21,7 +21,7 @@ class TextClassification(EncoderTask):
     def __init__(self, loaded: Loaded) -> None:
         self.encoder = Encoder(loaded)
         self._labels: dict[int, str] = loaded.model.config.id2label
-        self._default_function = _default_function(loaded.model.config)
+        self._default_function = default_function(loaded.model.config, alone="sigmoid")
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         found: list[Any] = [None] * len(rows)
@@ -41,32 +41,8 @@ class TextClassification(EncoderTask):
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         logits = self.encoder.logits([row.payload for row in rows])
         function = parameters.get("function_to_apply") or self._default_function
-        scores = _FUNCTIONS[function](logits)
-        return [_ranked(self._labels, row, parameters["top_k"]) for row in scores]
-
-
-_FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "softmax": lambda logits: logits.softmax(dim=-1),
-    "sigmoid": lambda logits: logits.sigmoid(),
-    "none": lambda logits: logits,
-}
-
-
-def _default_function(config: Any) -> str:
-    """What the library's pipeline chooses."""
-    if config.problem_type == "regression":
-        return "none"
-    if config.problem_type == "multi_label_classification" or config.num_labels == 1:
-        return "sigmoid"
-    return "softmax"
-
-
-def _ranked(labels: dict[int, str] | Sequence[str], scores: torch.Tensor, top_k: int | None) -> Answer:
-    if not scores.isfinite().all():
-        return refusals.not_finite()
-    order = scores.argsort(descending=True, stable=True)[:top_k].tolist()
-    values = scores.tolist()
-    return [{"label": labels[index], "score": values[index]} for index in order]
+        scores = FUNCTIONS[function](logits)
+        return [best_first(self._labels, row, parameters["top_k"], of="text") for row in scores]
 
 
 class ZeroShotClassification(EncoderTask):
@@ -96,7 +72,7 @@ class ZeroShotClassification(EncoderTask):
         labels = parameters["candidate_labels"]
         each_alone = parameters["multi_label"] or len(labels) == 1
         scores = [self._scores(logits[span], each_alone=each_alone) for span in spans(row.sequences for row in rows)]
-        return [_ranked(labels, row, None) for row in scores]
+        return [best_first(labels, row, None, of="text") for row in scores]
 
     def _scores(self, logits: torch.Tensor, *, each_alone: bool) -> torch.Tensor:
         if each_alone:

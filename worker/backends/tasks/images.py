@@ -14,6 +14,7 @@ from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Binary, Context, Inputs, Parameters, Prepared, WithFiles
 from worker.backends.picture_model import PictureModel
+from worker.backends.tasks.scores import FUNCTIONS, best_first, default_function
 from worker.backends.tasks.task import Answer, TaskModel, refuse_all
 from worker.backends.weights import Loaded
 
@@ -58,39 +59,9 @@ class ImageClassification(ImageTask):
     auto_class = "AutoModelForImageClassification"
 
     def answers(self, output: Any, rows: Sequence[Any], parameters: Parameters) -> list[Answer]:
-        function = parameters.get("function_to_apply") or _default_function(self.config)
-        scores = _FUNCTIONS[function](output.logits.float().cpu())
-        return [best_first(self.config.id2label, row, parameters["top_k"]) for row in scores]
-
-
-_FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "softmax": lambda logits: logits.softmax(dim=-1),
-    "sigmoid": lambda logits: logits.sigmoid(),
-    "none": lambda logits: logits,
-}
-
-
-def _default_function(config: Any) -> str:
-    """What the library's pipeline chooses."""
-    if config.problem_type == "multi_label_classification" or config.num_labels == 1:
-        return "sigmoid"
-    return "softmax"
-
-
-def best_first(
-    labels: dict[int, str] | Sequence[str],
-    scores: torch.Tensor,
-    top_k: int | None,
-    *,
-    called: str = "label",
-    of: str = "image",
-) -> Answer:
-    """The best `top_k` of a row of scores, each with its label under the name `called`."""
-    if not scores.isfinite().all():
-        return refusals.not_finite(of)
-    order = scores.argsort(descending=True, stable=True)[:top_k].tolist()
-    values = scores.tolist()
-    return [{called: labels[index], "score": values[index]} for index in order]
+        function = parameters.get("function_to_apply") or default_function(self.config, alone="sigmoid")
+        scores = FUNCTIONS[function](output.logits.float().cpu())
+        return [best_first(self.config.id2label, row, parameters["top_k"], of="image") for row in scores]
 
 
 class ImageFeatureExtraction(ImageTask):
@@ -152,7 +123,7 @@ class ZeroShotImageClassification(ImageTask):
     def answers(self, output: Any, rows: Sequence[Any], parameters: Parameters) -> list[Answer]:
         logits = output.logits_per_image.float().cpu()
         scores = logits.sigmoid() if self._each_alone else logits.softmax(dim=-1)
-        return [best_first(parameters["candidate_labels"], row, None) for row in scores]
+        return [best_first(parameters["candidate_labels"], row, None, of="image") for row in scores]
 
 
 class DepthEstimation(ImageTask):

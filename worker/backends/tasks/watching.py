@@ -9,8 +9,7 @@ from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.picture_model import PROCESSOR_ERRORS, PictureModel, Pixels
-from worker.backends.tasks.audio import FUNCTIONS, default_function
-from worker.backends.tasks.images import best_first
+from worker.backends.tasks.scores import FUNCTIONS, best_first, default_function
 from worker.backends.tasks.task import Answer, TaskModel, refuse_all
 from worker.backends.weights import Loaded, corrupt
 
@@ -51,7 +50,7 @@ class VideoClassification(TaskModel):
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         answers: list[Any] = [None] * len(rows)
-        function = FUNCTIONS[parameters.get("function_to_apply") or default_function(self._config)]
+        function = FUNCTIONS[parameters.get("function_to_apply") or default_function(self._config, alone="softmax")]
         for places, output in self._pictures.run([row.payload for row in rows], lambda _count: {}):
             for place, scores in zip(places, function(output.logits.float().cpu()), strict=True):
                 answers[place] = best_first(self._config.id2label, scores, parameters["top_k"], of="video")
