@@ -54,7 +54,7 @@ class Webhooks:
         "WEBHOOK_SECONDS",
         seconds(0.5, 60),
         10.0,
-        "How long a receiver may take to answer. Slow ones hold one of the 16 places of an upkeep node so long.",
+        "How long a receiver may take to answer. A slow one holds one of the 16 places of an upkeep node so long.",
     )
     tries: int = option(
         "WEBHOOK_TRIES",

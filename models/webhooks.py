@@ -94,10 +94,14 @@ def batch_goes_on(conn: sa.Connection, batch_id: str) -> None:
     conn.execute(sa.update(webhooks).where(webhooks.c.id == batch_id).values(waits))
 
 
-def due(conn: sa.Connection, *, now: datetime, limit: int) -> list[str]:
-    """Ids of those that are to be sent now, those that wait longest first."""
-    query = sa.select(webhooks.c.id).where(_DUE, webhooks.c.next_at <= now).order_by(webhooks.c.next_at)
-    return list(conn.scalars(query.limit(limit)))
+def due(
+    conn: sa.Connection, *, now: datetime, limit: int, of: Collection[str] | None = None
+) -> list[tuple[str, str]]:
+    """`(id, url)` of those that are to be sent now, those that wait longest first; of some, or of all."""
+    query = sa.select(webhooks.c.id, webhooks.c.url).where(_DUE, webhooks.c.next_at <= now)
+    if of is not None:
+        query = query.where(webhooks.c.id.in_(list(of)))
+    return [(row.id, row.url) for row in conn.execute(query.order_by(webhooks.c.next_at).limit(limit))]
 
 
 # A literal, so that the partial index serves.

@@ -31,17 +31,18 @@ class Told:
 class Receiver:
     """`answers`: statuses for what comes next, in order; when they are used up, 204. A status of 0: no answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self.told: list[Told] = []
         self.answers: list[int] = []
         self.leave = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer((address, 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/told?token=mine"
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}/told?token=mine"
 
     def close(self) -> None:
         self.leave.set()
@@ -76,8 +77,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    receiver = Receiver()
+def receiving(address: str = "127.0.0.1") -> Iterator[Receiver]:
+    receiver = Receiver(address)
     try:
         yield receiver
     finally:

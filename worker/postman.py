@@ -3,13 +3,15 @@ growing pauses until it is answered with 2xx, refused for good with 410, or was 
 
 Receivers are slow, and the process also reads files and sweeps: each try has a thread of its own. The row says what
 is due and when; a message or a sweep only brings its id. What a killed process had in hand is due again by itself.
+No host has more than a few of the threads (worker/satchel.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
-import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -27,15 +29,19 @@ from models.database import reading, transaction
 from models.fetching import Refused
 from models.posting import Unanswered, post
 from models.webhooks import Delivery, State
+from worker.satchel import Satchel, host_of
 
 log = get_logger(__name__)
 
-#: Tries of one process at once, and webhooks that may wait for one: the others wait in the table.
+#: Tries of one process at once.
 AT_ONCE = 16
-_IN_HAND = 256
+#: A look goes through so many of those that are due: most may be of one host, and stay in the table.
+_LOOKED_THROUGH = 10_000
 _PAUSE, _LONGEST_PAUSE = 2, 6 * 3600
 #: Seconds after its time until a try that nobody settled may be repeated.
 _GRACE = 5.0
+#: A host is slow whose last try took this part of the time it had.
+_SLOW = 0.5
 _GONE = 410
 
 
@@ -47,39 +53,44 @@ class Postman:
         self._settings = settings
         self._again = again
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="postman")
-        self._lock = threading.Lock()
-        self._in_hand: set[str] = set()
+        self._satchel = Satchel()
 
     def look(self) -> None:
         """Bring along all that is due."""
         with reading(self._engine) as conn:
-            found = webhooks.due(conn, now=utc_now(), limit=_IN_HAND)
-        self.bring(found)
+            found = webhooks.due(conn, now=utc_now(), limit=_LOOKED_THROUGH)
+        self._bring(found)
 
-    def bring(self, ids: Iterable[str]) -> None:
+    def bring(self, ids: Sequence[str]) -> None:
         """Try these soon, each once; returns at once. Those for which there is no room stay due."""
+        with reading(self._engine) as conn:
+            found = webhooks.due(conn, now=utc_now(), limit=len(ids), of=ids)
+        self._bring(found)
+
+    def _bring(self, found: Iterable[tuple[str, str]]) -> None:
         if not self._settings.secret:
             return
-        for webhook_id in ids:
-            with self._lock:
-                if webhook_id in self._in_hand or len(self._in_hand) >= _IN_HAND:
-                    continue
-                self._in_hand.add(webhook_id)
-            self._threads.submit(self._try, webhook_id)
+        for webhook_id, url in found:
+            host = host_of(url)
+            if self._satchel.begin(webhook_id, host):
+                self._threads.submit(self._try, webhook_id, host)
 
     def stop(self) -> None:
         """Begin nothing more. What is in hand ends, within its time."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _try(self, webhook_id: str) -> None:
+    def _try(self, webhook_id: str, host: str) -> None:
+        began, pause = time.monotonic(), None
         try:
             pause = self.deliver(webhook_id)
         except Exception:
             log.exception("A webhook could not be looked after; the sweep tries again.", webhook=webhook_id)
-            return
-        finally:
-            with self._lock:
-                self._in_hand.discard(webhook_id)
+        slow = time.monotonic() - began >= _SLOW * self._settings.seconds
+        following = self._satchel.end(webhook_id, host, slow=slow)
+        if following is not None:
+            # Behind what other hosts wait for. Nothing more is begun once the postman stops.
+            with contextlib.suppress(RuntimeError):
+                self._threads.submit(self._try, following, host)
         if pause is not None:
             self._again(webhook_id, pause)
 

@@ -25,6 +25,7 @@ from models.tables import webhooks as table
 from models.webhooks import NewWebhook, State, Webhook
 from tests.receiver import SECRET, Receiver, receiving
 from worker.postman import Postman, pause_after
+from worker.satchel import PLACES
 
 MODEL = {"id": "m", "commit": "c", "dtype": "float32", "backend": "fake"}
 TIMING = Timing(load=0.0, inference=0.1)
@@ -255,6 +256,27 @@ def test_a_look_brings_all_that_is_due_and_asks_again_for_what_failed(engine, po
     ((again, after),) = brought
     assert again in ones
     assert 1 <= after <= 2
+
+
+def test_a_receiver_that_hangs_holds_no_more_than_its_places_while_others_are_told(
+    engine, postman, receiver, waiting
+):
+    with receiving("127.0.0.2") as hanging:
+        hanging.answers = [0] * 36
+        for _ in range(4):
+            stuck = [job(engine, hanging.url) for _ in range(9)]
+            finish(engine)
+        last = job(engine, receiver.url)
+        finish(engine)
+
+        postman.look()
+
+        waiting(lambda: receiver.told and len(hanging.told) == PLACES)
+        waiting(lambda: hook(engine, last).state is State.DELIVERED)
+        assert len(hanging.told) == PLACES
+        hanging.leave.set()
+        waiting(lambda: all(hook(engine, one).state is State.DELIVERED for one in stuck))
+    assert len(hanging.told) == 36
 
 
 @pytest.fixture
