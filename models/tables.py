@@ -168,6 +168,9 @@ _partial(
 # batch_id stands in it although it is always NULL: SQLite then sees that the index is in the order of ids.
 _partial("ix_jobs_single", jobs.c.batch_id, jobs.c.id, where="batch_id IS NULL")
 
+# The newest jobs of a pipeline: of one with few they would be looked for through the millions of another.
+sa.Index("ix_jobs_pipeline", jobs.c.pipeline, jobs.c.id)
+
 job_data = sa.Table(
     "job_data",
     metadata,

@@ -15,9 +15,7 @@ Written by `python -m benchmarks.scale.report` from benchmarks/results/scale-pos
 put in by `python -m benchmarks.scale --rows N`: nine in ten of them in ten batches that are over, the rest in one
 that waits and in jobs of forms. Then each look is taken fifteen times by the functions of the product on one
 connection, nothing committed: the median, and in parentheses the first time, which reads from the disk.
-What stays the same from one size to the next is flat. Known not to be: the newest jobs of a pipeline that has few
-among millions of another's, which are looked for through all of them. An index for it would be written to by every
-claim and every record.
+What stays the same from one size to the next is flat.
 """
 
 

@@ -1,0 +1,45 @@
+"""Lists of jobs: what is asked for is found by an index, not among what others have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from contract.statuses import JobStatus
+from models.database import note_growth, reading
+from models.jobs import list_jobs, recent_inputs
+
+
+def plans(engine: sa.Engine, look: Any) -> str:
+    """What the database says it does for the statements of a look."""
+    heard: list[tuple[str, Any]] = []
+    listen = lambda _c, _u, statement, parameters, *_: heard.append((statement, parameters))  # noqa: E731
+    with reading(engine) as conn:
+        sa.event.listen(conn, "before_cursor_execute", listen)
+        look(conn)
+        sa.event.remove(conn, "before_cursor_execute", listen)
+        explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
+        said = [conn.exec_driver_sql(explain + statement, parameters) for statement, parameters in heard]
+        return "\n".join(str(row[-1]) for one in said for row in one)
+
+
+@pytest.fixture
+def rare(engine, batch_factory, job_factory) -> str:
+    """The one job of a pipeline, behind thousands of another's."""
+    job_id: str = job_factory(pipeline="other")
+    batch_factory(3_000)
+    note_growth(engine, "jobs")
+    return job_id
+
+
+def test_the_newest_jobs_of_a_pipeline_with_few_are_not_looked_for_among_anothers(engine, rare):
+    with reading(engine) as conn:
+        assert [job.id for job in list_jobs(conn, limit=50, pipeline="other").items] == [rare]
+        assert list_jobs(conn, limit=50, pipeline="other", after=rare).items == []
+        assert list_jobs(conn, limit=50, pipeline="other", status=JobStatus.SUCCEEDED).items == []
+    for more in ({}, {"after": "f"}, {"status": JobStatus.SUCCEEDED}):
+        found = plans(engine, lambda conn, more=more: list_jobs(conn, limit=50, pipeline="other", **more))
+        assert "ix_jobs_pipeline" in found, found
+    assert "ix_jobs_pipeline" in plans(engine, lambda conn: recent_inputs(conn, "other", limit=5))
