@@ -10,16 +10,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.values import typed
 from contract.errors import CheckpointError
 from contract.names import PIPELINE_NAME
-from contract.pipelines import PipelineFileError, pipelines_of
+from contract.pipelines import KINDS, OPTIONS, PipelineFileError, pipelines_of
+from contract.tasks import CATALOGUE, canonical_name
+from contract.tasks.task import JsonSchema
 
 if TYPE_CHECKING:
     from worker.backends.candidates import Candidate
+
+
+_TYPES = {str: "string", bool: "boolean", int: "integer"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +36,8 @@ class Offer:
     model: str
     task: str | None
     revision: str | None
+    #: Other keys of its table.
+    options: dict[str, str]
 
 
 def add(offer: Offer, file: Path, *, cache: Path) -> list[str]:
@@ -37,6 +45,7 @@ def add(offer: Offer, file: Path, *, cache: Path) -> list[str]:
     text = _text_of(file)
     with _sentences():
         _check_name(offer.name, text, file)
+        _check_keys(offer.options)
         candidate, tasks = _looked_at(offer, cache)
         table = _table(offer, candidate, tasks[0], file)
         remark = "" if candidate.on_hub else f"{candidate.commit} when it was added"
@@ -73,6 +82,12 @@ def _check_name(name: str, text: str, file: Path) -> None:
         raise click.UsageError(f"{file} has a pipeline '{name}' already; choose another name, or edit that one.")
 
 
+def _check_keys(options: dict[str, str]) -> None:
+    for key in ("task", "model", "revision"):
+        if key in options:
+            raise click.UsageError(f"--set {key}: write --{key}.")
+
+
 def _looked_at(offer: Offer, cache: Path) -> tuple[Candidate, list[str]]:
     """The checkpoint, and the task that was named or all that fit, the likeliest first."""
     from worker.backends.candidates import look
@@ -88,10 +103,23 @@ def _looked_at(offer: Offer, cache: Path) -> tuple[Candidate, list[str]]:
     return candidate, [offer.task]
 
 
-def _table(offer: Offer, candidate: Candidate, task: str, file: Path) -> dict[str, str]:
+def _table(offer: Offer, candidate: Candidate, task: str, file: Path) -> dict[str, Any]:
+    more = _more(offer.options, task, file)
     if candidate.on_hub:
-        return {"task": task, "model": offer.model, "revision": candidate.commit}
-    return {"task": task, "model": _as_seen_from(file, offer.model)}
+        return {"task": task, "model": offer.model, "revision": candidate.commit, **more}
+    return {"task": task, "model": _as_seen_from(file, offer.model), **more}
+
+
+def _more(words: dict[str, str], task: str, file: Path) -> dict[str, Any]:
+    """Options, and defaults of the task's parameters, as the types that the file has for them."""
+    own: JsonSchema = {key: {"type": _TYPES[KINDS.get(key, str)]} for key in OPTIONS}
+    rules = {**CATALOGUE[canonical_name(task)].parameters["properties"], **own}
+    found = typed(words, {"properties": rules})
+    if nothing := next((key for key, value in found.items() if value is None), None):
+        raise click.UsageError(f"--set {nothing}: TOML has no null. Leave it out.")
+    if "adapter" in found:
+        found["adapter"] = _as_seen_from(file, found["adapter"])
+    return found
 
 
 def _as_seen_from(file: Path, model: str) -> str:
@@ -102,7 +130,7 @@ def _as_seen_from(file: Path, model: str) -> str:
     return folder.relative_to(home).as_posix() if folder.is_relative_to(home) else str(folder)
 
 
-def _appended(text: str, name: str, table: dict[str, str], remark: str) -> str:
+def _appended(text: str, name: str, table: dict[str, Any], remark: str) -> str:
     import tomlkit
 
     document = tomlkit.parse(text)

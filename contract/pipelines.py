@@ -27,6 +27,8 @@ BACKENDS = ("auto", "torch", "onnx", "fake")
 QUANTIZATIONS = ("none", "int8")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 ATTENTIONS = ("auto", "eager", "sdpa", "flash_attention_2")
+#: Options that are no texts.
+KINDS: dict[str, type] = {"warm": bool, "compile": bool, "once": bool, "cache": bool, "max_tokens": int}
 
 
 class PipelineFileError(Exception):
@@ -118,7 +120,8 @@ def pipelines_of(text: str, path: Path) -> list[PipelineSpec]:
     return [_read_table(name, table, path) for name, table in tables.items()]
 
 
-_FIELDS = {field.name for field in dataclasses.fields(PipelineSpec)} - {"name", "defaults"}
+#: Keys of a pipeline's table that are no parameters of its task.
+OPTIONS = {field.name for field in dataclasses.fields(PipelineSpec)} - {"name", "defaults"}
 
 
 def _read_table(name: str, table: Any, path: Path) -> PipelineSpec:
@@ -130,8 +133,8 @@ def _read_table(name: str, table: Any, path: Path) -> PipelineSpec:
     task = canonical_name(str(table.get("task", "")))
     if task not in CATALOGUE:
         raise PipelineFileError(f"{where}: task must be one of {', '.join(CATALOGUE)}.")
-    options = {key: value for key, value in table.items() if key in _FIELDS}
-    own = {key: value for key, value in table.items() if key not in _FIELDS}
+    options = {key: value for key, value in table.items() if key in OPTIONS}
+    own = {key: value for key, value in table.items() if key not in OPTIONS}
     defaults = {**implied_parameters(str(table["task"])), **own}
     _check_options(options, where)
     _check_defaults(CATALOGUE[task], defaults, where)
@@ -143,9 +146,8 @@ def _read_table(name: str, table: Any, path: Path) -> PipelineSpec:
 
 
 def _check_options(options: dict[str, Any], where: str) -> None:
-    kinds: dict[str, type] = {"warm": bool, "compile": bool, "once": bool, "cache": bool, "max_tokens": int}
     for key, value in options.items():
-        kind = kinds.get(key, str)
+        kind = KINDS.get(key, str)
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise PipelineFileError(f"{where}: {key} must be {_KIND_WORDS[kind]}.")
     words = {"backend": BACKENDS, "dtype": DTYPES, "quantize": QUANTIZATIONS, "attention": ATTENTIONS}

@@ -121,7 +121,7 @@ def checked_url(url: str) -> SplitResult:
 
 def _headers(parts: SplitResult) -> list[tuple[str, str]]:
     # identity: what is small on the way and large when it is unpacked would pass the limit of bytes.
-    return [("Host", parts.netloc), ("User-Agent", "fournil"), ("Accept", "image/*"), ("Accept-Encoding", "identity")]
+    return [("Host", parts.netloc), ("User-Agent", "fournil"), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
 
 
 def _header(response: httpcore.Response, name: bytes) -> str:

@@ -58,18 +58,25 @@ def show_one(*, name: str, as_json: bool, url: str) -> None:
 @click.option("--task", help="What it is offered for.  [what its configuration says]")
 @click.option("--revision", help="Of a Hub id: a branch, a tag or a commit.  [its main branch]")
 @click.option(
+    "--set", "words", multiple=True, metavar="KEY=VALUE",
+    help="An option, such as dtype=bfloat16 or attention=eager, or a parameter's default; repeatable.",
+)
+@click.option(
     "--pipelines", type=click.Path(dir_okay=False), help="TOML file that it is added to.  [./pipelines.toml]"
 )
-def add(*, name: str, model: str, task: str | None, revision: str | None, pipelines: str | None) -> None:
+def add(
+    *, name: str, model: str, task: str | None, revision: str | None, words: tuple[str, ...], pipelines: str | None
+) -> None:
     """Offer a checkpoint: find its task and its commit, and write both into the pipelines file.
 
     The file keeps its comments and its order. Needs no server; a running one takes the file at `fournil migrate`.
     """
     from cli import adding
     from cli.configuration import pipelines_file, settings_and_environment
+    from cli.values import pairs
 
     settings, _ = settings_and_environment(pipelines=pipelines)
     file = pipelines_file(settings) or Path("pipelines.toml")
-    offer = adding.Offer(name, model, task, revision)
+    offer = adding.Offer(name, model, task, revision, pairs(words, option="--set"))
     for line in adding.add(offer, file, cache=settings.storage.checkpoints_dir):
         click.echo(line)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from contract.tasks.generation import NO_REPEATS
 from contract.tasks.images import an_image
 from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, image_field
-from contract.tasks.task import JsonSchema, Task, an_object, text_field
+from contract.tasks.task import JsonSchema, Task, a_number, a_whole, an_object, text_field
+
+
+_BEAMS = a_whole(
+    "Beams",
+    "Texts that are written side by side, of which the best is given. Empty: as the checkpoint says, or 1.",
+    1,
+    16,
+)
 
 
 def _best_answer(result: list[dict[str, Any]]) -> dict[str, Any]:
@@ -35,7 +44,11 @@ VISUAL_QUESTION_ANSWERING = Task(
                 "default": 5,
                 "title": "Answers to return",
                 "description": "The best k, of a model that chooses among known answers; one that writes gives one.",
-            }
+            },
+            "max_new_tokens": a_whole(
+                "Longest answer", "Tokens to write at most, of models that write.", 1, 1024, default=20
+            ),
+            "num_beams": {**_BEAMS, "description": f"{_BEAMS['description']} For models that write."},
         }
     ),
     result={
@@ -62,13 +75,20 @@ def _caption(result: list[dict[str, Any]]) -> dict[str, Any]:
     return {"generated_text": result[0]["generated_text"] if result else None}
 
 
-_MAX_NEW_TOKENS: JsonSchema = {
-    "type": "integer",
-    "minimum": 1,
-    "maximum": 1024,
-    "default": 50,
-    "title": "Longest text",
-    "description": "Tokens to write at most.",
+_WRITING: dict[str, JsonSchema] = {
+    "prompt": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 1000,
+        "title": "Beginning",
+        "description": "Words that the text begins with, such as: a photo of. Some models begin by themselves alone.",
+    },
+    "max_new_tokens": a_whole("Longest text", "Tokens to write at most.", 1, 1024, default=50),
+    "min_new_tokens": a_whole("Shortest text", "Tokens to write at least.", 0, 1024),
+    "num_beams": _BEAMS,
+    "length_penalty": a_number("Length penalty", "With beams: above 0 prefers long texts, below 0 short.", -10, 10),
+    "no_repeat_ngram_size": NO_REPEATS,
+    "repetition_penalty": a_number("Repetition penalty", "Above 1: repeats itself less.", 0.1, 10),
 }
 
 IMAGE_TO_TEXT = Task(
@@ -77,7 +97,7 @@ IMAGE_TO_TEXT = Task(
     summary="Describes an image in a sentence, or reads what is written in it: as the model was trained.",
     modality="image",
     inputs=an_image("The image to put into words."),
-    parameters=an_object({"max_new_tokens": _MAX_NEW_TOKENS}),
+    parameters=an_object(_WRITING),
     result={
         "type": "array",
         "items": {

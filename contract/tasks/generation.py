@@ -32,6 +32,9 @@ _MESSAGES: JsonSchema = {
 }
 
 
+MIN_P = a_number("Min p", "Sample from tokens at least so likely, as a share of the likeliest one.", 0, 1)
+NO_REPEATS = a_whole("No repeats", "No so many tokens in a row are written twice; 0: any.", 0, 100)
+
 TEXT_GENERATION = Task(
     name="text-generation",
     title="Text generation",
@@ -49,13 +52,15 @@ TEXT_GENERATION = Task(
                 "type": "boolean",
                 "title": "Sample",
                 "description": "false: always the likeliest token, the same each time. "
-                "Empty: true only where temperature, top_k, top_p or typical_p is given.",
+                "Empty: true only where temperature, top_k, top_p, min_p or typical_p is given.",
             },
             "temperature": a_number("Temperature", "Higher is more surprising; 0 is the likeliest token.", 0, 5),
             "top_k": a_whole("Top k", "Sample from the k likeliest tokens.", 1, 1000),
             "top_p": a_number("Top p", "Sample from the likeliest tokens that make up this share.", 0.01, 1),
+            "min_p": MIN_P,
             "typical_p": a_number("Typical p", "Sample from the locally typical tokens.", 0.01, 1),
             "repetition_penalty": a_number("Repetition penalty", "Above 1: repeats itself less.", 0.1, 10),
+            "no_repeat_ngram_size": NO_REPEATS,
             "seed": a_whole("Seed", "Makes sampling repeatable. Empty: taken from the job's id.", 0, 2**32 - 1),
             "stop": {
                 "type": "array",
@@ -69,6 +74,20 @@ TEXT_GENERATION = Task(
                 "default": False,
                 "title": "Repeat the prompt",
                 "description": "true: the result begins with the prompt. Not for messages.",
+            },
+            "continue_final_message": {
+                "type": "boolean",
+                "default": False,
+                "title": "Go on with the last message",
+                "description": "true: the model goes on with the last message, which is the assistant's, and the "
+                "result is what it adds. For messages alone.",
+            },
+            "skip_special_tokens": {
+                "type": "boolean",
+                "default": True,
+                "title": "Leave out special tokens",
+                "description": "false: tokens that are marks and no words, such as those around a call of a tool, "
+                "are left in the text. The one that ends it is not.",
             },
             "truncation": TRUNCATION,
         }

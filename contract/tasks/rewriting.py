@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from contract.tasks.generation import MIN_P, NO_REPEATS
 from contract.tasks.task import TEXT_SYNONYMS, TRUNCATION, JsonSchema, Task, a_number, a_whole, an_object, text_field
 
 _WRITING: dict[str, JsonSchema] = {
@@ -19,7 +20,7 @@ _WRITING: dict[str, JsonSchema] = {
         16,
     ),
     "length_penalty": a_number("Length penalty", "With beams: above 0 prefers long texts, below 0 short.", -10, 10),
-    "no_repeat_ngram_size": a_whole("No repeats", "No so many tokens in a row are written twice; 0: any.", 0, 100),
+    "no_repeat_ngram_size": NO_REPEATS,
     "early_stopping": {
         "type": "boolean",
         "title": "Stop early",
@@ -30,11 +31,12 @@ _WRITING: dict[str, JsonSchema] = {
         "type": "boolean",
         "title": "Sample",
         "description": "false: the likeliest text, the same each time. "
-        "Empty: true only where temperature, top_k, top_p or typical_p is given.",
+        "Empty: true only where temperature, top_k, top_p, min_p or typical_p is given.",
     },
     "temperature": a_number("Temperature", "Higher is more surprising; 0 is the likeliest text.", 0, 5),
     "top_k": a_whole("Top k", "Sample from the k likeliest tokens.", 1, 1000),
     "top_p": a_number("Top p", "Sample from the likeliest tokens that make up this share.", 0.01, 1),
+    "min_p": MIN_P,
     "typical_p": a_number("Typical p", "Sample from the locally typical tokens.", 0.01, 1),
     "seed": a_whole("Seed", "Makes sampling repeatable. Empty: taken from the job's id.", 0, 2**32 - 1),
     "clean_up_tokenization_spaces": {

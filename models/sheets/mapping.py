@@ -12,6 +12,10 @@ from contract.pipelines import PipelineSpec
 from models.sheets.layout import ARCHIVES, FILE_NAME, FileError, Layout
 
 PARAMETER = "parameters."
+_SEVERAL = (
+    "An archive brings one file a row, and inputs.{field} takes several. Upload the files (POST /api/v1/files), and "
+    "rows with a list of their ids, or of URLs, in each."
+)
 Column = str | int
 
 
@@ -87,7 +91,11 @@ def _given(spec: PipelineSpec, layout: Layout, asked: dict[str, str]) -> dict[st
     if layout.format not in ARCHIVES or not media or asked.keys() & set(media):
         return {}
     main = spec.catalogue.main_field
-    return {main if main in media else media[0]: FILE_NAME}
+    field = main if main in media else media[0]
+    if spec.catalogue.inputs["properties"][field].get("minItems", 1) > 1:
+        # One file a row is all that an archive says.
+        raise FileError(ErrorCode.UNKNOWN_FORMAT, _SEVERAL.format(field=field), field="file")
+    return {field: FILE_NAME}
 
 
 def _find(layout: Layout, column: Column, field: str) -> str:

@@ -171,6 +171,31 @@ def test_aliases_are_taken_as_tasks(add, file, folder, alias, architecture, kind
     assert (added.task, added.defaults) == (task, defaults)
 
 
+def test_options_and_defaults_are_written_as_what_they_are(add, file, folder) -> None:
+    made = folder(model_type="bert", architectures=["BertModel"])
+    words = ("dtype=bfloat16", "attention=eager", "max_tokens=64", "warm=true", "pooling=cls", "dimensions=8")
+    answer = add("vectors", "--model", made, *(part for word in words for part in ("--set", word)))
+    assert answer.exit_code == 0, answer.output
+    added = read_pipelines(file)[-1]
+    assert (added.dtype, added.attention, added.max_tokens, added.warm) == ("bfloat16", "eager", 64, True)
+    assert added.defaults == {"pooling": "cls", "dimensions": 8}
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("dtype=float8", "dtype must be one of auto, float32, bfloat16, float16"),
+        ("max_tokens=many", "max_tokens must be a whole number"),
+        ("poling=cls", "poling"),
+        ("task=ner", "--set task: write --task"),
+        ("pooling", "write NAME=VALUE"),
+    ],
+)
+def test_a_wrong_option_is_refused_and_nothing_is_written(add, file, folder, word, said) -> None:
+    made = folder(model_type="bert", architectures=["BertModel"])
+    assert said in refused(add("vectors", "--model", made, "--set", word), file)
+
+
 def test_a_task_it_was_not_trained_for_is_refused_with_those_it_can_do(add, file, folder) -> None:
     made = folder(model_type="bert", architectures=["BertModel"])
     said = refused(add("mine", "--model", made, "--task", "ner"), file)

@@ -92,7 +92,10 @@ def test_a_text_is_the_librarys_alone_and_beside_longer_and_shorter_ones(archite
     assert write.write(PROMPTS, max_new_tokens=24) == expected
 
 
-@pytest.mark.parametrize("parameters", [{"repetition_penalty": 1.6}, {"min_new_tokens": 20}])
+@pytest.mark.parametrize(
+    "parameters",
+    [{"repetition_penalty": 1.6}, {"min_new_tokens": 20}, *({"no_repeat_ngram_size": size} for size in (1, 2, 3))],
+)
 def test_what_changes_the_scores_changes_them_as_in_the_library(parameters: dict[str, Any], writer: Any) -> None:
     write = writer("llama")
     expected = [write.library(prompt, max_new_tokens=24, **parameters) for prompt in PROMPTS]
@@ -150,7 +153,8 @@ def test_a_text_that_nobody_wants_any_more_leaves_and_is_not_handed_in(writer: A
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"temperature": 1.3}, {"top_k": 5}, {"top_p": 0.6, "temperature": 2.0}, {"typical_p": 0.5}, {"do_sample": True}],
+    [{"temperature": 1.3}, {"top_k": 5}, {"top_p": 0.6, "temperature": 2.0}, {"typical_p": 0.5}, {"min_p": 0.2},
+     {"do_sample": True}],
 )
 def test_a_drawn_text_depends_on_its_seed_and_not_on_its_neighbours(parameters: dict[str, Any], writer: Any) -> None:
     write = writer("llama")
@@ -180,7 +184,8 @@ def test_tokens_are_drawn_as_often_as_their_share_says() -> None:
     choose = choice({"top_k": 3}, frozenset())
     scores = torch.tensor([[0.5, 0.2, 0.001, 0.3]]).log().repeat(4000, 1)
     dice = [Random(seed) for seed in range(4000)]
-    drawn = choose.next_tokens(torch.zeros(4000, 1, dtype=torch.long), scores, written=0, dice=dice)
+    tokens = torch.zeros(4000, 1, dtype=torch.long)
+    drawn = choose.next_tokens(tokens, torch.ones_like(tokens), scores, written=0, dice=dice)
     assert [drawn.count(token) / 4000 for token in range(4)] == pytest.approx([0.5, 0.2, 0.0, 0.3], abs=0.03)
 
 

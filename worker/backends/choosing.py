@@ -17,7 +17,8 @@ from transformers import generation
 
 from worker.backends.backend import Parameters
 
-_SAMPLING = ("temperature", "top_k", "top_p", "typical_p")
+#: Parameters that are about drawing: one of them asks for it.
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,15 +29,28 @@ class Choice:
     #: Tokens before which no end token may come.
     least: int
     ends: frozenset[int]
+    #: No so many tokens in a row come twice; 0: any may.
+    unrepeated: int
     #: Called with tokens (rows, columns) and scores (rows, vocabulary), one after the other.
     changes: tuple[Any, ...]
 
     def next_tokens(
-        self, tokens: torch.Tensor, scores: torch.Tensor, *, written: int, dice: Sequence[random.Random]
+        self,
+        tokens: torch.Tensor,
+        mask: torch.Tensor,
+        scores: torch.Tensor,
+        *,
+        written: int,
+        dice: Sequence[random.Random],
     ) -> list[int]:
-        """One token a row, of finite scores, when `written` tokens are there already; throws each row's dice."""
+        """One token a row, of finite scores, when `written` tokens are there already; throws each row's dice.
+
+        `mask` is 0 where `tokens` are padding, which is on the left.
+        """
         if written < self.least and self.ends:
             scores[:, sorted(self.ends)] = float("-inf")
+        if self.unrepeated:
+            _forbid_repeats(tokens, mask, scores, self.unrepeated)
         for change in self.changes:
             scores = change(tokens, scores)
         if not self.samples:
@@ -51,7 +65,8 @@ def choice(parameters: Parameters, ends: frozenset[int]) -> Choice:
     draws = samples(parameters)
     if draws:
         changes += _warpers(parameters)
-    return Choice(draws, parameters.get("min_new_tokens") or 0, ends, tuple(changes))
+    least, unrepeated = parameters.get("min_new_tokens", 0), parameters.get("no_repeat_ngram_size", 0)
+    return Choice(draws, least, ends, unrepeated, tuple(changes))
 
 
 def samples(parameters: Parameters) -> bool:
@@ -59,7 +74,7 @@ def samples(parameters: Parameters) -> bool:
     if parameters.get("temperature") == 0:
         return False
     asked = parameters.get("do_sample")
-    return bool(asked) if asked is not None else any(name in parameters for name in _SAMPLING)
+    return bool(asked) if asked is not None else any(name in parameters for name in SAMPLING)
 
 
 def seed_of(job_id: str) -> int:
@@ -70,13 +85,30 @@ def seed_of(job_id: str) -> int:
 def _warpers(parameters: Parameters) -> list[Any]:
     temperature = float(parameters.get("temperature", 1.0))
     top_k = int(parameters.get("top_k", 0))
+    min_p = float(parameters.get("min_p", 0.0))
     top_p, typical_p = float(parameters.get("top_p", 1.0)), float(parameters.get("typical_p", 1.0))
     return [
         *([generation.TemperatureLogitsWarper(temperature)] if temperature != 1.0 else []),
         *([generation.TopKLogitsWarper(top_k)] if top_k else []),
         *([generation.TopPLogitsWarper(top_p)] if top_p < 1.0 else []),
+        *([generation.MinPLogitsWarper(min_p)] if min_p else []),
         *([generation.TypicalLogitsWarper(typical_p)] if typical_p < 1.0 else []),
     ]
+
+
+def _forbid_repeats(tokens: torch.Tensor, mask: torch.Tensor, scores: torch.Tensor, size: int) -> None:
+    """Takes the tokens that would make `size` of them come a second time; what `mask` says is padding is no text.
+
+    As the library's processor, but for all rows at once, and with no loop over what was written.
+    """
+    columns = tokens.shape[1]
+    if columns < size:
+        return
+    runs = tokens.unfold(1, size, 1)
+    begun = tokens[:, columns - size + 1 :].unsqueeze(1)
+    again = (runs[..., :-1] == begun).all(-1) & mask[:, : runs.shape[1]].bool()
+    rows, places = again.nonzero(as_tuple=True)
+    scores[rows, runs[rows, places, -1]] = float("-inf")
 
 
 def _drawn(scores: torch.Tensor, throws: Sequence[float]) -> list[int]:

@@ -16,7 +16,7 @@ from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 from worker.backends.backend import Context, Parameters
-from worker.backends.choosing import samples, seed_of
+from worker.backends.choosing import SAMPLING, samples, seed_of
 from worker.backends.writing import Row
 
 #: What the library's pipelines took where neither the checkpoint nor the caller said.
@@ -25,7 +25,7 @@ USUAL_BEAMS = 4
 _STEPS_BETWEEN_ASKING = 8
 _AS_ASKED = (
     "min_new_tokens", "length_penalty", "no_repeat_ngram_size", "early_stopping", "temperature", "top_k", "top_p",
-    "typical_p", "repetition_penalty",
+    "min_p", "typical_p", "repetition_penalty",
 )  # fmt: skip
 
 Tensors = dict[str, torch.Tensor]
@@ -51,7 +51,7 @@ def configured(own: GenerationConfig, parameters: Parameters, *, most: int, **mo
     asked = {name: parameters[name] for name in _AS_ASKED if name in parameters}
     draws = samples(parameters)
     if not draws:
-        asked |= dict.fromkeys(("temperature", "top_k", "top_p", "typical_p"))
+        asked |= dict.fromkeys(SAMPLING)
     config.update(
         **asked,
         **more,

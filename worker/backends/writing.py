@@ -144,9 +144,8 @@ class Writers:
         for written in range(most):
             scores = sheet.scores()
             self._stop_where_not_finite(live, scores)
-            chosen = choice.next_tokens(
-                sheet.own_tokens(), scores, written=written, dice=[throwers[number] for number in live]
-            )
+            thrown = [throwers[number] for number in live]
+            chosen = choice.next_tokens(sheet.own_tokens(), sheet.mask, scores, written=written, dice=thrown)
             for number, token in zip(live, chosen, strict=True):
                 self._take(number, token)
             if written % _STEPS_BETWEEN_ASKING == _STEPS_BETWEEN_ASKING - 1:

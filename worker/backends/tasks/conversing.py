@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
-import jinja2
 import torch
 
 from contract.errors import ErrorCode, InputError
-from worker.backends import refusals
+from worker.backends import refusals, turns
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.choosing import samples
 from worker.backends.generating import Listener, configured, write
@@ -53,26 +53,20 @@ class ImageTextToText(TaskModel):
         return samples(parameters)
 
     def example(self, inputs: Inputs, parameters: Parameters) -> tuple[Inputs, Parameters]:
-        return inputs, {**parameters, "max_new_tokens": 4, "min_new_tokens": 0}
+        return inputs, {**parameters, "max_new_tokens": 4, "min_new_tokens": 0, "continue_final_message": False}
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         most = parameters["max_new_tokens"]
         if parameters.get("min_new_tokens", 0) > most:
             sentence = f"min_new_tokens is above max_new_tokens, which is {most}."
             return refuse_all(rows, refusals.rejected(sentence, "parameters.min_new_tokens"))
-        return [self._prepare(row, most) for row in rows]
+        return [self._prepare(row, most, parameters) for row in rows]
 
-    def _prepare(self, row: Inputs, most: int) -> Prepared | InputError:
+    def _prepare(self, row: Inputs, most: int, parameters: Parameters) -> Prepared | InputError:
         try:
-            prompt = Prompt(self._tensors(row), "messages" in row)
+            prompt = Prompt(self._tensors(row, parameters), "messages" in row)
         except InputError as refused:
             return refused
-        except jinja2.TemplateError:
-            return refusals.rejected(
-                "This model's chat template does not take these roles in this order. Most want one system message "
-                "at most, then user and assistant by turns.",
-                "inputs.messages",
-            )
         except _PROCESSOR_ERRORS:
             return refusals.rejected("This model cannot take these words and images together. Send others.")
         if prompt.tokens + most > self._limit:
@@ -84,13 +78,14 @@ class ImageTextToText(TaskModel):
             )
         return Prepared(prompt, prompt.tokens + most)
 
-    def _tensors(self, row: Inputs) -> dict[str, torch.Tensor]:
+    def _tensors(self, row: Inputs, parameters: Parameters) -> dict[str, torch.Tensor]:
+        turns.none_of_text(row, parameters)
         images = [image.decoded() for image in row.get("images", ())]
         messages = _messages(row, images)
         if not all(refusals.is_unicode(text) for text in _texts(messages)):
             raise refusals.half_a_character()
         if getattr(self._processor, "chat_template", None):
-            text = self._processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            text = turns.rendered(self._processor, messages, parameters)
         elif "messages" in row:
             raise refusals.rejected(
                 "This model has no chat template. Send inputs.text in place of inputs.messages.", "inputs.messages"
@@ -116,7 +111,8 @@ class ImageTextToText(TaskModel):
         config = configured(self._model.generation_config, asked, most=parameters["max_new_tokens"], **more)
         inputs = {name: self._placed(tensor) for name, tensor in prompt.tensors.items()}
         extra = {"tokenizer": self._tokenizer} if stops else {}
-        row = Row(self._decode, stops)
+        decode = functools.partial(self._decode, skip_special_tokens=parameters["skip_special_tokens"])
+        row = Row(decode, stops)
         listener = Listener(row, self._ends, context)
         [tokens] = write(self._model, inputs, config, asked, context, streamer=listener, **extra)
         return refusals.not_finite("prompt") if tokens is None else _told(prompt, row)
@@ -125,8 +121,8 @@ class ImageTextToText(TaskModel):
         dtype = self._model.dtype if tensor.is_floating_point() else tensor.dtype
         return tensor.to(self._model.device, dtype)
 
-    def _decode(self, tokens: list[int]) -> str:
-        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+    def _decode(self, tokens: list[int], *, skip_special_tokens: bool) -> str:
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens))
 
 
 def _told(prompt: Prompt, row: Row) -> Answer:

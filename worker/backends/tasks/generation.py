@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
 from collections.abc import Sequence
 
-import jinja2
-
 from contract.errors import ErrorCode, InputError
-from worker.backends import refusals
+from worker.backends import refusals, turns
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.choosing import choice, samples, seed_of
 from worker.backends.decoding import Decoder
@@ -47,7 +46,7 @@ class TextGeneration(TaskModel):
         self.token_bytes = bytes_of_a_token(loaded.model)
 
     def example(self, inputs: Inputs, parameters: Parameters) -> Example:
-        short = {**parameters, "max_new_tokens": 4, "min_new_tokens": 0}
+        short = {**parameters, "max_new_tokens": 4, "min_new_tokens": 0, "continue_final_message": False}
         if self._tokenizer.chat_template:
             return inputs, short
         return {"text": inputs["messages"][-1]["content"]}, short
@@ -74,7 +73,7 @@ class TextGeneration(TaskModel):
         return None
 
     def _prepare(self, row: Inputs, parameters: Parameters) -> Prepared | InputError:
-        tokens = self._tokens(row)
+        tokens = self._tokens(row, parameters)
         if isinstance(tokens, InputError):
             return tokens
         most = parameters["max_new_tokens"]
@@ -85,34 +84,27 @@ class TextGeneration(TaskModel):
         # What it may grow to, since that is what its keys and values take in memory.
         return Prepared(prompt, len(prompt.tokens) + most)
 
-    def _tokens(self, row: Inputs) -> list[int] | InputError:
+    def _tokens(self, row: Inputs, parameters: Parameters) -> list[int] | InputError:
         if not all(refusals.is_unicode(text) for text in _texts(row)):
             return refusals.half_a_character()
-        rendered = self._rendered(row)
-        if isinstance(rendered, InputError):
-            return rendered
+        try:
+            rendered = self._rendered(row, parameters)
+        except InputError as refused:
+            return refused
         # A chat template writes the special tokens itself.
         add_special_tokens = "text" in row
         encoding = self._tokenizer(rendered, add_special_tokens=add_special_tokens, verbose=False)
         return list(encoding["input_ids"]) or refusals.nothing_left()
 
-    def _rendered(self, row: Inputs) -> str | InputError:
+    def _rendered(self, row: Inputs, parameters: Parameters) -> str:
         if "text" in row:
+            turns.none_of_text(row, parameters)
             return str(row["text"])
         if not self._tokenizer.chat_template:
-            return refusals.rejected(
+            raise refusals.rejected(
                 "This model has no chat template. Send inputs.text in place of inputs.messages.", "inputs.messages"
             )
-        try:
-            return str(
-                self._tokenizer.apply_chat_template(row["messages"], tokenize=False, add_generation_prompt=True)
-            )
-        except jinja2.TemplateError:
-            return refusals.rejected(
-                "This model's chat template does not take these roles in this order. Most want one system message "
-                "at most, then user and assistant by turns.",
-                "inputs.messages",
-            )
+        return turns.rendered(self._tokenizer, row["messages"], parameters)
 
     def _too_long(self, tokens: int, most: int) -> InputError:
         if tokens > self._limit:
@@ -133,7 +125,8 @@ class TextGeneration(TaskModel):
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         job_ids = context.job_ids or [""] * len(rows)
-        texts = [Row(self._decode, parameters.get("stop", ())) for _ in rows]
+        decode = functools.partial(self._decode, skip_special_tokens=parameters["skip_special_tokens"])
+        texts = [Row(decode, parameters.get("stop", ())) for _ in rows]
 
         def answer(number: int) -> Answer:
             return _answer(rows[number].payload, texts[number], parameters)
@@ -166,8 +159,8 @@ class TextGeneration(TaskModel):
             groups.setdefault(len(row.payload.tokens), []).append(number)
         return list(groups.values())
 
-    def _decode(self, tokens: list[int]) -> str:
-        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+    def _decode(self, tokens: list[int], *, skip_special_tokens: bool) -> str:
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens))
 
 
 def _texts(row: Inputs) -> list[str]:
