@@ -80,10 +80,15 @@ class PipelineSpec:
         return {**schema, "properties": properties, "required": required}
 
     def effective(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """What the backend runs with: catalogue defaults, then the pipeline's, then the caller's."""
+        """What the backend runs with: catalogue defaults, then the pipeline's, then the caller's.
+
+        A number that is whole is a float where it need not be: JSON knows no difference, and libraries do.
+        """
         rules = self.catalogue.parameters["properties"]
         catalogue = {name: rule["default"] for name, rule in rules.items() if "default" in rule}
-        return {**catalogue, **self.defaults, **parameters}
+        found = {**catalogue, **self.defaults, **parameters}
+        numbers = [name for name in found if rules.get(name, {}).get("type") == "number"]
+        return {**found, **{name: float(found[name]) for name in numbers}}
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

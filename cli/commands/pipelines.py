@@ -58,7 +58,10 @@ def show_one(*, name: str, as_json: bool, url: str) -> None:
 @click.option("--task", help="What it is offered for.  [what its configuration says]")
 @click.option("--revision", help="Of a Hub id: a branch, a tag or a commit.  [its main branch]")
 @click.option(
-    "--set", "words", multiple=True, metavar="KEY=VALUE",
+    "--set",
+    "words",
+    multiple=True,
+    metavar="KEY=VALUE",
     help="An option, such as dtype=bfloat16 or attention=eager, or a parameter's default; repeatable.",
 )
 @click.option(

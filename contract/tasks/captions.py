@@ -9,7 +9,6 @@ from contract.tasks.images import an_image
 from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, image_field
 from contract.tasks.task import JsonSchema, Task, a_number, a_whole, an_object, text_field
 
-
 _BEAMS = a_whole(
     "Beams",
     "Texts that are written side by side, of which the best is given. Empty: as the checkpoint says, or 1.",

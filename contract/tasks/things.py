@@ -53,10 +53,6 @@ MASK_GENERATION = Task(
                 2,
                 default=0,
             ),
-            "crop_n_points_downscale_factor": a_whole(
-                "Fewer points in crops", "Each layer has so many times fewer points a side than the last.", 1, 8,
-                default=1,
-            ),
             "crop_overlap_ratio": a_number(
                 "Overlap of crops", "The share of the image by which crops overlap.", 0, 0.9, default=512 / 1500
             ),
@@ -85,4 +81,4 @@ MASK_GENERATION = Task(
     view="things",
     main_field="image",
     synonyms={"image": IMAGE_SYNONYMS},
-)  # fmt: skip
+)

@@ -36,14 +36,15 @@ def opened(
         **(more or {}),
     }
     try:
+        # mode: left out, it is the stream's own, and a temporary file is there to be written too.
         with av.open(
             stream,
+            mode="r",
             format=demuxer.partition(",")[0],
             options=options,
             metadata_errors="replace",
             io_open=_never,
         ) as container:
-            assert isinstance(container, InputContainer)
             yield container
     except (av.FFmpegError, EOFError, ValueError, LookupError, OverflowError) as error:
         # Whatever a reader of a format raises, the file is to blame.

@@ -94,7 +94,7 @@ def _given(spec: PipelineSpec, layout: Layout, asked: dict[str, str]) -> dict[st
     field = main if main in media else media[0]
     if spec.catalogue.inputs["properties"][field].get("minItems", 1) > 1:
         # One file a row is all that an archive says.
-        raise FileError(ErrorCode.UNKNOWN_FORMAT, _SEVERAL.format(field=field), field="file")
+        raise FileError(ErrorCode.UNKNOWN_FORMAT, _SEVERAL.format(field=field))
     return {field: FILE_NAME}
 
 

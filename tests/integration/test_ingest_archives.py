@@ -11,11 +11,15 @@ import sqlalchemy as sa
 from contract.media import Media
 from contract.pipelines import PipelineSpec
 from contract.statuses import BatchStatus, OnInvalidRows
+from contract.tasks import CATALOGUE
 from models.pipelines import sync_pipelines
 from tests.archives import tarred, zipped
 from tests.integration.conftest import NOW
 from tests.integration.test_ingest import killed_at
 from tests.integration.test_ingest_files import FilesBench, png
+from tests.papers import pdf
+from tests.recordings import recording
+from tests.videos import clip
 
 SHADES = {f"{n:02}.png": png(n) for n in range(8)}
 
@@ -54,6 +58,24 @@ def test_after_a_kill_it_goes_on_where_it_was(bench, monkeypatch, mode, after_co
         batch = bench.read(batch_id)
         assert (batch.total, bench.bodies(batch_id)) == (8, list(SHADES.values())), f"killed at {place}"
         assert lying(bench) == bench.listed(), f"killed at {place}"
+
+
+@pytest.mark.parametrize("mode", OnInvalidRows)
+def test_recordings_videos_and_documents_are_files_as_images_are(bench, mode):
+    """Those of the first kinds are read through FFmpeg, from the archive at first and from storage then."""
+    kinds = {
+        "audio-classification": {"a.wav": recording("wav"), "b/c.mp3": recording("mp3")},
+        "video-classification": {"a.mp4": clip()},
+        "document-question-answering": {"a.pdf": pdf(), "metadata.csv": b"file_name,question\na.pdf,How many?\n"},
+    }
+    for task, files in kinds.items():
+        sync_pipelines(bench.engine, [PipelineSpec("pictures", task, backend="fake")], NOW)
+        batch_id = bench.batch(tarred(files, "gz"), on_invalid_rows=mode)
+        batch = bench.read(batch_id)
+        assert (batch.status, batch.invalid) == (BatchStatus.RUNNING, 0), batch.errors
+        assert bench.bodies(batch_id, field=next(iter(CATALOGUE[task].media))) == [
+            body for name, body in files.items() if name != "metadata.csv"
+        ]
 
 
 def test_what_is_no_image_is_a_bad_row_with_its_name(bench):

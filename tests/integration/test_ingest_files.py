@@ -71,8 +71,8 @@ class FilesBench(Bench):
         )
         return file_id
 
-    def bodies(self, batch_id: str) -> list[bytes]:
-        return [self.storage.path(job.inputs["image"]["file"]["id"]).read_bytes() for job in self.rows(batch_id)]
+    def bodies(self, batch_id: str, field: str = "image") -> list[bytes]:
+        return [self.storage.path(job.inputs[field]["file"]["id"]).read_bytes() for job in self.rows(batch_id)]
 
     def lying(self) -> set[str]:
         """What is in storage."""

@@ -64,15 +64,7 @@ def pixels(entry: dict[str, Any]) -> Any:
     return np.asarray(Image.open(io.BytesIO(entry["mask"].encode()))) > 0
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {},
-        {"crops_n_layers": 1},
-        {"crops_n_layers": 1, "crop_n_points_downscale_factor": 2},
-        {"mask_threshold": 0.2, "points_per_batch": 3},
-    ],
-)
+@pytest.mark.parametrize("more", [{}, {"crops_n_layers": 1}, {"mask_threshold": 0.2, "points_per_batch": 3}])
 def test_masks_scores_and_boxes_are_the_librarys(checkpoint, pipeline, spec, more):
     body = picture()
     library = transformers.pipeline(TASK, model=str(checkpoint))

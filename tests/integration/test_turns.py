@@ -1,4 +1,4 @@
-"""An answer that is begun is gone on with as the library does it; marks between words are shown to who asks for them."""
+"""An answer that is begun is gone on with as the library does it; marks between words are shown to who asks."""
 
 from __future__ import annotations
 

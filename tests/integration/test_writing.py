@@ -153,8 +153,14 @@ def test_a_text_that_nobody_wants_any_more_leaves_and_is_not_handed_in(writer: A
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"temperature": 1.3}, {"top_k": 5}, {"top_p": 0.6, "temperature": 2.0}, {"typical_p": 0.5}, {"min_p": 0.2},
-     {"do_sample": True}],
+    [
+        {"temperature": 1.3},
+        {"top_k": 5},
+        {"top_p": 0.6, "temperature": 2.0},
+        {"typical_p": 0.5},
+        {"min_p": 0.2},
+        {"do_sample": True},
+    ],
 )
 def test_a_drawn_text_depends_on_its_seed_and_not_on_its_neighbours(parameters: dict[str, Any], writer: Any) -> None:
     write = writer("llama")

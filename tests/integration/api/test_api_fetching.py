@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ipaddress
 import socket
 import threading
@@ -22,7 +23,10 @@ BODY = base64.b64decode(EXAMPLE_IMAGE["data"])
 
 
 class Site(BaseHTTPRequestHandler):
-    """/image, /moved to it, /loop, /large, /slow, /late, /missing, /text; and /private, which leads to loopback."""
+    """/image, /moved to it, /loop, /large, /slow, /late, /missing, /text; and /private, which leads to loopback.
+
+    /drip is never over, /endless neither and as fast as it can, /short has less than it says.
+    """
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
@@ -39,9 +43,23 @@ class Site(BaseHTTPRequestHandler):
         elif self.path == "/late":
             self.server.leave.wait(0.7)  # type: ignore[attr-defined]
             self._answer(200, BODY)
+        elif self.path in ("/drip", "/endless", "/short"):
+            self._go_on(self.path)
         else:
             bodies = {"/image": BODY, "/large": b"x" * 200_000, "/text": b"no image"}
             self._answer(200 if self.path in bodies else 404, bodies.get(self.path, b""))
+
+    def _go_on(self, path: str) -> None:
+        """A body that is not as long as its header says, or says of no length."""
+        self.send_response(200)
+        if path == "/short":
+            self.send_header("Content-Length", "9999")
+        self.end_headers()
+        self.wfile.write(BODY[:20])
+        leave: threading.Event = self.server.leave  # type: ignore[attr-defined]
+        with contextlib.suppress(OSError):
+            while path != "/short" and not leave.wait(0.1 if path == "/drip" else 0):
+                self.wfile.write(b"x" * (1 if path == "/drip" else 9_999))
 
     def _answer(self, status: int, body: bytes, *, wait: bool = False, **headers: str) -> None:
         self.send_response(status)
@@ -106,6 +124,9 @@ def test_an_image_is_fetched_and_kept_as_a_file(ask, path):
         ("/loop", "more than 5 times"),
         ("/large", "100,000 bytes"),
         ("/slow", "longer than the 1 s"),
+        ("/drip", "longer than the 1 s"),
+        ("/endless", "100,000 bytes"),
+        ("/short", "HTTP as it should"),
         ("/text", "no image"),
         ("/file", "http://"),
     ],

@@ -97,7 +97,9 @@ class ImageToText(ImageTask):
             lambda image: self._tensors(image, parameters.get("prompt")),
             most_patches=self.most_patches,
         )
-        return found if isinstance(found, InputError) else dataclasses.replace(found, sequences=beams(self, parameters))
+        return (
+            found if isinstance(found, InputError) else dataclasses.replace(found, sequences=beams(self, parameters))
+        )
 
     def _tensors(self, image: Any, prompt: str | None) -> Any:
         processor = self.pictures.processor

@@ -14,7 +14,7 @@ from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared, WithFiles
 from worker.backends.picture_model import PROCESSOR_ERRORS, PictureModel
 from worker.backends.tasks.images import as_png
-from worker.backends.tasks.task import Answer, TaskModel, refuse_all
+from worker.backends.tasks.task import Answer, TaskModel
 from worker.backends.weights import Loaded
 
 #: Pixels in which masks are computed. Models see a picture at about 1 megapixel anyway; of a larger one a smaller
@@ -28,7 +28,6 @@ _GRID = {
     "points_per_crop": "points_per_crop",
     "crops_n_layers": "crop_n_layers",
     "crop_overlap_ratio": "overlap_ratio",
-    "crop_n_points_downscale_factor": "crop_n_points_downscale_factor",
 }
 _FILTER = ("pred_iou_thresh", "stability_score_thresh", "mask_threshold", "stability_score_offset")
 
@@ -43,11 +42,7 @@ class MaskGeneration(TaskModel):
         self._pictures = PictureModel(loaded)
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
-        layers, fewer = parameters["crops_n_layers"], parameters["crop_n_points_downscale_factor"]
-        if parameters["points_per_crop"] < fewer**layers:
-            sentence = f"points_per_crop must be {fewer**layers} or more, so that the last layer has one point."
-            return refuse_all(rows, refusals.rejected(sentence, "parameters.points_per_crop"))
-        crops = sum(4**layer for layer in range(layers + 1))
+        crops = sum(4**layer for layer in range(parameters["crops_n_layers"] + 1))
         return [self._prepare(row["image"], crops) for row in rows]
 
     def _prepare(self, file: Any, crops: int) -> Prepared | InputError:
