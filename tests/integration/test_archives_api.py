@@ -34,6 +34,7 @@ def pictures(caller: Caller) -> Caller:
     specs = [
         PipelineSpec("fake", "text-classification", backend="fake"),
         PipelineSpec("pictures", "image-classification", backend="fake"),
+        PipelineSpec("pairs", "keypoint-matching", backend="fake"),
         PipelineSpec("ask", "visual-question-answering", backend="fake"),
     ]
     sync_pipelines(caller.engine, specs, NOW)
@@ -137,6 +138,12 @@ def test_archives_of_files_are_nothing_for_a_pipeline_of_texts(pictures):
         answer = pictures.upload(data, {"pipeline": "fake"}, name="photos.zip")
         assert (answer.status_code, answer.json["error"]["code"]) == (422, "unknown_format")
         assert "pipelines that take images" in answer.json["error"]["message"]
+
+
+def test_an_archive_is_nothing_for_a_pipeline_that_takes_several_files_a_row(pictures):
+    answer = pictures.upload(zipped(PHOTOS), {"pipeline": "pairs"}, name="photos.zip")
+    assert (answer.status_code, answer.json["error"]["code"]) == (422, "unknown_format")
+    assert "rows with a list of their ids" in answer.json["error"]["message"]
 
 
 def test_files_with_a_password_and_archives_in_archives_are_bad_rows(pictures):
