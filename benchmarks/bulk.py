@@ -2,8 +2,9 @@
 
     python -m benchmarks.bulk [--rows 1000000] [--database sqlite|postgres]
 
-Times of each phase, what polls took meanwhile, how much each process grew, and whether the results have every row in
-the order of the file. Beside them what the bare database does: the same inserts and updates by its driver alone.
+Times of each phase, what polls took and foretold meanwhile, how much each process grew, and whether the results
+have every row in the order of the file. Then a file whose steps come one after the other, for the pipeline is paused
+while it is read; beside it what the bare database does: the same inserts, updates and reads by its driver alone.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ import argparse
 import contextlib
 import csv
 import json
-import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from benchmarks.bare import bare
 from benchmarks.harness import Stack, save, spread, stack
 from benchmarks.upload_memory import FAKE, note, resident, write_sheet
 
 _OVER = ("completed", "failed", "canceled", "expired")
 _POLL_SECONDS = 0.5
+#: Of the file whose steps come one by one.
+_APART_ROWS = 200_000
 
 
 def main() -> None:
@@ -35,15 +38,21 @@ def main() -> None:
     given = parser.parse_args()
     with contextlib.ExitStack() as parts:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="fournil-bulk-")))
-        pipelines, sheet = folder / "pipelines.toml", folder / "rows.csv"
+        pipelines, sheet, results = folder / "pipelines.toml", folder / "rows.csv", folder / "results.csv"
         pipelines.write_text(FAKE)
         write_sheet(sheet, given.rows)
         env = {"FOURNIL_DATABASE_URL": parts.enter_context(postgres())} if given.database == "postgres" else {}
+        some = min(given.rows, _APART_ROWS)
         with stack("--pipelines", str(pipelines), **env) as running:
-            figures = life(running, sheet, given.rows, folder / "results.csv")
-        bare = {"bare_sqlite": bare_sqlite(folder / "bare.db", given.rows)} if given.database == "sqlite" else {}
+            figures = life(running, sheet, given.rows, results)
+            write_sheet(sheet, some)
+            alone = steps(running, sheet, some, results)
+        with postgres() if given.database == "postgres" else sqlite(folder / "bare.db") as url:
+            limit = bare(url, some)
     about = {"rows": given.rows, "database": given.database}
-    save(f"bulk-{given.database}-{given.rows}", {**about, **figures, **bare})
+    shares = {name: round(alone[name] / limit[name], 3) for name in limit}
+    one_by_one = {"rows": some, "fournil": alone, "bare_database": limit, "fournil_of_bare": shares}
+    save(f"bulk-{given.database}-{given.rows}", {**about, **figures, "steps_one_by_one": one_by_one})
 
 
 @contextlib.contextmanager
@@ -52,6 +61,15 @@ def postgres() -> Iterator[str]:
 
     with postgres_server() as template, postgres_database(template) as url:
         yield url
+
+
+@contextlib.contextmanager
+def sqlite(path: Path) -> Iterator[str]:
+    from models.migrate import upgrade
+
+    url = f"sqlite:///{path}"
+    upgrade(url)
+    yield url
 
 
 def life(running: Stack, sheet: Path, rows: int, results: Path) -> dict[str, Any]:
@@ -75,6 +93,31 @@ def life(running: Stack, sheet: Path, rows: int, results: Path) -> dict[str, Any
         "start_mb": {name: round(value / 1e6, 1) for name, value in before.items()},
         "grew_mb": {name: round((peak[name] - before.get(name, 0)) / 1e6, 1) for name in peak},
     }
+
+
+def steps(running: Stack, sheet: Path, rows: int, results: Path) -> dict[str, int]:
+    """Rows a second of each step while nothing else is done. Reading: the file is checked first, then taken."""
+    with httpx.Client(base_url=running.url, timeout=600) as http:
+        http.post("/api/v1/pipelines/fake/pause").raise_for_status()
+        batch, _, accepted = upload(http, sheet)
+        _wait(http, batch["id"], lambda found: found["counts"]["total"] is not None)
+        read = time.perf_counter()
+        http.post("/api/v1/pipelines/fake/resume").raise_for_status()
+        _wait(http, batch["id"], lambda found: found["status"] in _OVER)
+        baked = time.perf_counter()
+        download(http, batch["id"], results)
+        over = time.perf_counter()
+    assert in_order(results, rows)
+    return {
+        "ingest_rows_per_second": round(rows / (read - accepted)),
+        "claim_and_record_rows_per_second": round(rows / (baked - read)),
+        "export_rows_per_second": round(rows / (over - baked)),
+    }
+
+
+def _wait(http: httpx.Client, batch_id: str, is_so: Callable[[dict[str, Any]], bool]) -> None:
+    while not is_so(http.get(f"/api/v1/batches/{batch_id}").raise_for_status().json()):
+        time.sleep(_POLL_SECONDS / 5)
 
 
 class _Sent:
@@ -108,7 +151,7 @@ def watch(
 ) -> dict[str, Any]:
     """Poll as people do until all is over."""
     polls: list[float] = []
-    etas: list[tuple[float, float, float]] = []
+    said: list[tuple[float, float, float | None]] = []
     read = None
     while True:
         asked = time.perf_counter()
@@ -120,10 +163,10 @@ def watch(
         assert counts["total"] is None or counts["total"] == sum(counts.values()) - counts["total"], counts
         if read is None and counts["total"] is not None:
             read = answered
-        if batch["eta"] is not None and batch["progress"] >= 0.1:
-            etas.append((answered, batch["progress"], batch["eta"]))
         if batch["status"] in _OVER:
             break
+        if batch["progress"] >= 0.1:
+            said.append((answered, batch["progress"], batch["eta"]))
         time.sleep(_POLL_SECONDS)
     assert read is not None
     assert counts["succeeded"] == rows, counts
@@ -134,8 +177,25 @@ def watch(
         "rows_per_second": round(rows / (answered - since)),
         "poll_ms": {name: round(1000 * value, 1) for name, value in spread(polls).items() if name != "n"},
         "polls": len(polls),
-        # Said against what then happened, over the polls between a tenth and nine tenths of the work.
-        "eta_off": spread([abs(eta / (answered - at) - 1) for at, done, eta in etas if done <= 0.9] or [0.0]),
+        "eta": foretold(said, since, answered),
+    }
+
+
+def foretold(said: list[tuple[float, float, float | None]], start: float, end: float) -> dict[str, Any]:
+    """What polls after a tenth of the work said of the end, each (when, progress, eta), against when it came.
+
+    Off by so much of the time that was left then, up to nine tenths of the work: of the last seconds it says nothing.
+    And, of all of them, by so much of the whole time.
+    """
+    known = [(at, done, eta) for at, done, eta in said if eta is not None]
+    off = [abs(at + eta - end) / (end - at) for at, done, eta in known if done <= 0.9]
+    off_whole = [abs(at + eta - end) / (end - start) for at, _, eta in known]
+    return {
+        "polls_after_a_tenth": len(said),
+        "with_eta": round(len(known) / len(said), 3) if said else None,
+        "off_of_time_left": spread(off) if off else None,
+        "within_15_percent": round(sum(one <= 0.15 for one in off) / len(off), 3) if off else None,
+        "off_of_whole_time": spread(off_whole) if off_whole else None,
     }
 
 
@@ -149,48 +209,6 @@ def in_order(path: Path, rows: int) -> bool:
     with path.open(newline="", encoding="utf-8-sig") as file:
         found = [int(row["id"]) for row in csv.DictReader(file) if row["status"] == "succeeded"]
     return found == list(range(rows))
-
-
-def bare_sqlite(path: Path, rows: int) -> dict[str, int]:
-    """Rows a second of the same inserts and updates in tables without an index besides their keys."""
-    conn = sqlite3.connect(path, isolation_level=None)
-    for statement in (
-        "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL",
-        "CREATE TABLE jobs (id TEXT PRIMARY KEY, batch TEXT, row INTEGER, status TEXT, worker TEXT)",
-        "CREATE TABLE data (id TEXT PRIMARY KEY, inputs TEXT, parameters TEXT)",
-        "CREATE TABLE results (id TEXT PRIMARY KEY, body TEXT)",
-    ):  # fmt: skip
-        conn.execute(statement)
-    ids = [f"{n:032x}" for n in range(rows)]
-
-    def timed(piece: int, *statements: tuple[str, Any]) -> int:
-        start = time.perf_counter()
-        for first in range(0, rows, piece):
-            some = ids[first : first + piece]
-            conn.execute("BEGIN IMMEDIATE")
-            for statement, values in statements:
-                conn.executemany(statement, [values(one) for one in some])
-            conn.execute("COMMIT")
-        return round(rows / (time.perf_counter() - start))
-
-    text, body = '{"text": "Review 1: the bread, as ever, was good today"}', '[{"label": "POSITIVE", "score": 0.98}]'
-    figures = {
-        "insert_rows_per_second": timed(
-            2_000,
-            ("INSERT INTO jobs VALUES (?, 'b', 1, 'queued', NULL)", lambda one: (one,)),
-            ("INSERT INTO data VALUES (?, ?, '{}')", lambda one: (one, text)),
-        ),
-        "claim_rows_per_second": timed(
-            1_024, ("UPDATE jobs SET status = 'running', worker = 'w' WHERE id = ?", lambda one: (one,))
-        ),
-        "record_rows_per_second": timed(
-            256,
-            ("UPDATE jobs SET status = 'succeeded', worker = NULL WHERE id = ?", lambda one: (one,)),
-            ("INSERT INTO results VALUES (?, ?)", lambda one: (one, body)),
-        ),
-    }
-    conn.close()
-    return figures
 
 
 if __name__ == "__main__":
