@@ -64,4 +64,5 @@ class Board:
     def _limits(self, spec: PipelineSpec, model: LoadedPipeline) -> Limits:
         # Keys and values must fit beside whatever is warm now.
         room = self.shelf.room_left() // model.token_bytes if model.token_bytes else None
-        return self.budgets.limits(spec.name, most=room, decks=self.decks if model.side_by_side else 1)
+        decks = self.decks if model.side_by_side else 1
+        return self.budgets.limits(spec.name, most=room, decks=decks, padding=model.padding)

@@ -69,6 +69,8 @@ class Budget:
         seconds = sum(weight * known[rung] for rung, weight in weights.items()) / whole
         spread = sum(weight * (1 / rung - mean) ** 2 for rung, weight in weights.items())
         a = sum(weight * (1 / rung - mean) * (known[rung] - seconds) for rung, weight in weights.items()) / spread
+        # On a busy machine large passes may look as dear as small ones; what surrounds a pass is never free.
+        a = max(a, _AROUND_SECONDS)
         b = max(seconds - a * mean, min(known.values()) / 2)
         return max(0, min(min(known) * 8, round(a / b)))
 

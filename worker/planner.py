@@ -1,8 +1,9 @@
 """The planner: claimed rows in, microbatches out. Pure: no clock, no device, no database.
 
 Rows of one forward pass are padded to the longest of them, so rows of like length go together: sorted by length,
-then cut where that costs least. A pass costs its padded tokens (longest row times sequences) and an overhead, the
-tokens that could be computed in the time any pass takes; no pass costs more than the budget. The cheapest cut of
+then cut where that costs least. A pass computes its real tokens, and its padding up to the longest row as far as the
+model does not leave that out: no more than the budget. It costs that and an overhead, the tokens that could be
+computed in the time any pass takes. The cheapest cut of
 sorted rows is found exactly, by dynamic programming: the best plan for the first n rows is the best plan for fewer
 of them and one more microbatch. A hundred rows take about a millisecond.
 
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 
@@ -44,7 +46,7 @@ class Sized(Protocol):
 class Limits:
     """What a microbatch may be."""
 
-    #: Most padded tokens; a row that is larger alone stands alone.
+    #: Most tokens of a pass, padding among them; a row that is larger alone stands alone.
     budget: int
     #: What any forward pass costs besides its tokens, in tokens.
     overhead: int = 0
@@ -52,6 +54,8 @@ class Limits:
     max_rows: int | None = None
     #: Forward passes at a time: there should be a microbatch for each, where its overhead is worth it.
     decks: int = 1
+    #: What a token of padding costs beside a real one: little where passes leave it out.
+    padding: float = 1.0
 
     def for_all_decks(self, portions: Sequence[Portion]) -> Limits:
         """Budget of these rows such that every deck has a fair part of them."""
@@ -73,30 +77,35 @@ def plan(portions: Sequence[Portion], limits: Limits) -> list[list[int]]:
     return microbatches
 
 
-def padded(portions: Sequence[Sized]) -> int:
-    """Tokens that one forward pass over these rows computes."""
-    return max(1, *(p.length for p in portions)) * sum(p.sequences for p in portions)
+def padded(portions: Sequence[Sized], padding: float = 1.0) -> int:
+    """Tokens that one forward pass over these rows computes; `padding` as Limits has it."""
+    whole = max(1, *(p.length for p in portions)) * sum(p.sequences for p in portions)
+    real = sum(p.length * p.sequences for p in portions)
+    return max(1, math.ceil(real + padding * (whole - real)))
 
 
 def _cut(portions: list[Portion], limits: Limits) -> list[list[int]]:
     """The cheapest cut of rows that are sorted by length."""
-    sequences = list(itertools.accumulate((p.sequences for p in portions), initial=0))
+    # A pass over sorted rows costs w * longest * sequences + (1 - w) * real tokens, w being the price of padding.
+    width = list(itertools.accumulate((limits.padding * p.sequences for p in portions), initial=0.0))
+    own = list(itertools.accumulate(((1 - limits.padding) * p.length * p.sequences for p in portions), initial=0.0))
     cheapest = [0.0] * (len(portions) + 1)
     starts = [0] * (len(portions) + 1)
     for end in range(1, len(portions) + 1):
         longest = max(1, portions[end - 1].length)
         first = 0 if limits.max_rows is None else max(0, end - limits.max_rows)
-        cheapest[end], starts[end] = _last_tray(cheapest, sequences, longest, range(end - 1, first - 1, -1), limits)
+        back = range(end - 1, first - 1, -1)
+        costs = ((start, longest * (width[end] - width[start]) + own[end] - own[start]) for start in back)
+        cheapest[end], starts[end] = _last_tray(cheapest, costs, end, limits)
     return _walk(portions, starts)
 
 
 def _last_tray(
-    cheapest: list[float], sequences: list[int], longest: int, starts: range, limits: Limits
+    cheapest: list[float], costs: Iterable[tuple[int, float]], end: int, limits: Limits
 ) -> tuple[float, int]:
-    """Where the microbatch that ends here should begin, and what everything up to here costs then."""
-    end, best, found = starts.start + 1, float("inf"), starts.start
-    for start in starts:
-        cost = longest * (sequences[end] - sequences[start])
+    """What everything up to here costs, and where its last microbatch begins: of these, longer and longer ones."""
+    best, found = float("inf"), end - 1
+    for start, cost in costs:
         if cost > limits.budget and start < end - 1:
             break
         if (total := cheapest[start] + cost + limits.overhead) < best:

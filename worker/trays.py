@@ -27,6 +27,8 @@ class Tray:
 
     loaves: list[Loaf]
     parameters: dict[str, Any]
+    #: As worker.planner.Limits has it.
+    padding: float = 1.0
 
     @functools.cached_property
     def rows(self) -> list[Claimed]:
@@ -47,11 +49,12 @@ class Tray:
 
     @property
     def padded_tokens(self) -> int:
-        return padded([loaf.prepared for loaf in self.loaves])
+        return padded([loaf.prepared for loaf in self.loaves], self.padding)
 
     def keep(self, ids: set[str]) -> Tray:
         """The same without the rows that nobody wants any more."""
-        return Tray([kept for loaf in self.loaves if (kept := loaf.keep(ids)) is not None], self.parameters)
+        kept = [left for loaf in self.loaves if (left := loaf.keep(ids)) is not None]
+        return dataclasses.replace(self, loaves=kept)
 
     def without_known(self, larder: Larder) -> tuple[Tray, list[tuple[Claimed, Any]]]:
         """The same without loaves that were baked meanwhile, and their rows with the answers."""
@@ -61,7 +64,7 @@ class Tray:
             found = larder.find(loaf.key)
             known += [(row, answer) for answer in found for row in loaf.rows]
             left += [] if found else [loaf]
-        return Tray(left, self.parameters) if known else self, known
+        return dataclasses.replace(self, loaves=left) if known else self, known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +179,7 @@ def _plan(loaves: list[Loaf], parameters: dict[str, Any], limits: Limits) -> lis
     ]
     # A claim holds suspects of one size, or none.
     planned = plan(portions, dataclasses.replace(limits, max_rows=loaves[0].rows[0].max_group))
-    return [Tray([loaves[i] for i in tray], parameters) for tray in planned]
+    return [Tray([loaves[i] for i in tray], parameters, limits.padding) for tray in planned]
 
 
 def _prepare(

@@ -53,7 +53,8 @@ class Shop:
     def seconds(self, tokens: int) -> float:
         started = time.perf_counter()
         portions = [Portion(i, row.length, row.sequences, 1) for i, row in enumerate(self.ready)]
-        trays = plan(portions, Limits(tokens, self.budget.overhead, decks=self.decks))
+        limits = Limits(tokens, self.budget.overhead, decks=self.decks, padding=self.model.padding)
+        trays = plan(portions, limits)
         with ThreadPoolExecutor(self.decks) as threads:
             list(threads.map(self._bake, trays))
         return time.perf_counter() - started

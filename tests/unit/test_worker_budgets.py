@@ -30,6 +30,7 @@ class Loaf:
     identity: Identity = IDENTITY
     example: tuple[Prepared, dict[str, Any]] | None = (Prepared("an example", 8), {})
     side_by_side: bool = False
+    padding: float = 1.0
     usual_budget: int = 2048
     token_bytes: int = 0
     fidelity: None = None

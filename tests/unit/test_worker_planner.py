@@ -15,7 +15,12 @@ rows_of = st.lists(st.tuples(st.integers(0, 600), st.integers(1, 8), st.integers
     lambda rows: [Portion(i, *row) for i, row in enumerate(rows)]
 )
 limits_of = st.builds(
-    Limits, budget=st.integers(1, 4096), overhead=st.integers(0, 100), max_rows=st.none(), decks=st.integers(1, 8)
+    Limits,
+    budget=st.integers(1, 4096),
+    overhead=st.integers(0, 100),
+    padding=st.sampled_from([1.0, 0.4, 0.1]),
+    max_rows=st.none(),
+    decks=st.integers(1, 8),
 )
 
 
@@ -23,15 +28,15 @@ def trays_of(rows: Sequence[Portion], limits: Limits) -> list[list[Portion]]:
     return [[rows[i] for i in tray] for tray in plan(rows, limits)]
 
 
-def cost(trays: list[list[Portion]], overhead: int) -> int:
-    return sum(padded(tray) + overhead for tray in trays)
+def cost(trays: list[list[Portion]], overhead: int, padding: float = 1.0) -> int:
+    return sum(padded(tray, padding) + overhead for tray in trays)
 
 
 @given(rows_of, limits_of)
 def test_for_any_decks_every_row_is_planned_once_within_the_budget(rows, limits):
     trays = trays_of(rows, limits)
     assert sorted(row.index for tray in trays for row in tray) == list(range(len(rows)))
-    assert all(len(tray) == 1 or padded(tray) <= limits.budget for tray in trays)
+    assert all(len(tray) == 1 or padded(tray, limits.padding) <= limits.budget for tray in trays)
     assert all(len({row.priority for row in tray}) == 1 for tray in trays)
 
 
@@ -55,7 +60,7 @@ def test_no_deck_has_more_than_its_part_and_a_row_unless_a_pass_costs_more(rows,
         for tray in trays_of(rows, limits):
             if limits.decks > 1 and len(tray) > 1 and tray[0].priority == priority:
                 fair = sum(tokens) / limits.decks + max(tokens)
-                assert padded(tray) <= max(fair, 2 * limits.overhead)
+                assert padded(tray, limits.padding) <= max(fair, 2 * limits.overhead)
 
 
 @given(st.integers(1, 40), st.integers(20, 200), st.integers(1, 8), st.integers(1, 9))
@@ -86,6 +91,7 @@ def test_short_rows_are_planned_before_long_ones(rows, limits):
 @given(rows_of, limits_of, st.randoms())
 def test_the_order_in_which_rows_were_claimed_costs_nothing(rows, limits, random):
     shuffled = [dataclasses.replace(row, sequences=1) for row in rows]
+    limits = dataclasses.replace(limits, padding=1.0)
     straight = cost(trays_of(shuffled, limits), limits.overhead)
     lengths = [(row.length, row.priority) for row in shuffled]
     random.shuffle(lengths)
@@ -105,6 +111,19 @@ def test_a_dear_pass_is_worth_padding_and_a_cheap_one_is_not():
     assert plan(rows, Limits(1024, overhead=39)) == [[0], [1]]
 
 
+def test_padding_that_is_left_out_is_worth_no_pass():
+    rows = [Portion(0, 10, 1, 0), Portion(1, 50, 1, 0)]
+    assert plan(rows, Limits(1024, overhead=5, padding=0.1)) == [[0, 1]]
+    assert plan(rows, Limits(1024, overhead=3, padding=0.1)) == [[0], [1]]
+    assert plan(rows, Limits(63, overhead=5, padding=0.1)) == [[0], [1]]
+
+
+@given(rows_of, st.integers(0, 4096), st.integers(0, 100))
+def test_a_plan_that_knows_of_packing_is_never_dearer_for_it(rows, budget, overhead):
+    priced, left_out = (trays_of(rows, Limits(budget, overhead, padding=padding)) for padding in (1.0, 0.0))
+    assert cost(left_out, overhead, 0.0) <= cost(priced, overhead, 0.0)
+
+
 def test_nothing_to_plan_is_no_microbatch():
     assert plan([], Limits(1024, decks=4)) == []
 
@@ -112,6 +131,11 @@ def test_nothing_to_plan_is_no_microbatch():
 @pytest.mark.parametrize(("lengths", "tokens"), [([3, 5], 10), ([0], 1), ([0, 0], 2)])
 def test_a_pass_computes_its_longest_row_for_each(lengths, tokens):
     assert padded([Portion(i, length, 1, 0) for i, length in enumerate(lengths)]) == tokens
+
+
+def test_padding_that_is_left_out_is_not_counted():
+    rows = [Portion(0, 7, 1, 0), Portion(1, 17, 1, 0)]
+    assert [padded(rows, price) for price in (1.0, 0.5, 0.0)] == [34, 29, 24]
 
 
 def test_every_sequence_of_a_row_is_computed():

@@ -104,6 +104,8 @@ class LoadedPipeline(Protocol):
     example: tuple[Prepared, Parameters] | None
     #: Whether several threads may bake at once, and it is faster so.
     side_by_side: bool
+    #: What a token of padding costs beside a real one: 1.0 but where passes leave it out.
+    padding: float
     #: Padded tokens of a microbatch where `example` is None.
     usual_budget: int
     #: How far its results are from float32's (worker.backends.fidelity); None where they are the same.

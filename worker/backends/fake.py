@@ -38,6 +38,7 @@ class FakePipeline:
     example: tuple[Prepared, Parameters] | None = None
     fidelity: dict[str, Any] | None = None
     side_by_side = True
+    padding = 1.0
     usual_budget = UNMEASURED
     token_bytes = 0
 

@@ -27,6 +27,8 @@ _NAME = "fournil-packed"
 _STACKS = ("encoder", "transformer")
 #: What a configuration calls attention that does not reach all of a row.
 _NEIGHBORS = ("sliding_window", "local_attention", "attention_window", "layer_types")
+#: What a token of padding still costs beside a real one: its embedding, and its part of a head over all words.
+_PRICE, _PRICE_WITH_WORDS = 0.1, 0.4
 #: Largest difference of a logit or a hidden state from the padded pass, beside one of its own size.
 _TOLERANCE = 1e-5
 
@@ -62,6 +64,11 @@ def pack(model: Any, batches: Sequence[Batch], *, reads: Reads = first_output) -
         hook.remove()
     model.set_attn_implementation(before)
     return False
+
+
+def price_of_padding(model: Any) -> float:
+    """What a token of padding costs beside a real one, in a model that was packed."""
+    return _PRICE if model.get_output_embeddings() is None else _PRICE_WITH_WORDS
 
 
 def _layers_of(model: Any) -> torch.nn.Module | None:

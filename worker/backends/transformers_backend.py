@@ -101,6 +101,7 @@ class TransformersPipeline:
         self.fidelity: dict[str, Any] | None = None
         self.example: tuple[Prepared, Parameters] | None = None
         self.side_by_side = isinstance(task, EncoderTask) and loaded.model.device.type == "cpu"
+        self.padding = 1.0
         self.usual_budget = task.usual_budget
         self._threads = torch.get_num_threads()
         self._device = str(loaded.model.device)
@@ -158,8 +159,8 @@ class TransformersPipeline:
         if isinstance(task, EncoderTask) and self.identity.backend == "torch":
             batches = [batch for batch in runtime.sentences_for(task) if batch]
             onednn.multiply_faster(task.encoder.model, batches, reads=task.encoder.reads)
-            if may_pack:
-                packing.pack(task.encoder.model, batches, reads=task.encoder.reads)
+            if may_pack and packing.pack(task.encoder.model, batches, reads=task.encoder.reads):
+                self.padding = packing.price_of_padding(task.encoder.model)
 
     def _to_compare(self, spec: PipelineSpec, recent: Recent) -> tuple[list[Prepared], Parameters]:
         """Rows that people sent, or the example where nobody has yet."""
