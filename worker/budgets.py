@@ -57,7 +57,9 @@ class Budgets:
         """What a microbatch of the next plan may be; `most`: tokens that there is memory for, None: never mind."""
         budget = self.of(pipeline)
         tokens = budget.for_next_plan()
-        return Limits(tokens if most is None else max(1, min(tokens, most)), budget.overhead, decks=decks, padding=padding)
+        return Limits(
+            tokens if most is None else max(1, min(tokens, most)), budget.overhead, decks=decks, padding=padding
+        )
 
     def of(self, pipeline: str) -> Budget:
         return self._open[pipeline][0] if pipeline in self._open else Budget(fixed=self._fixed)

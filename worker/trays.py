@@ -128,7 +128,9 @@ def lay_out(
         both = list(zip(lane.asked, answers, strict=True))
         refused += [(row, a) for one, a in both if isinstance(a, InputError) for row in one.rows]
         loaves = [Loaf(one.rows, a, one.key, one.lasting) for one, a in both if isinstance(a, Prepared)]
-        trays += _plan(loaves, lane.parameters, limits)
+        apart = model.overhead(lane.parameters)
+        its = limits if apart is None else dataclasses.replace(limits, overhead=apart)
+        trays += _plan(loaves, lane.parameters, its)
     return Layout(sorted(trays, key=lambda tray: tray.rows[0].priority), refused, known, from_cellar)
 
 

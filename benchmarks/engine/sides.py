@@ -68,7 +68,9 @@ class Fournil:
         prepared = [_ready(row) for row in model.prepare([{"text": text} for text in texts], parameters)]
         decks = self._decks if model.side_by_side else 1
         budget = self._budgets.of(backend)
-        limits = Limits(budget.tokens, budget.overhead, decks=decks, padding=model.padding)
+        apart = model.overhead(parameters)
+        overhead = budget.overhead if apart is None else apart
+        limits = Limits(budget.tokens, overhead, decks=decks, padding=model.padding)
         portions = [Portion(place, row.length, row.sequences, 0) for place, row in enumerate(prepared)]
         trays = plan(portions, limits)
 

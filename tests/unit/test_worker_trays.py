@@ -33,6 +33,9 @@ class Reader:
 
     identity = Identity("m", "c", "none", "fake")
 
+    def overhead(self, parameters: dict[str, Any]) -> int | None:
+        return 100 if parameters.get("top_k") == 2 else None
+
     def repeats(self, row: dict[str, Any], parameters: dict[str, Any]) -> bool:
         return True
 
@@ -166,3 +169,9 @@ def test_a_turn_knows_the_batches_of_its_rows():
     rows = [row("a", 0, batch_id="one"), row("a", 1, batch_id="two"), row("a", 2), row("a", 3, batch_id="one")]
     turn = Turn(SPEC, Reader(), 0.0, rows, [], full=False, since=0.0)  # type: ignore[arg-type]
     assert turn.batches() == {"one", "two"}
+
+
+def test_a_lane_is_planned_with_what_its_model_says_a_pass_costs():
+    cheap, dear = ([row(text, n, parameters={"top_k": k}) for n, text in enumerate(("a", "bread"))] for k in (1, 2))
+    layout = laid_out([*cheap, *dear], Limits(1 << 20, overhead=2))
+    assert sorted(map(len, ids(layout.trays))) == [1, 1, 2]

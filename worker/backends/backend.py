@@ -127,6 +127,10 @@ class LoadedPipeline(Protocol):
         """
         ...
 
+    def overhead(self, parameters: Parameters) -> int | None:
+        """What a pass with these parameters costs besides its tokens, in tokens; None: as its budget measured."""
+        ...
+
     def repeats(self, row: Inputs, parameters: Parameters) -> bool:
         """Whether this row's answer is that of every equal row: nothing is drawn, and nothing else comes of it."""
         ...

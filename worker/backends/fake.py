@@ -59,6 +59,9 @@ class FakePipeline:
                 _obey(row.payload)
         return [_answer(row.payload, parameters) for row in rows]
 
+    def overhead(self, parameters: Parameters) -> int | None:
+        return None
+
     def repeats(self, row: Inputs, parameters: Parameters) -> bool:
         return not _COMMAND.search(row["text"])
 

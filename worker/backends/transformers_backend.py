@@ -206,6 +206,9 @@ class TransformersPipeline:
         self.working_bytes = max(self.working_bytes, peak.bytes())
         return answers
 
+    def overhead(self, parameters: Parameters) -> int | None:
+        return self._computing.overhead(parameters)
+
     def repeats(self, row: Inputs, parameters: Parameters) -> bool:  # noqa: ARG002 - the same for all rows of a task
         return not self._computing.draws(parameters)
 

@@ -17,6 +17,9 @@ from worker.backends.backend import Context
 from worker.backends.choosing import Choice
 from worker.backends.decoding import Decoder
 
+#: What one step of writing costs whatever the number of rows, in tokens that are read: all weights go by for it.
+#: SmolLM2 on two cores: 58 ms a step, 2 ms more for each row, 1.6 ms for a token of a prompt.
+STEP = 32
 _STEPS_BETWEEN_ASKING = 8
 _LONGEST_WORD = 24
 _UNFINISHED_WORD = re.compile(rf"\S{{1,{_LONGEST_WORD}}}\Z")

@@ -15,7 +15,7 @@ from worker.backends.decoding import Decoder
 from worker.backends.key_values import bytes_of_a_token
 from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
 from worker.backends.weights import Loaded, corrupt
-from worker.backends.writing import Row, Writers
+from worker.backends.writing import STEP, Row, Writers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,9 @@ class TextGeneration(TaskModel):
 
     def draws(self, parameters: Parameters) -> bool:
         return samples(parameters)
+
+    def overhead(self, parameters: Parameters) -> int:
+        return STEP * int(parameters["max_new_tokens"])
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         if refusal := self._refusal(parameters):

@@ -15,6 +15,7 @@ from worker.backends.key_values import bytes_of_a_token
 from worker.backends.languages import Direction, Languages
 from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
 from worker.backends.weights import Loaded
+from worker.backends.writing import STEP
 
 _NO_LIMIT = 1 << 30
 
@@ -42,6 +43,9 @@ class Text2TextGeneration(TaskModel):
 
     def draws(self, parameters: Parameters) -> bool:
         return samples(parameters)
+
+    def overhead(self, parameters: Parameters) -> int:
+        return STEP * self._most(parameters)
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         if refusal := self._refusal(parameters):

@@ -57,6 +57,10 @@ class TaskModel(ABC):
         """Whether equal rows may get different answers."""
         return False
 
+    def overhead(self, parameters: Parameters) -> int | None:
+        """What a microbatch costs besides its tokens, in tokens; None where that is measured."""
+        return None
+
     @abstractmethod
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]: ...
 
