@@ -19,21 +19,16 @@ import psutil
 import pytest
 import redis
 
-from tests.databases import postgres_database, postgres_server
 from tests.processes import Stack, running_stack, wait_until
 
 OVER = {"succeeded", "failed", "canceled", "expired"}
 FAST = {"FOURNIL_SWEEP_SECONDS": "1"}
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
-    with contextlib.ExitStack() as parts:
-        env = dict(FAST)
-        if request.param == "postgres":
-            template = parts.enter_context(postgres_server())
-            env["FOURNIL_DATABASE_URL"] = parts.enter_context(postgres_database(template))
-        yield parts.enter_context(running_stack(tmp_path, **env))
+@pytest.fixture
+def stack(database: dict[str, str], tmp_path: Path) -> Iterator[Stack]:
+    with running_stack(tmp_path, **FAST, **database) as running:
+        yield running
 
 
 @pytest.fixture

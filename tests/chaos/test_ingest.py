@@ -1,6 +1,8 @@
 """kill -9 of whoever has a part in reading a file, at points that dice choose: its rows are those of the file, once.
 
 FOURNIL_CHAOS_ROUNDS=30 pytest tests/chaos/test_ingest.py      more rounds than the few of every run
+    FOURNIL_CHAOS_SEED=8                                           other dice
+    FOURNIL_CHAOS_LOG=FILE                                         each round is noted there (tests.chaos.record)
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ import httpx
 import psutil
 import pytest
 
+from tests.chaos.record import note
 from tests.chaos.test_chaos import FAST, batch, completed, rows_of, total_so_far, upload
 from tests.processes import Stack, running_stack, wait_until
 
 T = TypeVar("T")
 ROUNDS = int(os.environ.get("FOURNIL_CHAOS_ROUNDS", "4"))
+SEED = int(os.environ.get("FOURNIL_CHAOS_SEED", "7"))
 ROWS = 6_000
 #: Small pieces and short slices: many places to die at.
 EAGER = {**FAST, "FOURNIL_INGEST_ROWS": "200", "FOURNIL_INGEST_SLICE_SECONDS": "0.3"}
@@ -63,11 +67,13 @@ def patient(stack: Stack, look: Callable[[], T]) -> T:
     return wait_until(tried, seconds=60, what="the web server to be back", show=stack.shown)[0]
 
 
-def test_whoever_dies_while_a_file_is_read_its_rows_are_those_of_the_file(tmp_path: Path) -> None:
-    dice = random.Random(7)
+def test_whoever_dies_while_a_file_is_read_its_rows_are_those_of_the_file(
+    database: dict[str, str], tmp_path: Path
+) -> None:
+    dice = random.Random(SEED)
     texts = [f"row {n}" for n in range(ROWS)]
     expected = [(f"r{n}", text) for n, text in enumerate(texts)]
-    with running_stack(tmp_path, **EAGER) as stack:
+    with running_stack(tmp_path, **EAGER, **database) as stack:
         for turn in range(ROUNDS):
             # Each dies once, the first two early and late, before the dice repeat one.
             victims = [VICTIMS[turn % len(VICTIMS)], dice.choice(VICTIMS)]
@@ -82,6 +88,8 @@ def test_whoever_dies_while_a_file_is_read_its_rows_are_those_of_the_file(tmp_pa
             assert (counts["total"], counts["succeeded"]) == (ROWS, ROWS), happened
             rows = patient(stack, lambda batch_id=batch_id: rows_of(stack, batch_id))
             assert [(row["ref"], row["text"]) for row in rows] == expected, happened
+            name = "postgresql" if database else "sqlite"
+            note(database=name, seed=SEED, round=turn, rows=ROWS, kills=happened)
 
 
 def _wait_for_rows(stack: Stack, batch_id: str, place: int) -> None:
