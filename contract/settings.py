@@ -143,6 +143,13 @@ class Web:
         "Long polls and event streams at once, a process; more are answered at once (poll) or 429 (stream). "
         "Keep it below FOURNIL_WEB_THREADS, or waiting callers shut out new ones.",
     )
+    silence_seconds: float = option(
+        "SILENCE_SECONDS",
+        seconds(0.1, 3_600),
+        60.0,
+        "How long a caller may send nothing in the middle of a request, which holds one of the threads. Less cuts "
+        "off uploads on bad lines; what came of a resumable one stays.",
+    )
     secret_key: str = option(
         "SECRET_KEY",
         TEXT,

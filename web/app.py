@@ -16,6 +16,7 @@ from web import errors, origin, responses
 from web.changes import Changes
 from web.counter import Counter
 from web.dispatch import Dispatch
+from web.patience import Patience
 from web.services import Services
 
 #: Every part of the surface; each of these modules has a `blueprint`.
@@ -49,6 +50,7 @@ def create_app(settings: Settings) -> Flask:
     origin.register(app)
     for name in PARTS:
         app.register_blueprint(importlib.import_module(name).blueprint)
+    app.wsgi_app = Patience(app.wsgi_app, settings.web.silence_seconds)  # type: ignore[method-assign]
     return app
 
 

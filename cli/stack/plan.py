@@ -41,6 +41,7 @@ def web_argv(settings: Settings, *, bind: str) -> tuple[str, ...]:
         "--threads": str(settings.web.threads),
         "--timeout": "120",
         "--graceful-timeout": "10",
+        "--config": "python:web.serving",
     }
     words = [word for pair in options.items() for word in pair]
     return module_argv("gunicorn", *words, *shared, "--no-control-socket", "web.wsgi:application()")

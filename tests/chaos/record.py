@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import keep
+from benchmarks.harness import save
 
 Kill = tuple[str, int]
 
@@ -41,4 +41,4 @@ def summary(rounds: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     lines = [line for name in sys.argv[1:] for line in Path(name).read_text("utf-8").splitlines()]
-    print(keep("chaos-ingest", summary(map(json.loads, lines))))
+    save("chaos-ingest", summary(map(json.loads, lines)))

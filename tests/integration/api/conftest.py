@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -71,8 +72,12 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(tmp_path: Path, migrated_file: Path, valkey: str) -> Settings:
-    shutil.copy(migrated_file, tmp_path / "fournil.db")
-    return Settings(storage=Storage(data_dir=tmp_path), broker=Broker(url=valkey, prefix=f"t{uuid4().hex[:8]}"))
+    return fresh_settings(tmp_path, migrated_file, valkey)
+
+
+def fresh_settings(folder: Path, migrated_file: Path, valkey: str) -> Settings:
+    shutil.copy(migrated_file, folder / "fournil.db")
+    return Settings(storage=Storage(data_dir=folder), broker=Broker(url=valkey, prefix=f"t{uuid4().hex[:8]}"))
 
 
 @pytest.fixture
@@ -183,28 +188,32 @@ def submit(client: FlaskClient) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def serve(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., str]]:
+def serve(settings: Settings) -> Iterator[Callable[..., str]]:
     """Start gunicorn on these settings; its URL."""
-    started: list[subprocess.Popen[bytes]] = []
+    with contextlib.ExitStack() as started:
+        yield lambda **options: started.enter_context(served(settings, **options))
 
-    def start(*, threads: int = 16, **env: str) -> str:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        log = (tmp_path / "gunicorn.log").open("wb")
-        words = [
-            sys.executable, "-m", "gunicorn", "web.wsgi:application()", "--bind", f"127.0.0.1:{port}",
-            "--worker-class", "gthread", "--threads", str(threads), "--no-control-socket",
-        ]  # fmt: skip
+
+@contextlib.contextmanager
+def served(settings: Settings, *, threads: int = 16, **env: str) -> Iterator[str]:
+    """The URL of a gunicorn that ends with this."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [
+        sys.executable, "-m", "gunicorn", "web.wsgi:application()", "--bind", f"127.0.0.1:{port}",
+        "--worker-class", "gthread", "--threads", str(threads), "--no-control-socket",
+        "--config", "python:web.serving",
+    ]  # fmt: skip
+    path = settings.storage.data_dir / "gunicorn.log"
+    with path.open("wb") as log:
         process = subprocess.Popen(words, env=_environment(settings, env), stdout=log, stderr=log)
-        started.append(process)
-        eventually(lambda: _lives(port), seconds=60, what="gunicorn", show=(tmp_path / "gunicorn.log").read_text)
-        return f"http://127.0.0.1:{port}"
-
-    yield start
-    for process in started:
-        process.terminate()
-        process.wait(20)
+        try:
+            eventually(lambda: _lives(port), seconds=60, what="gunicorn", show=path.read_text)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(20)
 
 
 def _environment(settings: Settings, more: dict[str, str]) -> dict[str, str]:
