@@ -20,7 +20,7 @@ from models.batches import Batch
 from models.database import reading, transaction
 from models.files import FileStorage, delete_file, entered, is_needed
 from models.job_files import delete_jobs
-from models.resumable import Uploads, is_of_upload
+from models.resumable import Uploads, is_becoming_a_file, is_of_upload
 from models.tables import batches, files, jobs, rejected_rows, row_ids
 
 PIECE = 5_000
@@ -127,8 +127,8 @@ def remove_old_jobs(engine: sa.Engine, storage: FileStorage, *, before: datetime
 def remove_waste(engine: sa.Engine, storage: FileStorage, *, before: datetime) -> int:
     """Remove what belongs to nothing in storage: parts of files, and files without a row; how many.
 
-    Only what nobody has written to since a moment: an upload that arrives now is neither, and what was fetched for a
-    batch whose file is still read gets its row later.
+    Only what nobody has written to since a moment: an upload that arrives now is neither, what was fetched for a
+    batch whose file is still read gets its row later, a resumable upload that is whole when its sender asks again.
     """
     before, removed = min(before, _first_unread(engine) or before), 0
     old = (path for path in storage.untouched_since(before) if not is_of_upload(path))
@@ -136,7 +136,8 @@ def remove_waste(engine: sa.Engine, storage: FileStorage, *, before: datetime) -
         with reading(engine) as conn:
             known = entered(conn, [_id_of(path) for path in some])
         for path in some:
-            if path.suffix == ".part" or _id_of(path) not in known:
+            is_part = path.suffix == ".part"
+            if is_part or (_id_of(path) not in known and not is_becoming_a_file(path)):
                 path.unlink(missing_ok=True)
                 removed += 1
     return removed
@@ -158,7 +159,7 @@ def _id_of(path: Path) -> str:
 
 
 def remove_broken_off(storage: FileStorage, *, before: datetime) -> int:
-    """Give up resumable uploads that nothing has come for since a moment; how many."""
+    """Give up resumable uploads that nothing has come for since a moment; how many. What was whole is waste then."""
     uploads, removed = Uploads(storage), 0
     for upload_id in uploads.untouched_since(before):
         uploads.drop(upload_id)

@@ -164,6 +164,11 @@ def is_of_upload(path: Path) -> bool:
     return path.name.endswith((SUFFIX, _ABOUT))
 
 
+def is_becoming_a_file(path: Path) -> bool:
+    """Whether a stored file is an upload whose bytes are all there, and which the database does not know yet."""
+    return path.with_name(path.name + _ABOUT).exists()
+
+
 def _about(part: Path) -> Path:
     return part.with_name(part.name.removesuffix(SUFFIX) + _ABOUT)
 

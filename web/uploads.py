@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
@@ -17,6 +18,7 @@ from models.files import PIECE, FileStorage, pieces_of
 
 #: Room for boundaries, headers and the small fields around a file.
 AROUND_FILE = 1 << 20
+_TOUCH_SECONDS = 600
 _MEDIA_TYPE = re.compile(r"^[\w.+-]{1,100}/[\w.+-]{1,100}(\s*;[\x20-\x7e]{0,50})?$", re.ASCII)
 
 
@@ -145,11 +147,22 @@ class _Reader:
                 raise RequestError(ErrorCode.INVALID_VALUE, message, field=name[:64])
             filename = (head.filename or "") if isinstance(head, File) else ""
             content_type = media_type(head.headers.get("Content-Type", ""))
-            file_id, size = storage.save(self._pieces(), max_bytes=max_bytes, field=name[:64])
+            pieces = self._keeping(storage, form)
+            file_id, size = storage.save(pieces, max_bytes=max_bytes, field=name[:64])
             made = Received(file_id, clean_name(filename), content_type, size)
             form.files.setdefault(name, []).append(made)
         else:
             form.fields.add(name, self._text(name))
+
+    def _keeping(self, storage: FileStorage, form: Form) -> Iterator[bytes]:
+        """The data of this part. Files before it belong to nothing yet: upkeep must see that somebody is at it."""
+        touched = float("-inf")
+        for piece in self._pieces():
+            if time.monotonic() - touched > _TOUCH_SECONDS:
+                touched = time.monotonic()
+                for received in form.all_files():
+                    storage.held(received.file_id)
+            yield piece
 
     def _text(self, name: str) -> str:
         held = bytearray()

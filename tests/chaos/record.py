@@ -15,8 +15,6 @@ from typing import Any
 
 from benchmarks.harness import save
 
-Kill = tuple[str, int]
-
 
 def note(**said: Any) -> None:
     """Add a round that ended as it should to the log, where there is one."""
@@ -34,7 +32,8 @@ def summary(rounds: Iterable[dict[str, Any]]) -> dict[str, Any]:
         about["rounds"] += 1
         about["kills"] += len(one["kills"])
         about["by_victim"].update(victim for victim, _ in one["kills"])
-        about["each"].append({name: one[name] for name in ("seed", "round", "kills")})
+        kills = ", ".join(f"{victim} at row {row}" for victim, row in one["kills"])
+        about["each"].append(f"seed {one['seed']}, round {one['round']}: {kills}")
         about["rows"] = one["rows"]
     return found
 
