@@ -97,12 +97,13 @@ def _broken_files(task: Task) -> Iterator[Case]:
     for field, kind in task.media.items():
         good = task.example["inputs"]
         others = {name: value for name, value in good.items() if name != field}
-        number = len(good[field]) if isinstance(good[field], list) else 1
+        value = good.get(field, [{}] if field in task.media_lists else {})
+        number = len(value) if isinstance(value, list) else 1
         for name, body in _BROKEN[kind]().items():
             fits = kind == "document" and name in papers.MENDED
             yield _case(task, f"{field}: {name}", inputs=others, parts=((field, body),) * number, answered=fits)
-        for name, value in _no_files(good[field]).items():
-            yield _case(task, f"{field}: {name}", inputs={**good, field: value})
+        for name, wrong in _no_files(value).items():
+            yield _case(task, f"{field}: {name}", inputs={**good, field: wrong})
 
 
 def _no_files(good: Any) -> dict[str, Any]:

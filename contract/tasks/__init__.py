@@ -14,7 +14,7 @@ from contract.tasks.audio import (
 )
 from contract.tasks.captions import IMAGE_TO_TEXT, VISUAL_QUESTION_ANSWERING
 from contract.tasks.classification import TEXT_CLASSIFICATION, ZERO_SHOT_CLASSIFICATION
-from contract.tasks.conversing import IMAGE_TEXT_TO_TEXT
+from contract.tasks.conversing import ANY_TO_ANY, IMAGE_TEXT_TO_TEXT
 from contract.tasks.decisions import DECISION
 from contract.tasks.documents import DOCUMENT_QUESTION_ANSWERING
 from contract.tasks.embeddings import FEATURE_EXTRACTION, SENTENCE_SIMILARITY
@@ -66,6 +66,7 @@ CATALOGUE: dict[str, Task] = {
         VISUAL_QUESTION_ANSWERING,
         DOCUMENT_QUESTION_ANSWERING,
         IMAGE_TEXT_TO_TEXT,
+        ANY_TO_ANY,
         IMAGE_TO_TEXT,
         IMAGE_TO_IMAGE,
         KEYPOINT_MATCHING,

@@ -205,7 +205,13 @@ ZERO_SHOT_OBJECT_DETECTION = Task(
 
 
 def _labels_found(result: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"segments": len(result), "labels": dumps([entry["label"] for entry in result])}
+    labels = dumps([entry["label"] for entry in result])
+    return {"segments": len(result), "labels": labels, "mask_files": mask_files(result)}
+
+
+def mask_files(result: list[dict[str, Any]]) -> str:
+    """Ids of the stored masks, in the order of what they are masks of."""
+    return dumps([entry["mask"]["file"]["id"] for entry in result])
 
 
 IMAGE_SEGMENTATION = Task(
@@ -243,7 +249,7 @@ IMAGE_SEGMENTATION = Task(
     },
     example=an_example(),
     columns=_labels_found,
-    result_columns=("segments", "labels"),
+    result_columns=("segments", "labels", "mask_files"),
     view="masks",
     **_ALONE,
 )

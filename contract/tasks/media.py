@@ -61,9 +61,18 @@ def a_file(kind: str, title: str, description: str) -> JsonSchema:
 
 def images_field(title: str, description: str, *, least: int, most: int) -> JsonSchema:
     """Several images in order, each in any of the ways to send one."""
+    return _several(image_field("Image"), title, description, least, most)
+
+
+def recordings_field(title: str, description: str, *, least: int, most: int) -> JsonSchema:
+    """Several recordings in order, each in any of the ways to send one."""
+    return _several(audio_field("Recording"), title, description, least, most)
+
+
+def _several(one: JsonSchema, title: str, description: str, least: int, most: int) -> JsonSchema:
     return {
         "type": "array",
-        "items": image_field("Image"),
+        "items": one,
         "minItems": least,
         "maxItems": min(most, MOST_FILES),
         "title": title,

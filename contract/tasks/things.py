@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contract.jsons import dumps
-from contract.tasks.images import an_image, share
+from contract.tasks.images import an_image, mask_files, share
 from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, STORED_FILE
 from contract.tasks.task import JsonSchema, Task, a_number, a_whole, an_object
 
@@ -19,7 +19,8 @@ _BOX: JsonSchema = {
 
 def _in_columns(result: list[dict[str, Any]]) -> dict[str, Any]:
     best = result[0]["score"] if result else None
-    return {"masks": len(result), "score": best, "boxes": dumps([entry["box"] for entry in result])}
+    boxes = dumps([entry["box"] for entry in result])
+    return {"masks": len(result), "score": best, "boxes": boxes, "mask_files": mask_files(result)}
 
 
 MASK_GENERATION = Task(
@@ -77,7 +78,7 @@ MASK_GENERATION = Task(
     },
     example={"inputs": {"image": EXAMPLE_IMAGE}, "parameters": {"points_per_crop": 4, "max_masks": 8}},
     columns=_in_columns,
-    result_columns=("masks", "score", "boxes"),
+    result_columns=("masks", "score", "boxes", "mask_files"),
     view="things",
     main_field="image",
     synonyms={"image": IMAGE_SYNONYMS},

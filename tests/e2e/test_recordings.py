@@ -61,7 +61,7 @@ def test_every_kind_of_file_is_heard_and_played_on_the_page_of_its_job(http, kin
     file = job["inputs"]["audio"]["file"]
     assert file["content_type"].startswith("audio/")
     page = http.get(f"/jobs/{job['id']}").text
-    assert f'<audio class="player" id="heard" controls preload="metadata" src="{file["url"]}">' in page
+    assert f'<audio class="player" id="heard-recording" controls preload="metadata" src="{file["url"]}">' in page
     part = http.get(file["url"], headers={"Range": "bytes=0-9"})
     assert (part.status_code, len(part.content)) == (206, 10)
 

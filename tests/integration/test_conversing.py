@@ -32,8 +32,8 @@ def sent(image: Any, place: int = 0) -> MediaFile:
 
 
 def said(*parts: str) -> dict[str, Any]:
-    """A turn of the user; `image` stands for an image."""
-    content = [{"type": "image"} if part == "image" else {"type": "text", "text": part} for part in parts]
+    """A turn of the user; `image` and `audio` stand for a file."""
+    content = [{"type": part} if part in ("image", "audio") else {"type": "text", "text": part} for part in parts]
     return {"role": "user", "content": content}
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import transformers
 
 from contract.errors import InputError
@@ -16,7 +15,6 @@ from contract.media import Media
 from tests.integration.test_transformers_backend import Oven, assert_same
 from tests.recordings import tone, wave
 from tests.tiny import sounds
-from worker.backends.backend import Context
 from worker.backends.media import MediaFile
 
 pytestmark = pytest.mark.real_model
@@ -26,6 +24,8 @@ SAMPLES = [
     (tone(16_000, 0.4, hertz=1_500) * np.linspace(0, 1, 6_400)).astype(np.float32),
     np.random.default_rng(7).normal(0, 0.2, 24_000).astype(np.float32),
 ]
+#: Noise that changes, longer than two windows of Whisper.
+LONG = (np.random.default_rng(5).normal(0, 0.2, 16_000 * 65) * np.linspace(0.1, 1, 16_000 * 65)).astype(np.float32)
 
 
 def sent(samples: Any, rate: int = 16_000) -> dict[str, Any]:
@@ -124,6 +124,30 @@ def test_whisper_equals_the_pipeline(whisper, stamps):
     assert_same([listed(one) for one in expected], found)
 
 
+@pytest.mark.parametrize("stamps", [False, True, "word"])
+@pytest.mark.parametrize("pieces", [{}, {"chunk_length_s": 20, "stride_length_s": 2}])
+def test_whisper_hears_all_of_a_long_recording_as_the_pipeline_does(whisper, stamps, pieces):
+    written = {"max_new_tokens": 8, "num_beams": 1, "language": "en", "task": "transcribe"}
+    # By itself it finds its way by the times that it writes, asked for or not.
+    more = {"return_timestamps": stamps or (None if pieces else True), **pieces}
+
+    expected = listed(whisper.library(LONG.copy(), generate_kwargs=written, **more))
+
+    rows = [sent(LONG), sent(SAMPLES[0])]
+    [found, _] = whisper.run(rows, return_timestamps=stamps, **pieces, **written)
+    assert_same(expected if stamps else {"text": expected["text"]}, found)
+
+
+def test_times_of_a_long_recording_go_on_past_the_first_window(whisper):
+    written = {"max_new_tokens": 8, "num_beams": 1, "language": "en", "task": "transcribe"}
+    whole, beginning = whisper.run([sent(LONG), sent(LONG[: 16_000 * 29])], return_timestamps=True, **written)
+
+    times = [at for chunk in whole["chunks"] for at in chunk["timestamp"] if at is not None]
+    assert max(times) > 30
+    assert times == sorted(times)
+    assert len(whole["text"]) > len(beginning["text"])
+
+
 def listed(result: dict[str, Any]) -> dict[str, Any]:
     """The library's pairs as JSON has them."""
     chunks = [
@@ -192,52 +216,3 @@ def test_what_whisper_cannot_do_is_named(whisper, parameters, field):
 
     assert isinstance(refused, InputError)
     assert refused.field == field
-
-
-# --- sound of a text ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def speak(folder: Path) -> Oven:
-    return Oven("text-to-audio", sounds.speaker(folder / "voice"), folder / "cache")
-
-
-def said(oven: Oven, text: str, **parameters: Any) -> Any:
-    """Samples of the file in the result."""
-    from tests.recordings import samples_of
-
-    rows = oven.prepare([{"text": text}], **parameters)
-    [answer] = oven.loaded.bake(rows, oven.spec.effective(parameters), Context())
-    made = answer.result["audio"]
-    assert (made.content_type, answer.result["sampling_rate"]) == ("audio/wav", 16_000)
-    return samples_of(made.encode())
-
-
-def test_speech_equals_the_pipeline_with_the_same_seed(speak):
-    library = transformers.pipeline("text-to-audio", model=str(speak.folder))
-    torch.manual_seed(7)
-
-    expected = library("the oven is warm")["audio"].reshape(-1)
-
-    found = said(speak, "the oven is warm", seed=7)
-    assert len(found) == len(expected)
-    assert np.abs(found - np.clip(expected, -1, 1)).max() < 1e-3
-
-
-def test_a_seed_says_the_same_again_and_another_does_not(speak):
-    once, again, other = (said(speak, "good bread", seed=seed) for seed in (1, 1, 2))
-
-    assert (once == again).all()
-    assert len(once) != len(other) or (once != other).any()
-
-
-def test_speech_may_be_faster(speak):
-    assert len(said(speak, "good bread", seed=1, speaking_rate=4)) < len(said(speak, "good bread", seed=1))
-
-
-@pytest.mark.parametrize("parameters", [{"max_new_tokens": 5}, {"speaker_id": 1}, {"guidance_scale": 2}])
-def test_what_a_voice_cannot_do_is_named(speak, parameters):
-    [refused] = speak.prepare([{"text": "a"}], **parameters)
-
-    assert isinstance(refused, InputError)
-    assert refused.field == f"parameters.{next(iter(parameters))}"

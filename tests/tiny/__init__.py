@@ -68,6 +68,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "summarization": t5,
     "translation": pieced_marian,
     "image-text-to-text": conversing.seer,
+    "any-to-any": conversing.seer,
     "document-question-answering": documents.pointer,
     "video-classification": videos.classifier,
     **images.MAKERS,

@@ -6,11 +6,12 @@ import csv
 import io
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from contract.errors import RequestError
 from contract.tasks import CATALOGUE
-from models.sheets.export import WRITERS, Joined, Table
+from models.sheets.export import WRITERS, Joined, Table, written
 
 TASK = CATALOGUE["text-classification"]
 BODY = '[{"label":"good","score":0.5},{"label":"bad","score":0.25}]'
@@ -129,6 +130,7 @@ def test_every_task_names_its_result_columns(task):
         "visual-question-answering": [{"answer": "x", "score": None}],
         "decision": {"a": {"type": "noul", "noul": 0.5}},
         "image-text-to-text": {"message": {"content": "x"}, "finish_reason": "stop"},
+        "any-to-any": {"message": {"content": "x"}, "finish_reason": "stop"},
         "document-question-answering": [{"answer": "x", "score": None}],
         "keypoint-matching": [], "mask-generation": [],
         "video-classification": [], "audio-classification": [], "zero-shot-audio-classification": [],
@@ -137,3 +139,18 @@ def test_every_task_names_its_result_columns(task):
         "image-to-text": [{"generated_text": "x"}], "image-to-image": {"image": {"file": FILE}},
     }  # fmt: skip
     assert set(task.columns(results[task.name])) == set(task.result_columns)
+
+
+@pytest.mark.parametrize("name", ["image-segmentation", "mask-generation"])
+def test_masks_are_exported_as_the_ids_of_their_files(name, tmp_path):
+    masks = [{"label": "x", "score": 0.5, "box": {}, "mask": {"file": {**FILE, "id": file}}} for file in ("f1", "f2")]
+    found = row(inputs={"image": "a"}, body=json.dumps(masks))
+    table = Table(CATALOGUE[name], ["image"], format="parquet")
+    parquet = b"".join(written("parquet", table.choose(None), [found], folder=tmp_path))
+
+    cells = [
+        as_csv([found], ("image",), task=CATALOGUE[name])[0]["mask_files"],
+        pq.read_table(io.BytesIO(parquet))["mask_files"][0].as_py(),
+    ]
+
+    assert [json.loads(cell) for cell in cells] == [["f1", "f2"]] * 2

@@ -127,7 +127,7 @@ class Control:
         if self.kind == "media":
             return media_source(value, self.rule["x-media"])
         if self.kind == "files":
-            return [media_source(one) for one in value]
+            return [media_source(one, media_kind(self.rule) or "") for one in value]
         if self.kind == "json":
             return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
         if self.kind == "turns":

@@ -6,7 +6,10 @@ from typing import Any
 
 
 def words_of(content: Any) -> str:
-    """A text as it is; of parts their texts, and a word where an image stands."""
-    if not isinstance(content, list):
-        return str(content)
-    return "\n".join(str(part.get("text", "")) if part.get("type") == "text" else "(image)" for part in content)
+    """A text as it is; of parts their texts, and a word where a file stands."""
+    return "\n".join(map(_word_of, content)) if isinstance(content, list) else str(content)
+
+
+def _word_of(part: dict[str, Any]) -> str:
+    kind = part.get("type")
+    return str(part.get("text", "")) if kind == "text" else "(recording)" if kind == "audio" else "(image)"

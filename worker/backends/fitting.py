@@ -63,7 +63,7 @@ def check_task(candidate: Candidate, task: str) -> None:
         hint = f"Did you mean {close[0]}?" if close else f"It is one of {', '.join(CATALOGUE)}."
         raise _refused(f"There is no task '{task}'. {hint}")
     if not _may_do(candidate, name):
-        raise _refused(f"{_said(candidate)}; that cannot do {name}. {_choices(candidate)}")
+        raise _refused(f"{_said(candidate)}; that cannot do {name}. {_kept_from(candidate)}{_choices(candidate)}")
 
 
 def likeliest(candidate: Candidate) -> list[str]:
@@ -71,7 +71,8 @@ def likeliest(candidate: Candidate) -> list[str]:
     found = _fitting(candidate)
     if not found:
         raise _refused(
-            f"{_said(candidate)}; what it was trained for does not follow from that. {_choices(candidate)}"
+            f"{_said(candidate)}; what it was trained for does not follow from that. {_kept_from(candidate)}"
+            f"{_choices(candidate)}"
         )
     return found
 
@@ -164,6 +165,15 @@ def _said(candidate: Candidate) -> str:
     if not candidate.architectures:
         return f"'{candidate.id}' is of type {candidate.model_type} and names no architecture"
     return f"'{candidate.id}' holds {' and '.join(candidate.architectures)}"
+
+
+def _kept_from(candidate: Candidate) -> str:
+    """Why not, where the library has it among a task's architectures and no more than some of them are served."""
+    for name, kind in TASKS.items():
+        known = not _needs_no_head(kind) and any(_is_among(candidate, table) for table in _tables(kind))
+        if known and not _may_be(candidate, kind):
+            return f"Of {name} these types are served: {', '.join(kind.model_types)}. "
+    return ""
 
 
 def _choices(candidate: Candidate) -> str:

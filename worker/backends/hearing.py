@@ -22,7 +22,7 @@ from worker.backends.weights import Loaded, corrupt
 #: What an extractor of features raises for a recording that it cannot bring into shape.
 _EXTRACTOR_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError)
 #: A frame of speech: less is heard by no model.
-_LEAST_SECONDS = 0.025
+LEAST_SECONDS = 0.025
 #: Samples that count as one token, as most models of speech see it.
 FRAME = 320
 
@@ -54,7 +54,7 @@ class Hearing:
                 f"{sound.seconds:.0f}. Cut it.",
                 "audio",
             )
-        return TOO_SHORT if sound.seconds < _LEAST_SECONDS or not self._hears(len(sound.samples)) else sound
+        return TOO_SHORT if sound.seconds < LEAST_SECONDS or not self._hears(len(sound.samples)) else sound
 
     def _hears(self, samples: int) -> bool:
         """Whether anything is left of so many samples behind the convolutions of a model of waveforms."""

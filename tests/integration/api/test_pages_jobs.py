@@ -135,6 +135,16 @@ RESULTS = [
     ),
     ("image-text-to-text", {"text": "Once"}, {"generated_text": SCRIPT}, ["Once", SCRIPT]),
     (
+        "any-to-any",
+        {
+            "messages": [{"role": "user", "content": [{"type": "audio"}, {"type": "image"}]}],
+            "images": [IMAGE["image"]],
+            "audio": [EXAMPLE_AUDIO, EXAMPLE_AUDIO],
+        },
+        ANSWER,
+        ["(recording)", "(image)", "Hello <script>", "image/png", "audio/flac"],
+    ),
+    (
         "decision",
         {"state": {"a": [SCRIPT]}, "questions": {SCRIPT: {"type": "choice", "criteria": {"calm": None}}}},
         {SCRIPT: {"type": "choice", "choice": "calm", "confidence": 1.0, "probabilities": {"calm": 0.75}}},

@@ -9,7 +9,7 @@ from worker.backends.tasks.audio import AudioClassification, ZeroShotAudioClassi
 from worker.backends.tasks.boxes import ObjectDetection, ZeroShotObjectDetection
 from worker.backends.tasks.captions import ImageToText, VisualQuestionAnswering
 from worker.backends.tasks.classification import TextClassification, ZeroShotClassification
-from worker.backends.tasks.conversing import ImageTextToText
+from worker.backends.tasks.conversing import AnyToAny, ImageTextToText
 from worker.backends.tasks.decisions import Decision
 from worker.backends.tasks.documents import DocumentQuestionAnswering
 from worker.backends.tasks.embeddings import FeatureExtraction, SentenceSimilarity
@@ -57,6 +57,7 @@ TASKS: dict[str, type[TaskModel]] = {
     "visual-question-answering": VisualQuestionAnswering,
     "document-question-answering": DocumentQuestionAnswering,
     "image-text-to-text": ImageTextToText,
+    "any-to-any": AnyToAny,
     "image-to-text": ImageToText,
     "image-to-image": ImageToImage,
     "keypoint-matching": KeypointMatching,

@@ -1,4 +1,4 @@
-"""Text about images and words together: each row is generated alone, as its images make it a shape of its own."""
+"""Text about files and words together: each row is generated alone, as its files make it a shape of its own."""
 
 from __future__ import annotations
 
@@ -10,27 +10,41 @@ from typing import Any
 import torch
 
 from contract.errors import ErrorCode, InputError
+from models.media.sound import Samples, Sound
 from worker.backends import refusals, turns
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.choosing import samples
 from worker.backends.generating import Listener, configured, write
+from worker.backends.hearing import LEAST_SECONDS
+from worker.backends.media import MediaFile
 from worker.backends.tasks.task import Answer, TaskModel, refuse_all
 from worker.backends.weights import Loaded, corrupt
 from worker.backends.writing import Row
 
-#: What a processor raises for words and images that do not fit each other, or a picture of no good shape.
+#: What a processor raises for words and files that do not fit each other, or a picture of no good shape.
 _PROCESSOR_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError)
 
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-    #: What the model takes; every tensor's first side is 1, or what its images make of it.
+    #: What the model takes; every tensor's first side is 1, or what its files make of it.
     tensors: dict[str, torch.Tensor]
     chat: bool
 
     @property
     def tokens(self) -> int:
         return int(self.tensors["input_ids"].shape[1])
+
+
+#: By the input field: what a part of messages is called, and what it is for people.
+_PARTS = {"images": "image", "audio": "audio"}
+_CALLED = {"images": "images", "audio": "recordings"}
+
+#: Architectures that hear one window of a recording and no more.
+_CUTS = frozenset({"qwen2_audio"})
+
+#: Decoded files by their input field, in the order of their places.
+Files = dict[str, list[Any]]
 
 
 class ImageTextToText(TaskModel):
@@ -45,9 +59,11 @@ class ImageTextToText(TaskModel):
         self._tokenizer = loaded.tokenizer
         self._limit = loaded.positions
         if loaded.tokenizer is None or not callable(loaded.processor):
-            raise corrupt("This checkpoint has no processor for words and images together. Is it image-to-text's?")
+            raise corrupt("This checkpoint has no processor for words and files together. Is it image-to-text's?")
         own = loaded.model.generation_config.eos_token_id
         self._ends = {*(own if isinstance(own, list) else [own]), loaded.tokenizer.eos_token_id} - {None}
+        # A model that may also speak or draw is asked for words.
+        self._mode = {"generation_mode": "text"} if _does_more(loaded.model) else {}
 
     def draws(self, parameters: Parameters) -> bool:
         return samples(parameters)
@@ -65,23 +81,24 @@ class ImageTextToText(TaskModel):
     def _prepare(self, row: Inputs, most: int, parameters: Parameters) -> Prepared | InputError:
         try:
             prompt = Prompt(self._tensors(row, parameters), "messages" in row)
+            tokens = prompt.tokens
         except InputError as refused:
             return refused
         except _PROCESSOR_ERRORS:
-            return refusals.rejected("This model cannot take these words and images together. Send others.")
-        if prompt.tokens + most > self._limit:
+            return refusals.rejected("This model cannot take these words and files together. Send others.")
+        if tokens + most > self._limit:
             return InputError(
                 ErrorCode.INPUT_TOO_LONG,
-                f"This prompt has {prompt.tokens} tokens, images and all, and max_new_tokens is {most}; the model "
+                f"This prompt has {tokens} tokens, files and all, and max_new_tokens is {most}; the model "
                 f"takes {self._limit} for both. Shorten it, or ask for fewer new tokens.",
-                details={"tokens": prompt.tokens, "limit": self._limit - most},
+                details={"tokens": tokens, "limit": self._limit - most},
             )
-        return Prepared(prompt, prompt.tokens + most)
+        return Prepared(prompt, tokens + most)
 
     def _tensors(self, row: Inputs, parameters: Parameters) -> dict[str, torch.Tensor]:
         turns.none_of_text(row, parameters)
-        images = [image.decoded() for image in row.get("images", ())]
-        messages = _messages(row, images)
+        files = self._decoded(row)
+        messages = _messages(row, files)
         if not all(refusals.is_unicode(text) for text in _texts(messages)):
             raise refusals.half_a_character()
         if getattr(self._processor, "chat_template", None):
@@ -91,11 +108,22 @@ class ImageTextToText(TaskModel):
                 "This model has no chat template. Send inputs.text in place of inputs.messages.", "inputs.messages"
             )
         else:
-            # As the model was trained to read a place of an image, before the words where the words name none.
-            token = getattr(self._processor, "image_token", "") or ""
-            text = row["text"] if token and token in row["text"] else token * len(images) + row["text"]
-        found = self._processor(images=images or None, text=text, return_tensors="pt")
+            text = "".join(self._marks(field, row["text"]) * len(found) for field, found in files.items())
+            text += row["text"]
+        found = self._processor(text=text, return_tensors="pt", **self._as_taken(files))
         return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
+
+    def _decoded(self, row: Inputs) -> Files:
+        return {"images": [image.decoded() for image in row.get("images", ())]}
+
+    def _as_taken(self, files: Files) -> dict[str, Any]:
+        """Files as the processor's arguments; None where there are none of a kind that it may ask for."""
+        return {"images": files["images"] or None}
+
+    def _marks(self, field: str, text: str) -> str:
+        """Where a file goes, as the model was trained to read it: before the words, where the words name no place."""
+        token = getattr(self._processor, f"{_PARTS[field]}_token", "") or ""
+        return "" if token in text else token
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         job_ids = list(context.job_ids) or [""] * len(rows)
@@ -110,7 +138,7 @@ class ImageTextToText(TaskModel):
         more = {"stop_strings": stops or None, "eos_token_id": sorted(self._ends) or None}
         config = configured(self._model.generation_config, asked, most=parameters["max_new_tokens"], **more)
         inputs = {name: self._placed(tensor) for name, tensor in prompt.tensors.items()}
-        extra = {"tokenizer": self._tokenizer} if stops else {}
+        extra = self._mode | ({"tokenizer": self._tokenizer} if stops else {})
         decode = functools.partial(self._decode, skip_special_tokens=parameters["skip_special_tokens"])
         row = Row(decode, stops)
         listener = Listener(row, self._ends, context)
@@ -125,32 +153,96 @@ class ImageTextToText(TaskModel):
         return str(self._tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens))
 
 
+class AnyToAny(ImageTextToText):
+    """What the library knows as a model of many kinds of input; which ones, its processor says."""
+
+    auto_class = "AutoModelForMultimodalLM"
+
+    def __init__(self, loaded: Loaded) -> None:
+        super().__init__(loaded)
+        self._sees = getattr(loaded.processor, "image_processor", None) is not None
+        extractor: Any = getattr(loaded.processor, "feature_extractor", None)
+        self._rate: int | None = getattr(extractor, "sampling_rate", None)
+        # What is longer its processor would cut, and say nothing.
+        cuts = loaded.model.config.model_type in _CUTS
+        self._most_seconds: float | None = extractor.chunk_length if cuts else None
+
+    def example(self, inputs: Inputs, parameters: Parameters) -> tuple[Inputs, Parameters]:
+        # A model that only hears is asked about nothing: the catalogue has one example for all.
+        words = inputs if self._sees else {"text": inputs["text"]}
+        return super().example(words, parameters)
+
+    def _decoded(self, row: Inputs) -> Files:
+        files = super()._decoded(row) if self._sees else {"images": _none_of(row, "images", "does not see")}
+        if self._rate is None:
+            return files | {"audio": _none_of(row, "audio", "does not hear")}
+        return files | {"audio": [self._heard(recording, self._rate) for recording in row.get("audio", ())]}
+
+    def _heard(self, recording: MediaFile, rate: int) -> Samples:
+        sound: Sound = recording.decoded(rate=rate)
+        if sound.seconds < LEAST_SECONDS:
+            raise refusals.rejected(
+                "This recording is too short to hear anything. Send a longer one.", "inputs.audio"
+            )
+        if self._most_seconds is not None and sound.seconds > self._most_seconds:
+            raise refusals.rejected(
+                f"This model hears at most {self._most_seconds:g} s of a recording, and this one has "
+                f"{sound.seconds:.0f}. Cut it.",
+                "inputs.audio",
+            )
+        return sound.samples
+
+    def _as_taken(self, files: Files) -> dict[str, Any]:
+        taken = super()._as_taken(files) if self._sees else {}
+        if not files["audio"]:
+            return taken
+        return taken | {"audio": files["audio"], "sampling_rate": self._rate}
+
+
+def _none_of(row: Inputs, field: str, cannot: str) -> list[Any]:
+    if row.get(field):
+        raise refusals.rejected(f"This model {cannot}. Send no {_CALLED[field]}.", f"inputs.{field}")
+    return []
+
+
 def _told(prompt: Prompt, row: Row) -> Answer:
     return row.next_turn(prompt.tokens) if prompt.chat else {"generated_text": row.text()}
 
 
-def _messages(row: Inputs, images: list[Any]) -> list[dict[str, Any]]:
-    """The conversation with all contents as parts; raises InputError where places and images differ in number."""
+def _does_more(model: Any) -> bool:
+    does = getattr(model, "output_modalities", None) or "text"
+    return set([does] if isinstance(does, str) else does) > {"text"}
+
+
+def _messages(row: Inputs, files: Files) -> list[dict[str, Any]]:
+    """The conversation with all contents as parts; raises InputError where places and files differ in number."""
     if "text" in row:
-        parts = [*({"type": "image"} for _ in images), {"type": "text", "text": row["text"]}]
-        return [{"role": "user", "content": parts}]
+        return [{"role": "user", "content": [*_places(files), {"type": "text", "text": row["text"]}]}]
     messages = [
         {**said, "content": [{"type": "text", "text": content}] if isinstance(content, str) else content}
         for said in row["messages"]
         for content in [said["content"]]
     ]
-    places = sum(part["type"] == "image" for said in messages for part in said["content"])
-    if images and not places:
-        # As a form sends them: the images belong to what is said first.
-        first = next((said for said in messages if said["role"] == "user"), messages[0])
-        first["content"] = [*({"type": "image"} for _ in images), *first["content"]]
-    elif places != len(images):
-        raise refusals.rejected(
-            f"The messages have {places} places for images, and {len(images)} images came. Send a part of "
-            '{"type": "image"} for each.',
-            "inputs.images",
-        )
+    without = {field: found for field, found in files.items() if not _count(messages, field)}
+    # As a form sends them: the files belong to what is said first.
+    first = next((said for said in messages if said["role"] == "user"), messages[0])
+    first["content"] = [*_places(without), *first["content"]]
+    for field, found in files.items():
+        if _count(messages, field) != len(found):
+            raise refusals.rejected(
+                f"The messages have {_count(messages, field)} places for {_CALLED[field]}, and {len(found)} "
+                f'{_CALLED[field]} came. Send a part of {{"type": "{_PARTS[field]}"}} for each.',
+                f"inputs.{field}",
+            )
     return messages
+
+
+def _places(files: Files) -> list[dict[str, Any]]:
+    return [{"type": _PARTS[field]} for field, found in files.items() for _ in found]
+
+
+def _count(messages: list[dict[str, Any]], field: str) -> int:
+    return sum(part["type"] == _PARTS[field] for said in messages for part in said["content"])
 
 
 def _texts(messages: list[dict[str, Any]]) -> list[str]:

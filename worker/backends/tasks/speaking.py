@@ -27,11 +27,18 @@ _USUAL_TOKENS = 256
 
 class TextToAudio(TaskModel):
     auto_class = "AutoModelForTextToWaveform"
+    # None of them is served: so that it is said which ones are.
+    or_classes = ("AutoModelForTextToSpectrogram",)
     # What comes out decides what it costs, not what goes in.
     rehearses = False
     model_types = ("vits", "musicgen")
 
     def __init__(self, loaded: Loaded) -> None:
+        if loaded.model.config.model_type not in self.model_types:
+            raise corrupt(
+                f"Text becomes sound here with checkpoints of type {' or '.join(self.model_types)}, and this one is "
+                f"of type {loaded.model.config.model_type}. Choose another."
+            )
         if getattr(loaded.tokenizer, "phonemize", False) and not importlib.util.find_spec("phonemizer"):
             raise corrupt(
                 "This checkpoint reads phonemes, and the worker cannot make any. Choose one that reads letters."
@@ -74,7 +81,7 @@ class TextToAudio(TaskModel):
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(parameters.get("seed", seed_of(job_id)))
             made = self._written(read, parameters, job_id, context) if self._writes else self._said(read, parameters)
-        sound = made.float().cpu().reshape(-1)
+        sound = made.float().cpu().reshape(-1, made.shape[-1])
         if not sound.isfinite().all():
             return refusals.not_finite()
         return WithFiles({"audio": as_wav(sound, self._rate), "sampling_rate": self._rate})
@@ -96,15 +103,16 @@ class TextToAudio(TaskModel):
 
 
 def as_wav(sound: torch.Tensor, rate: int) -> Binary:
-    """One channel, -1 to 1, as a file of a result."""
+    """Channels of samples, -1 to 1, as a file of a result."""
 
     def encode() -> bytes:
         out = io.BytesIO()
         with wave.open(out, "wb") as file:
-            file.setnchannels(1)
+            file.setnchannels(len(sound))
             file.setsampwidth(2)
             file.setframerate(rate)
-            file.writeframes((sound.clamp(-1, 1) * 32767).round().to(torch.int16).numpy().tobytes())
+            # In a WAV the channels take turns.
+            file.writeframes((sound.T.clamp(-1, 1) * 32767).round().to(torch.int16).numpy().tobytes())
         return out.getvalue()
 
     return Binary("sound.wav", "audio/wav", encode)

@@ -1,4 +1,4 @@
-"""Images that parts of messages bring along are moved to their places in `images`."""
+"""Files that parts of messages bring along are moved to their places in the fields of their kinds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contract.errors import ErrorCode
 from contract.schemas import Problem, checker, in_one_form
 from contract.tasks import CATALOGUE
 
-TASK = CATALOGUE["image-text-to-text"]
+TASK, ANY = CATALOGUE["image-text-to-text"], CATALOGUE["any-to-any"]
 ONE, TWO = {"file_id": "1" * 32}, {"data": "AAAA"}
 
 
@@ -85,3 +85,26 @@ def test_more_images_than_a_job_may_bring_are_too_many():
     _, problems = read(*[{"type": "image", "data": "AAAA"}] * 9)
 
     assert [(problem.field, problem.code) for problem in problems] == [("inputs.images", ErrorCode.INVALID_VALUE)]
+
+
+def test_images_and_recordings_have_their_own_order():
+    parts = [
+        {"type": "image", "data": "AAAA"},
+        {"type": "audio"},
+        {"type": "input_audio", "input_audio": {"data": "BBBB", "format": "wav"}},
+        {"type": "audio", "url": "https://a.example/b.wav"},
+    ]
+    inputs = {"messages": [{"role": "user", "content": parts}], "audio": [ONE]}
+
+    found, problems = in_one_form(ANY, checker(ANY.inputs), inputs)
+
+    assert problems == []
+    assert found["images"] == [TWO]
+    assert found["audio"] == [ONE, {"data": "BBBB"}, {"url": "https://a.example/b.wav"}]
+    assert [part["type"] for part in found["messages"][0]["content"]] == ["image", "audio", "audio", "audio"]
+
+
+def test_a_recording_is_no_part_where_only_images_are():
+    _, problems = read({"type": "audio", "url": "https://a.example/b.wav"})
+
+    assert problems[0].field == "inputs.messages.0.content.0.type"
