@@ -78,6 +78,9 @@ class Crew:
         self.signals.changed([batch_id])
         if outcome == "again":
             self.signals.read(batch_id)
+        else:
+            # A file that is of no use, or whose rows were over before it was read.
+            self.deliver([batch_id])
 
     def sweep(self) -> None:
         upkeep.sweep(
@@ -105,6 +108,7 @@ class Crew:
 
     def cancel_batch(self, batch_id: str) -> None:
         upkeep.cancel_rows(self.engine, self.signals, batch_id)
+        self.deliver([batch_id])
 
 
 def child_crew(app: Celery, settings: Settings, *, host: str) -> Crew:

@@ -23,10 +23,11 @@ from models import records
 from models.answers import keep_answers
 from models.batches import close_if_over
 from models.claims import Claimed
-from models.database import transaction
+from models.database import reading, transaction
 from models.files import NewFile
 from models.job_files import attach
 from models.records import Failure, Success, Timing
+from models.webhooks import due
 from worker.backends.backend import Identity, WithFiles
 from worker.cellar import Cellar
 from worker.pantry import Pantry
@@ -165,3 +166,11 @@ class Recorder:
             if transaction(self._engine, lambda conn, batch_id=batch_id: close_if_over(conn, batch_id, now=now))  # type: ignore[misc]
         ]
         self._signals.changed(closed)
+        self._tell(closed)
+
+    def _tell(self, closed: Sequence[str]) -> None:
+        """Bring their webhooks, before a sweep finds them. Few have one, and few batches end."""
+        if closed:
+            with reading(self._engine) as conn:
+                found = due(conn, now=utc_now(), limit=len(closed), of=closed)
+            self._signals.deliver([one for one, _ in found])

@@ -25,6 +25,7 @@ from models.tables import webhooks as table
 from models.webhooks import NewWebhook, State, Webhook
 from tests.receiver import SECRET, Receiver, receiving
 from worker.postman import Postman, pause_after
+from worker.recorder import Recorder
 from worker.satchel import PLACES
 
 MODEL = {"id": "m", "commit": "c", "dtype": "float32", "backend": "fake"}
@@ -67,14 +68,14 @@ def finish(engine: sa.Engine) -> None:
     transaction(engine, lambda conn: records.finish(conn, done, model=MODEL, timing=TIMING, now=utc_now()))
 
 
-def a_batch(engine: sa.Engine, url: str, rows: int = 2) -> str:
+def a_batch(engine: sa.Engine, url: str | None, rows: int = 2) -> str:
     file_id = new_id()
     new = NewBatch("fake", "rows.csv", file_id, {}, {"text": "text"}, OnInvalidRows.SKIP)
 
     def work(conn: sa.Connection) -> str:
         add_file(conn, file_id=file_id, name="rows.csv", content_type="text/csv", size=3, now=utc_now())
         batch_id = batches.create_batch(conn, new, now=utc_now())
-        webhooks.add_webhooks(conn, [(batch_id, NewWebhook(url))], of_jobs=False)
+        webhooks.add_webhooks(conn, [(batch_id, NewWebhook(url) if url else None)], of_jobs=False)
         batch = batches.find_batch(conn, batch_id)
         assert batch is not None
         changes = {"status": "running", "started_at": utc_now(), "ingested": True, "total": rows}
@@ -222,6 +223,28 @@ def test_a_batch_is_told_once_and_again_after_a_retry(engine, postman, receiver)
     assert [message["type"] for message in messages] == ["batch.canceled", "batch.completed"]
     assert messages[1]["data"]["counts"]["succeeded"] == messages[1]["data"]["counts"]["total"] == 2
     assert len({told.headers["webhook-id"] for told in receiver.told}) == 2
+
+
+def test_whoever_records_the_last_row_of_a_batch_says_so_at_once(engine, postman, receiver):
+    class Heard:
+        def __init__(self) -> None:
+            self.called: list[str] = []
+
+        def changed(self, _ids: object) -> None: ...
+
+        def deliver(self, ids: list[str]) -> None:
+            self.called += ids
+
+    watched, other = a_batch(engine, receiver.url), a_batch(engine, None)
+    heard = Heard()
+    recorder = Recorder(engine, heard)  # type: ignore[arg-type]
+    recorder.close_batches([watched, other])
+    assert heard.called == [], "they are not over"
+    finish(engine)
+    recorder.close_batches([watched, other])
+    assert heard.called == [watched]
+    postman.deliver(watched)
+    assert receiver.told[0].verified()["type"] == "batch.completed"
 
 
 def test_a_file_that_is_of_no_use_is_told_too(engine, postman, receiver):
