@@ -11,7 +11,8 @@ from typing import IO
 import httpx
 
 from cli.api import Api
-from cli.exits import Unreachable
+from cli.exits import NotFound, Refused, Unreachable
+from cli.unfinished import Unfinished
 
 #: A smaller file is sent again sooner than it is gone on with.
 LARGE = 32 << 20
@@ -27,24 +28,48 @@ _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 Moved = Callable[[int], object]
 
 
-def send_file(api: Api, path: Path, moved: Moved) -> str:
-    """Upload a file, however often the connection breaks; its id. `moved` is told how many bytes were sent."""
+def send_file(api: Api, path: Path, moved: Moved, unfinished: Unfinished, *, resume: bool = True) -> str:
+    """Upload a file, however often the connection breaks; its id. `moved` is told how many bytes are there.
+
+    `unfinished` is kept until the file is there as a whole, and after: the batch of it may not be made yet.
+    """
     size = path.stat().st_size
-    upload, reached, heard = _begin(api, path.name, size), 0, time.monotonic()
-    with path.open("rb") as file:
-        #: None: not known, and asked for.
-        offset: int | None = 0
-        while offset is None or offset < size:
-            try:
-                offset = _offset(api, upload) if offset is None else _append(api, upload, file, offset, moved)
-            except Unreachable:
-                if time.monotonic() - heard > _PATIENCE:
-                    raise
-                time.sleep(_PAUSE)
-                offset = None
-            if offset is not None and offset > reached:
-                reached, heard = offset, time.monotonic()
+    upload, offset = (_gone_on_with(api, unfinished) if resume else None) or (_begin(api, path.name, size), 0)
+    unfinished.keep(upload)
+    try:
+        with path.open("rb") as file:
+            _send(api, upload, file, offset, size, moved)
+    except Unreachable as error:
+        raise Unreachable(f"{error.message} The same command goes on where this one was.") from error
     return upload.rpartition("/")[2]
+
+
+def _send(api: Api, upload: str, file: IO[bytes], begins: int, size: int, moved: Moved) -> None:
+    #: None: not known, and asked for.
+    offset: int | None = begins
+    reached, heard = begins, time.monotonic()
+    moved(begins)
+    while offset is None or offset < size:
+        try:
+            offset = _offset(api, upload) if offset is None else _append(api, upload, file, offset, moved)
+        except Unreachable:
+            if time.monotonic() - heard > _PATIENCE:
+                raise
+            time.sleep(_PAUSE)
+            offset = None
+        if offset is not None and offset > reached:
+            reached, heard = offset, time.monotonic()
+
+
+def _gone_on_with(api: Api, unfinished: Unfinished) -> tuple[str, int] | None:
+    """The upload that another run left, and how far it is; None where the server has none."""
+    upload = unfinished.recall()
+    if upload is None:
+        return None
+    try:
+        return upload, _offset(api, upload)
+    except (NotFound, Refused):
+        return None
 
 
 def _begin(api: Api, name: str, size: int) -> str:

@@ -47,6 +47,7 @@ _FILE_PATIENCE = 300.0
 @click.option("--webhook", metavar="URL", help="Where the server is to send word when the batch is over.")
 @click.option("--watch", is_flag=True, help="Wait for the end with a progress bar.")
 @click.option("--out", "-o", type=click.Path(dir_okay=False), help="Then download the results here; implies --watch.")
+@click.option("--no-resume", is_flag=True, help="Send all of FILE, also where a run before was broken off within it.")
 @options.as_json
 @options.url
 @click.pass_context
@@ -67,6 +68,7 @@ def batch(
     webhook: str | None,
     watch: bool,
     out: str | None,
+    no_resume: bool,
     as_json: bool,
     url: str,
 ) -> None:
@@ -93,7 +95,10 @@ def batch(
         "webhook": {"url": webhook} if webhook else None,
     }
     request = _given(asked)
-    accepted = upload(api, Path(file), request) if file else name_dataset(api, _given(named), request)
+    if file:
+        accepted = upload(api, Path(file), request, resume=not no_resume)
+    else:
+        accepted = name_dataset(api, _given(named), request)
     if watch or out:
         accepted = watch_to_the_end(api, accepted)
     if out and accepted["status"] != BatchStatus.FAILED:
@@ -121,7 +126,7 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def upload(api: Api, path: Path, request: dict[str, Any]) -> dict[str, Any]:
+def upload(api: Api, path: Path, request: dict[str, Any], *, resume: bool = True) -> dict[str, Any]:
     """One request with everything; a large file first, in pieces that a broken connection does not undo."""
     from typing import IO, cast
 
@@ -129,6 +134,7 @@ def upload(api: Api, path: Path, request: dict[str, Any]) -> dict[str, Any]:
 
     from cli import resuming
     from cli.progress import Reading, upload_bar
+    from cli.unfinished import Unfinished
 
     size = path.stat().st_size
     with path.open("rb") as file, upload_bar(Console(stderr=True)) as bar:
@@ -138,7 +144,10 @@ def upload(api: Api, path: Path, request: dict[str, Any]) -> dict[str, Any]:
             bar.update(task, completed=at)
 
         if size >= resuming.LARGE:
-            return name_file(api, resuming.send_file(api, path, moved), request)
+            unfinished = Unfinished.of(api.url, path)
+            made = name_file(api, resuming.send_file(api, path, moved, unfinished, resume=resume), request)
+            unfinished.forget()
+            return made
         reading = cast("IO[bytes]", Reading(file, moved))
         return api.upload("/batches", request=request, name=path.name, file=reading)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -9,9 +10,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from cli import resuming
 from cli.api import Api
+from cli.main import main
+from cli.unfinished import Unfinished
 from tests.e2e.test_browser import CHROMIUM, FLAGS, SECONDS
 from tests.processes import Stack, running_stack, wait_until
 
@@ -19,13 +23,19 @@ client = pytest.importorskip("tusclient.client", reason="needs tuspy")
 
 TUS = {"Tus-Resumable": "1.0.0"}
 ROW = b"a row of a file that is too large to be sent twice\n"
-CUT = ("net::ERR_CONNECTION_RESET", "net::ERR_INTERNET_DISCONNECTED")
+CUT = ("net::ERR_CONNECTION_RESET", "net::ERR_INTERNET_DISCONNECTED", "net::ERR_UPLOAD_FILE_CHANGED")
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory) -> Iterator[Stack]:
     with running_stack(tmp_path_factory.mktemp("resumable"), FOURNIL_TIDY_SECONDS="1") as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch) -> None:
+    """What the command remembers is not the user's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture
@@ -105,12 +115,50 @@ def test_the_command_goes_on_where_the_web_server_was_killed(stack, rows, monkey
             killed_at.append(at)
             kill_web(stack)
 
-    file_id = resuming.send_file(Api(stack.url), rows, moved)
+    file_id = resuming.send_file(Api(stack.url), rows, moved, Unfinished.of(stack.url, rows))
 
     assert content(stack, file_id) == rows.read_bytes()
     behind = told[told.index(killed_at[0]) + 1 :]
     # What was there was not sent again: the request that was cut began at 1,000,000.
     assert min(behind) > 1_000_000
+
+
+def test_the_same_command_goes_on_where_another_was_broken_off(stack, rows, monkeypatch):
+    monkeypatch.setattr(resuming, "LARGE", 1)
+    monkeypatch.setattr(resuming, "_REQUEST", 1_000_000)
+    begun: list[int] = []
+
+    def stopped(at: int) -> None:
+        if at > 1_200_000:
+            raise KeyboardInterrupt
+
+    def batch_of(*more: str) -> str:
+        words = ["batch", "fake", str(rows), "--on-invalid-rows", "skip", "--json", "--url", stack.url, *more]
+        done = CliRunner().invoke(main, words, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        made = json.loads(done.stdout)
+        httpx.post(f"{stack.url}/api/v1/batches/{made['id']}/cancel", timeout=30).raise_for_status()
+        return str(made["file_id"])
+
+    upload = Unfinished.of(stack.url, rows)
+    with pytest.raises(KeyboardInterrupt):
+        resuming.send_file(Api(stack.url), rows, stopped, upload)
+    kept = upload.recall()
+    assert kept is not None
+    assert offset_of(stack, f"{stack.url}/api/v1{kept}") >= 1_000_000
+    append = resuming._append
+    monkeypatch.setattr(resuming, "_append", lambda *words: begun.append(words[3]) or append(*words))
+
+    file_id = batch_of()
+
+    assert kept.endswith(file_id)
+    assert content(stack, file_id) == rows.read_bytes()
+    assert min(begun) >= 1_000_000
+    assert upload.recall() is None
+    upload.keep(kept)
+    assert batch_of("--no-resume") != file_id
+    rows.write_bytes(ROW)
+    assert Unfinished.of(stack.url, rows).recall() is None, "another file"
 
 
 def test_an_upload_that_nobody_comes_back_for_is_removed_while_the_stack_runs(stack):
