@@ -229,3 +229,36 @@ def test_a_browser_goes_on_after_a_cut_and_after_a_reload(stack, page, rows):
     assert cuts[:2] == [1_000_000, 2_000_000]
     file_id = page.url.partition("?")[0].rpartition("/")[2]
     assert content(stack, file_id) == rows.read_bytes()
+
+
+@pytest.mark.browser
+def test_a_browser_says_that_a_file_was_changed_meanwhile_and_takes_it_anew(stack, page, rows):
+    from playwright.sync_api import expect
+
+    sent: list[int] = []
+
+    def patch(route):
+        """The file grows behind the page's back before its second piece is read."""
+        if route.request.method == "PATCH":
+            sent.append(int(route.request.headers["upload-offset"]))
+            if len(sent) == 1:
+                rows.write_bytes(ROW * 70_000)
+        route.continue_()
+
+    def choose() -> None:
+        small = "form => Object.assign(form.dataset, { piecesFrom: '1', piece: '500000' })"
+        page.locator("[data-upload]").evaluate(small)
+        page.get_by_label("File").set_input_files(rows)
+        page.get_by_role("button", name="Preview").click()
+
+    page.route("**/api/v1/uploads/*", patch)
+    page.goto(f"{stack.url}/batches/new?pipeline=fake")
+    choose()
+    expect(page.locator("[data-upload-words]")).to_contain_text("was changed or moved after it was chosen")
+    assert page.get_by_label("File").input_value() == ""
+    tries = len(sent)
+    choose()
+
+    expect(page.get_by_role("heading", name=rows.name)).to_be_visible()
+    assert sent[tries:] == list(range(0, rows.stat().st_size, 500_000))
+    assert content(stack, page.url.partition("?")[0].rpartition("/")[2]) == rows.read_bytes()

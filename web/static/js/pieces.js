@@ -4,6 +4,8 @@ import { append, ask, begin, Refused } from "./tus.js";
 
 const LONGEST_PAUSE = 10_000;
 
+export const CHANGED = "The file was changed or moved after it was chosen. Choose it again.";
+
 // Sends `file` to the uploads at `endpoint`, in requests of `piece` bytes; answers its id. `told(offset, isLost)` hears
 // how far it is.
 export async function sendInPieces(file, { endpoint, piece, told }) {
@@ -23,6 +25,9 @@ export async function sendInPieces(file, { endpoint, piece, told }) {
     } catch (problem) {
       if (problem.status === 404) url = null;
       else if (problem instanceof Refused) { keep(key, null); throw problem; }
+      // A browser reads no more of a file that was changed, and says no more than that the request failed. What was
+      // sent is kept: a file that is put back goes on.
+      if (!(await isAsChosen(file))) throw new Refused(CHANGED);
       if (offset !== null) told(offset, true);
       offset = null;
       pause = Math.min(LONGEST_PAUSE, 2 * pause || 500);
@@ -31,6 +36,14 @@ export async function sendInPieces(file, { endpoint, piece, told }) {
   }
   keep(key, null);
   return url.split("/").pop();
+}
+
+// Whether the file can still be read as it was when it was chosen.
+export async function isAsChosen(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch { return false; }
 }
 
 // Until the time is up, or the browser says that there is a network again.

@@ -1,4 +1,4 @@
-import { sendInPieces } from "./pieces.js";
+import { CHANGED, isAsChosen, sendInPieces } from "./pieces.js";
 import { Refused } from "./tus.js";
 
 // Sends a file with progress: as one body, a large one in pieces. Without this the form sends it all the same.
@@ -32,7 +32,7 @@ export function uploadFiles(form) {
     const goesTo = form.dataset.preview.replace("PIPELINE", encodeURIComponent(form.elements.pipeline.value));
     sendInPieces(chosen, { endpoint: form.dataset.uploads, piece: Number(form.dataset.piece), told })
       .then((id) => window.location.assign(goesTo.replace("FILE", id)))
-      .catch((problem) => failed(problem instanceof Refused ? problem.message : "It could not be sent. Try again."));
+      .catch((problem) => notSent(chosen, problem instanceof Refused ? problem.message : "It could not be sent. Try again."));
   }
 
   function send(chosen) {
@@ -44,7 +44,7 @@ export function uploadFiles(form) {
     request.setRequestHeader("X-CSRFToken", form.elements.csrf_token.value);
     request.upload.addEventListener("progress", (event) => moved(event.loaded, ""));
     request.addEventListener("load", () => arrived(request));
-    request.addEventListener("error", () => failed("The connection was lost. Try again."));
+    request.addEventListener("error", () => notSent(chosen, "The connection was lost. Try again."));
     begun(chosen.size);
     request.send(chosen);
   }
@@ -67,6 +67,15 @@ export function uploadFiles(form) {
     try { answer = JSON.parse(request.responseText); } catch { /* told below */ }
     if (request.status === 201) window.location.assign(answer.preview);
     else failed(answer.error?.message || `It was refused (${request.status}).`);
+  }
+
+  async function notSent(chosen, why) {
+    if (await isAsChosen(chosen)) failed(why);
+    else {
+      // The browser would go on with the file as it was.
+      file.value = "";
+      failed(CHANGED);
+    }
   }
 
   function failed(why) {
