@@ -36,10 +36,18 @@ class Hub:
         return folder
 
 
-def parquet_of(folder: Path, name: str, columns: dict[str, Any], *, group: int = 1_000) -> None:
+def parquet_of(
+    folder: Path, name: str, columns: dict[str, Any], *, group: int = 1_000, files: dict[str, str] | None = None
+) -> None:
+    """`files`: which columns are of files, each with the name of its feature (Image, Audio, ...)."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), path, row_group_size=group)
+    table = pa.table(columns)
+    if files:
+        plain = {column: {"_type": "Value", "dtype": str(table[column].type)} for column in columns}
+        features = plain | {column: {"_type": kind} for column, kind in files.items()}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, path, row_group_size=group)
 
 
 @contextlib.contextmanager

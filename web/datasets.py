@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
@@ -12,12 +12,12 @@ from contract.errors import ErrorCode, FournilError
 from contract.times import utc_now
 from models.database import transaction
 from models.files import add_file
-from models.hub.dataset import Dataset, Reach
+from models.hub.dataset import Reach
 from models.hub.stream import DatasetAway, Stream, layout_of
 from models.sheets.layout import FileError, Layout
 from models.sheets.mapping import resolve
 from models.sheets.preview import NO_ROWS, Preview, preview_of
-from web.batches import Asked, enter, new_batch
+from web.batches import Asked, enter, glancing, new_batch
 from web.services import Services
 
 _CONTENT_TYPE = "application/x-ndjson"
@@ -52,21 +52,28 @@ def take_dataset(here: Services, asked: Asked) -> str:
 
 def try_dataset(here: Services, asked: Asked) -> Preview:
     """Read on in a dataset for as long as a request may, and keep nothing."""
-    with _looking(here, asked) as (stream, layout):
+    with _looking(here, asked) as (stream, layout), glancing(here, asked.spec) as bring:
         return preview_of(
             layout, stream.records, spec=asked.spec, mapping=asked.mapping, id_column=asked.id_column,
-            parameters=asked.parameters, seconds=here.settings.datasets.seconds,
+            parameters=asked.parameters, seconds=here.settings.datasets.seconds, bring=bring,
         )  # fmt: skip
+
+
+def _refuse_left_out(asked: Asked, left_out: Collection[str]) -> None:
+    for field, column in asked.mapping.items():
+        if column in left_out:
+            message = f"The column '{column}' holds files of a kind that this pipeline does not take."
+            raise FileError(ErrorCode.UNKNOWN_COLUMN, message, field=f"inputs.{field}")
 
 
 @contextmanager
 def _looking(here: Services, asked: Asked) -> Iterator[tuple[Stream, Layout]]:
     """A stream at the first row of the dataset asked for; closed in the end."""
-    assert asked.dataset is not None
     if not _looks.acquire(timeout=1):
         raise FournilError(ErrorCode.OVERLOADED, "Too many datasets are looked at. Try again in a moment.")
     try:
-        with _answers(here, asked.dataset) as stream:
+        with _answers(here, asked) as stream:
+            _refuse_left_out(asked, stream.about.media)
             limit = here.settings.storage.max_unpacked_bytes
             yield stream, layout_of(stream.about, main_field=asked.spec.catalogue.main_field, limit=limit)
     finally:
@@ -74,9 +81,11 @@ def _looking(here: Services, asked: Asked) -> Iterator[tuple[Stream, Layout]]:
 
 
 @contextmanager
-def _answers(here: Services, dataset: Dataset) -> Iterator[Stream]:
+def _answers(here: Services, asked: Asked) -> Iterator[Stream]:
+    assert asked.dataset is not None
+    seconds, files = here.settings.datasets.seconds, asked.spec.catalogue.media.values()
     try:
-        stream = Stream(Reach.of(here.settings), dataset, silence=here.settings.datasets.seconds)
+        stream = Stream(Reach.of(here.settings), asked.dataset, silence=seconds, files=files)
         try:
             yield stream
         finally:

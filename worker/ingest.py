@@ -123,7 +123,7 @@ class _Ingest:
         mapping = _reading(lambda: resolve(spec, layout, self._batch.mapping, self._batch.id_column))
         rows = Rows(spec, layout, mapping, self._batch.parameters)
         before = self._batch.cursor
-        tap = self._tap(layout)
+        tap = self._tap(spec, layout)
         try:
             with self._porter(spec):
                 for piece, ended in self._pieces(layout, rows, tap):
@@ -161,14 +161,15 @@ class _Ingest:
         )
         return layout
 
-    def _tap(self, layout: Layout) -> Tap | None:
+    def _tap(self, spec: PipelineSpec, layout: Layout) -> Tap | None:
         """Where the rows of a dataset come from in the first pass; later they stand in the file."""
         if layout.dataset is None or not in_first_pass(self._batch):
             return None
         if self._hands.taps is None:
             raise DatasetAway("This process reads no datasets.")
-        limit = self._hands.max_unpacked_bytes
-        return self._hands.taps.open(self._batch, Dataset(**layout.dataset), self._hands.path, limit=limit)
+        limit, files = self._hands.max_unpacked_bytes, spec.catalogue.media.values()
+        dataset = Dataset(**layout.dataset)
+        return self._hands.taps.open(self._batch, dataset, self._hands.path, limit=limit, files=files)
 
     def _put_back(self, tap: Tap | None, *, ended: bool) -> Tap | None:
         """Keep what goes on in the next slice; what is left to close."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from models.batches import Batch
@@ -31,8 +31,11 @@ class Taps:
         self._reach = reach
         self._kept: list[Tap] = []
 
-    def open(self, batch: Batch, dataset: Dataset, file: Path, *, limit: int) -> Tap:
-        """The stream that stands where the batch does; a new one where another reader moved the batch on."""
+    def open(self, batch: Batch, dataset: Dataset, file: Path, *, limit: int, files: Iterable[str] = ()) -> Tap:
+        """The stream that stands where the batch does; a new one where another reader moved the batch on.
+
+        `files`: kinds of files whose columns are read.
+        """
         found = next((tap for tap in self._kept if tap.batch_id == batch.id), None)
         if found is not None:
             self._kept.remove(found)
@@ -41,7 +44,7 @@ class Taps:
             found.stream.close()
         cursor = batch.cursor
         place = Place(cursor.offset, cursor.line, cursor.row)
-        stream = Stream(self._reach, dataset, place=place, mark=cursor.mark)
+        stream = Stream(self._reach, dataset, place=place, mark=cursor.mark, files=files)
         return Tap(batch.id, batch.cursor_version, stream, stream.records(file, limit=limit))
 
     def keep(self, tap: Tap, *, version: int) -> None:

@@ -38,7 +38,7 @@ class About:
 
     dataset: Dataset
     columns: list[str]
-    #: Columns of images, sounds and the like, which are left out.
+    #: Columns of files that the pipeline does not take, which are left out.
     media: list[str]
     #: Rows, where the dataset says how many it has.
     rows: int | None

@@ -34,8 +34,11 @@ MEMORY = 8 << 30
 #: Readers of the library that only parse; others unpickle, or ask databases.
 _READERS = ("csv", "json", "parquet", "text", "arrow")
 _TYPED = frozenset({"Value", "ClassLabel", "Sequence", "List", "LargeList", "Translation", "Json"})
-_ROWS = 500
+#: Rows given at once; those that hold files may be of some megabytes each.
+_ROWS, _ROWS_OF_FILES = 500, 8
 _SHOWN = 20
+#: What `datasets` calls files of a kind that pipelines take. Each holds {"bytes", "path"}, as Parquet's do.
+_FILES = {"image": {"Image"}, "audio": {"Audio"}, "video": {"Video"}, "document": {"Image", "Pdf"}}
 
 
 class Refused(Exception):
@@ -87,14 +90,18 @@ def _read(out: BinaryIO, asked: dict[str, Any]) -> None:
             "dataset", "The folder was changed since the batch was accepted.", code=ErrorCode.UNREADABLE_FILE
         )
     split, stream = _split(builder, wanted["split"])
-    media = [name for name, kind in (stream.features or {}).items() if _is_media(kind)]
-    tables = _tables(stream.with_format("arrow"), asked["state"], asked["row"], asked["skip"])
+    features = stream.features or {}
+    wanted_files = {name for kind in asked["files"] for name in _FILES.get(kind, ())}
+    kept = {name for name, feature in features.items() if type(feature).__name__ in wanted_files}
+    media = [name for name, feature in features.items() if name not in kept and _is_media(feature)]
+    rows_at_once = _ROWS_OF_FILES if kept else _ROWS
+    tables = _tables(stream.with_format("arrow"), asked["state"], asked["row"], asked["skip"], rows_at_once)
     first = next(tables, None)
-    names = first[2].column_names if first else list(stream.features or {})
+    names = first[2].column_names if first else list(features)
     columns = [name for name in names if name not in media]
     if names and not columns:
         message = (
-            f"The dataset has only files ({', '.join(media[:_SHOWN])}); here columns of texts or numbers are read."
+            f"The dataset has only files ({', '.join(media[:_SHOWN])}) of a kind that this pipeline does not take."
         )
         raise Refused("dataset.name", message)
     pinned = {**wanted, "name": canonical, "config": builder.config.name, "split": split, "commit": commit}
@@ -191,11 +198,13 @@ def _is_media(feature: Any) -> bool:
     )
 
 
-def _tables(stream: Any, state: dict[str, Any] | None, row: int, skip: int) -> Iterator[tuple[int, Any, Any]]:
+def _tables(
+    stream: Any, state: dict[str, Any] | None, row: int, skip: int, rows_at_once: int
+) -> Iterator[tuple[int, Any, Any]]:
     """`(first row, state to begin there, table)`, without the first `skip` rows."""
     if state is not None:
         stream.load_state_dict(state)
-    for table in stream.iter(batch_size=_ROWS):
+    for table in stream.iter(batch_size=rows_at_once):
         count, after = table.num_rows, stream.state_dict()
         if skip < count:
             # The state is of the whole table's beginning: a row inside is said by its number.

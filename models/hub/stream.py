@@ -11,7 +11,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -50,14 +50,17 @@ class Stream:
 
     def __init__(
         self, reach: Reach, dataset: Dataset, *, place: Place | None = None, mark: dict[str, Any] | None = None,
-        silence: float = SILENCE,
+        silence: float = SILENCE, files: Iterable[str] = (),
     ) -> None:  # fmt: skip
-        """`mark`: what `mark` was when the row at `place` was given; None begins at the first."""
+        """`mark`: what `mark` was when the row at `place` was given; None begins at the first.
+
+        `files`: kinds of files whose columns are read, as base64.
+        """
         self._place = place or Place()
         self._silence = silence
         #: Where a new reader may begin so as to come by the row given last.
         self.mark = mark or {"row": 0, "state": None}
-        self._pipe = _Pipe(_begun(reach, dataset, self.mark, self._place.row), silence)
+        self._pipe = _Pipe(_begun(reach, dataset, self.mark, self._place.row, sorted(set(files))), silence)
         try:
             self.about = About.from_dict(self._pipe.entry()["about"])
         except BaseException:
@@ -94,7 +97,9 @@ def _write(file: Path, offset: int, data: bytes) -> None:
         os.fsync(out.fileno())
 
 
-def _begun(reach: Reach, dataset: Dataset, mark: dict[str, Any], row: int) -> subprocess.Popen[bytes]:
+def _begun(
+    reach: Reach, dataset: Dataset, mark: dict[str, Any], row: int, files: list[str]
+) -> subprocess.Popen[bytes]:
     folder = reach.folder_of(dataset.name)
     if find_spec("datasets") is None:
         message = "This server reads no datasets: its operator would have to install fournil[datasets]."
@@ -105,6 +110,7 @@ def _begun(reach: Reach, dataset: Dataset, mark: dict[str, Any], row: int) -> su
     asked = {
         "dataset": dataset.as_dict(), "folder": None if folder is None else str(folder), "token": reach.token,
         "state": mark["state"], "row": mark["row"], "skip": row - mark["row"],
+        "files": files,
     }  # fmt: skip
     reach.cache.mkdir(parents=True, exist_ok=True)
     # -P: what lies in the folder it runs in is not imported.

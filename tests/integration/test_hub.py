@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,24 @@ def test_a_dataset_of_pictures_alone_is_refused_by_name(hub, reach):
     (folder / "train" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
 
     assert refusal(reach, Dataset("bakers/loaves")).field == "dataset.name"
+
+
+def test_columns_of_files_are_read_for_a_pipeline_that_takes_their_kind(tmp_path, hub, reach):
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"hunter2")
+    held = [{"bytes": bytes([200 + n, n]), "path": f"{n}.png"} for n in range(20)]
+    columns = {"image": [*held, {"bytes": None, "path": str(secret)}], "sound": [held[0]] * 21, "n": list(range(21))}
+    files = {"image": "Image", "sound": "Audio"}
+    parquet_of(hub.add("bakers/loaves"), "data/train-00000-of-00001.parquet", columns, files=files)
+    for kinds, kept in (((), ["n"]), (("image",), ["image", "n"]), (("document", "audio"), ["image", "sound", "n"])):
+        stream = Stream(reach, Dataset("bakers/loaves"), files=kinds)
+        found = [record.values for record in stream.records()]
+        stream.close()
+        assert (stream.about.columns, [row["n"] for row in found]) == (kept, list(range(21)))
+        assert stream.about.media == [name for name in ("image", "sound") if name not in kept]
+        if "image" in kept:
+            assert found[3]["image"] == {"bytes": base64.b64encode(bytes([203, 3])).decode(), "path": "3.png"}
+            assert found[20]["image"]["bytes"] is None, "it is not opened"
 
 
 def test_a_hub_that_does_not_answer_is_away_and_no_fault_of_the_dataset(hub, reach):

@@ -10,10 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 from flask.testing import FlaskClient
 
+from contract.pipelines import PipelineSpec
 from contract.times import utc_now
 from models.files import FileStorage
 from models.hub.dataset import Reach
+from models.pipelines import sync_pipelines
 from tests.hub import COMMIT, parquet_of, stub_hub
+from tests.integration.api.conftest import PIPELINES
+from tests.pictures import png
 from web.app import create_app
 from worker.ingest import ingest_slice
 from worker.taps import Taps
@@ -69,6 +73,54 @@ def test_a_dataset_becomes_a_batch_whose_results_stand_beside_its_columns(client
     assert table["stars"].to_pylist() == [n % 5 for n in range(40)]
     assert set(table["label"].to_pylist()) == {"even"}
     assert client.get(batch["urls"]["self"]).get_json()["counts"]["succeeded"] == 40
+
+
+@pytest.fixture
+def pictures(hub, engine):
+    """A dataset of pictures, the last of which is none, and a pipeline for them."""
+    sync_pipelines(engine, [*PIPELINES, PipelineSpec("pictures", "image-classification", backend="fake")], utc_now())
+    held = [{"bytes": png(color=(n, 0, 0)), "path": f"{n}.png"} for n in range(20)]
+    columns = {"image": [*held, {"bytes": b"none", "path": "none.png"}], "label": [n % 3 for n in range(21)]}
+    where = "data/train-00000-of-00001.parquet"
+    parquet_of(hub.add("bakers/loaves"), where, columns, files={"image": "Image"})
+    return [one["bytes"] for one in held]
+
+
+def test_the_pictures_of_a_dataset_become_files_of_its_rows(client, settings, engine, pictures):
+    body = {"pipeline": "pictures", "dataset": {"name": "bakers/loaves"}, "on_invalid_rows": "skip"}
+    report = client.post("/api/v1/batches/validate", json=body).get_json()
+    assert (report["inputs"], report["columns"]) == ({"image": "image"}, ["image", "label"]), report
+    assert report["counts"] == {"total": 21, "invalid": 1}
+    assert report["errors"][0]["row"] == 20
+    batch = client.post("/api/v1/batches", json=body).get_json()
+    storage, taps = FileStorage(settings.storage.files_dir), Taps(Reach.of(settings))
+    while (
+        ingest_slice(
+            engine,
+            storage,
+            batch["id"],
+            seconds=0,
+            rows_per_piece=2_000,
+            now_fn=utc_now,
+            wake=lambda _: None,
+            taps=taps,
+        )
+        == "again"
+    ):
+        pass
+
+    rows = client.get(f"{batch['urls']['jobs']}?limit=100").get_json()["data"]
+    bodies = [client.get(row["inputs"]["image"]["file"]["url"]).data for row in rows]
+    assert bodies == pictures
+    assert client.get(batch["urls"]["self"]).get_json()["counts"]["invalid"] == 1
+
+
+def test_a_column_of_files_that_a_pipeline_does_not_take_is_named(client, pictures):
+    body = {"pipeline": "fake", "dataset": {"name": "bakers/loaves"}, "inputs": {"text": "image"}}
+    answer = client.post("/api/v1/batches", json=body)
+
+    assert (answer.status_code, answer.get_json()["error"]["field"]) == (422, "inputs.text")
+    assert "'image' holds files" in answer.get_json()["error"]["message"]
 
 
 def test_a_dry_run_of_a_dataset_shows_its_first_rows_and_keeps_nothing(client, settings):
