@@ -73,13 +73,19 @@ class Drawing:
 
     template: str
     given: dict[str, Any]
+    #: The input field that it shows too.
+    shows: str | None = None
+
+
+#: By view: a table with its cells marked, and what plays beside the result.
+_SHOWN: dict[View, str] = {"table": "table", "transcript": "audio", "watched": "video"}
 
 
 def draw(task: Task | None, inputs: Any, result: Any) -> Drawing:
     """How to show `result`."""
     if task is None or result is None or checker(task.result).problems(result, at="result"):
         return Drawing("results/raw.html", {})
-    return Drawing(f"results/{task.view}.html", _VIEWS[task.view](inputs, result))
+    return Drawing(f"results/{task.view}.html", _VIEWS[task.view](inputs, result), _SHOWN.get(task.view))
 
 
 def _labels(_inputs: Any, result: list[dict[str, Any]]) -> dict[str, Any]:
@@ -147,6 +153,9 @@ def _text(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
             "usage": result["usage"],
         }
     prompt, written = inputs.get("text", ""), result["generated_text"]
+    if inputs.get("images"):
+        # What is asked about images, and no text that goes on.
+        return {"turns": [Turn("user", prompt), Turn("assistant", written)]}
     return {"prompt": prompt, "written": written.removeprefix(prompt) if prompt else written}
 
 

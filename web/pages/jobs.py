@@ -24,6 +24,7 @@ from web.pages.offers import waits_for
 from web.pages.pipelines import as_programs
 from web.pages.rows import files_in, summary
 from web.pages.site import blueprint, check_token
+from web.pages.tables import Lines
 from web.requests import decode_cursor, encode_cursor, wait_seconds
 from web.serializers import is_over
 from web.services import services
@@ -93,14 +94,15 @@ def _shown(job_id: str) -> dict[str, Any]:
     """Everything the page and its fragment are drawn from."""
     shown = told(job_id)
     inputs, task = shown["inputs"], CATALOGUE.get(shown["task"] or "")
+    drawn = drawing.draw(task, inputs, shown["result"])
     body = {name: shown[name] for name in ("pipeline", "inputs", "parameters") if shown[name]}
     return {
         "job": shown,
         "task": task,
         "over": is_over(shown),
-        "drawing": drawing.draw(task, inputs, shown["result"]),
+        "drawing": drawn,
         "turns": drawing.turns(inputs),
-        "fields": input_fields(task, inputs),
+        "fields": input_fields(task, inputs, above=drawn.shows),
         "canvases": canvases(task, inputs),
         "snippets": as_programs(body),
     }
@@ -131,10 +133,16 @@ def told(job_id: str) -> dict[str, Any]:
         return {**job, "waits_for": waits_for(conn, job)}
 
 
-def input_fields(task: Any, inputs: Any) -> list[tuple[str, Any]]:
-    """`(title, value)` of what was sent, conversations aside."""
+def input_fields(task: Task | None, inputs: Any, *, above: str | None = None) -> list[tuple[str, Any]]:
+    """`(title, value)` of what was sent, conversations aside; `above` is shown with the result."""
     rules = task.inputs["properties"] if task else {}
-    return [(rules.get(name, {}).get("title", name), value) for name, value in inputs.items() if name != "messages"]
+
+    def value_of(name: str) -> Any:
+        if name == above:
+            return "Above, with the result."
+        return Lines.of(inputs[name]) if task and (task.view, name) == ("table", "table") else inputs[name]
+
+    return [(rules.get(name, {}).get("title", name), value_of(name)) for name in inputs if name != "messages"]
 
 
 def summaries(conn: sa.Connection, found: list[Job]) -> list[dict[str, Any]]:

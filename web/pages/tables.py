@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from typing import Any
 
@@ -10,6 +11,18 @@ from contract.jsons import loads
 from contract.tasks import JsonSchema
 
 _DELIMITERS = ("\t", ";", ",")
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """A table as a page writes it down."""
+
+    names: list[str]
+    rows: list[tuple[str, ...]]
+
+    @classmethod
+    def of(cls, table: dict[str, list[str]]) -> Lines:
+        return cls(list(table), list(zip(*table.values(), strict=False)))
 
 
 def from_text(_rule: JsonSchema, text: str) -> Any:

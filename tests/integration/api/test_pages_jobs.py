@@ -226,6 +226,33 @@ def test_a_video_plays_beside_its_labels(baked):
     assert page.has("video", id="watched")
 
 
+def test_what_is_beside_its_result_is_not_shown_twice(baked):
+    for task, inputs, result in (
+        ("video-classification", WATCHED, [{"label": "baking", "score": 0.5}]),
+        ("automatic-speech-recognition", HEARD, SAID),
+    ):
+        page = baked(task, inputs, result)
+        assert len([*page.all("video"), *page.all("audio")]) == 1
+        assert "Above, with the result." in page.text
+
+
+def test_a_table_is_a_table_before_it_is_answered(client):
+    table = {"Town": ["Lyon", "Nice"], "Loaves": ["120", "80"]}
+    body = {"pipeline": "t-table-question-answering", "inputs": {"query": "How many?", "table": table}}
+    job = client.post("/api/v1/jobs", json=body).get_json()
+    page = get(client, f"/jobs/{job['id']}")
+
+    assert [cell.text for cell in page.all("th")] == ["Town", "Loaves"]
+    assert [cell.text for cell in page.all("td")] == ["Lyon", "120", "Nice", "80"]
+
+
+def test_a_question_about_images_and_its_answer_are_a_conversation(baked):
+    inputs = {"text": "What is it?", "images": [IMAGE["image"]]}
+    page = baked("image-text-to-text", inputs, {"generated_text": "A loaf."})
+
+    assert [said.text for said in page.all("div", class_="said")] == ["UserWhat is it?", "AssistantA loaf."]
+
+
 def test_matches_are_lines_between_the_images_in_their_own_pixels(baked):
     page = baked("keypoint-matching", PAIR, [MATCH])
 
