@@ -250,7 +250,8 @@ def test_a_question_about_images_and_its_answer_are_a_conversation(baked):
     inputs = {"text": "What is it?", "images": [IMAGE["image"]]}
     page = baked("image-text-to-text", inputs, {"generated_text": "A loaf."})
 
-    assert [said.text for said in page.all("div", class_="said")] == ["UserWhat is it?", "AssistantA loaf."]
+    assert page.one("div", class_="said said-user").text == "UserWhat is it?"
+    assert page.one("div", class_="said said-assistant").text == "AssistantA loaf."
 
 
 def test_matches_are_lines_between_the_images_in_their_own_pixels(baked):
