@@ -91,9 +91,18 @@ def operations(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
     """`(rule, method, what it does)` of every view that is described."""
     for rule in app.url_map.iter_rules():
         described: Operation | None = getattr(app.view_functions[rule.endpoint], "operation", None)
-        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+        for method in sorted(_own_methods(rule)):
             if described is not None:
                 yield rule, method, described
+
+
+def _own_methods(rule: Rule) -> set[str]:
+    """Without the HEAD of every GET, and the OPTIONS that Flask answers for every route."""
+    methods = set(rule.methods or ())
+    given = {"HEAD"} if "GET" in methods else set()
+    if getattr(rule, "provide_automatic_options", True):
+        given |= {"OPTIONS"}
+    return methods - given
 
 
 def job_examples(offered: list[StoredPipeline]) -> dict[str, Any]:
@@ -111,7 +120,7 @@ def _operation(rule: Rule, method: str, described: Operation) -> dict[str, Any]:
         "summary": described.summary,
         "tags": [described.tag],
         "parameters": [*_path_params(rule), *_params(described)],
-        "responses": _responses(described),
+        "responses": _responses(described, has_body=method != "HEAD"),
     }
     if described.description:
         made["description"] = described.description
@@ -139,12 +148,13 @@ def _params(described: Operation) -> Iterator[dict[str, Any]]:
         yield {"name": header.name, "in": "header", "description": header.description, "schema": header.schema}
 
 
-def _responses(described: Operation) -> dict[str, Any]:
+def _responses(described: Operation, *, has_body: bool) -> dict[str, Any]:
     made = {str(status): _response(answer) for status, answer in sorted(described.answers.items())}
     for status in sorted({*described.errors, 422, 500, 503}):
         headers = {**_REQUEST_ID, **(_RETRY_AFTER if status in (429, 503) else {})}
-        content = {JSON: {"schema": ref("Error")}}
-        made[str(status)] = {"description": _ERRORS[status], "headers": headers, "content": content}
+        made[str(status)] = {"description": _ERRORS[status], "headers": headers}
+        if has_body:
+            made[str(status)]["content"] = {JSON: {"schema": ref("Error")}}
     return made
 
 

@@ -49,6 +49,12 @@ _METADATA = Header("Upload-Metadata", {"type": "string"}, "`filename` and `filet
 _CHECKSUM = Header("Upload-Checksum", {"type": "string"}, "`sha1`, `sha256` or `md5` and the digest in base64.")
 _BODY = {_BYTES: {"type": "string", "format": "binary"}}
 _ANSWERED = {"Upload-Offset": "Bytes that are on the disk.", "Upload-Expires": "Until when it can be gone on with."}
+_OFFERED = {
+    "Tus-Version": "Versions of the protocol.",
+    "Tus-Extension": "Its extensions.",
+    "Tus-Max-Size": "Bytes that a file may have.",
+    "Tus-Checksum-Algorithm": "What Upload-Checksum may name.",
+}
 
 
 @blueprint.before_request
@@ -69,8 +75,12 @@ def _answer_tus(response: Response) -> Response:
 
 
 @blueprint.route("/uploads", methods=["OPTIONS"], provide_automatic_options=False)
-@blueprint.route("/uploads/<upload_id>", methods=["OPTIONS"], provide_automatic_options=False)
-@operation("Ask what of the tus protocol is offered", tag="files", answers={204: Answer("In headers.")})
+@blueprint.route("/uploads/<upload_id>", methods=["OPTIONS"], endpoint="offer_of", provide_automatic_options=False)
+@operation(
+    "Ask what of the tus protocol is offered",
+    tag="files",
+    answers={204: Answer("In headers.", headers=_OFFERED)},
+)
 def offer(upload_id: str | None = None) -> Response:  # noqa: ARG001 - the same of every upload
     response = no_content()
     response.headers["Tus-Version"] = VERSION

@@ -193,6 +193,18 @@ def test_the_document_names_pipelines_that_run_in_its_examples(client):
     assert client.post("/api/v1/jobs", json=examples["text-generation"]["value"]).status_code == 202
 
 
+def test_the_document_has_each_method_of_resumable_uploads_and_none_that_flask_adds(client):
+    paths = client.get("/api/openapi.json").get_json()["paths"]
+    assert set(paths["/api/v1/uploads"]) == {"options", "post"}
+    assert set(paths["/api/v1/uploads/{upload_id}"]) == {"delete", "head", "options", "patch", "post"}
+    assert set(paths["/api/v1/jobs/{job_id}"]) == {"delete", "get"}
+    head = paths["/api/v1/uploads/{upload_id}"]["head"]["responses"]
+    assert {"Upload-Length", "Upload-Offset"} <= set(head["200"]["headers"])
+    assert not any("content" in answer for answer in head.values())
+    names = [one["operationId"] for methods in paths.values() for one in methods.values()]
+    assert len(names) == len(set(names))
+
+
 def test_the_page_of_the_document_needs_no_other_host(client):
     page = client.get("/api/docs").get_data(as_text=True)
 
