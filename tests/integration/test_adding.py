@@ -203,7 +203,7 @@ def test_a_task_it_was_not_trained_for_is_refused_with_those_it_can_do(add, file
     assert "--task may be feature-extraction, sentence-similarity." in said
 
 
-@pytest.mark.parametrize("task", [("--task", "text-to-speech")])
+@pytest.mark.parametrize("task", [(), ("--task", "text-to-speech")])
 @pytest.mark.parametrize(("kind", "architecture"), [("bark", "BarkModel"), ("speecht5", "SpeechT5ForTextToSpeech")])
 def test_a_voice_that_is_not_served_is_refused_with_those_that_are(
     add, file, folder, kind, architecture, task

@@ -1,7 +1,9 @@
-"""text-to-audio: equal to the library's pipeline with the same seed, said aloud."""
+"""text-to-audio: equal to the library's pipeline with the same seed, said aloud and written token by token."""
 
 from __future__ import annotations
 
+import io
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def speak(folder: Path) -> Oven:
     return Oven(TASK, sounds.speaker(folder / "voice"), folder / "cache")
+
+
+@pytest.fixture(scope="module")
+def play(folder: Path) -> Oven:
+    return Oven(TASK, sounds.musician(folder / "band"), folder / "cache")
 
 
 def made(oven: Oven, text: str, **parameters: Any) -> bytes:
@@ -64,6 +71,45 @@ def test_speech_equals_the_pipeline_with_the_same_seed(speak):
     found = said(speak, "the oven is warm", seed=7)
     assert len(found) == len(expected)
     assert np.abs(found - as_kept(expected)).max() < 1e-3
+
+
+@pytest.mark.parametrize("asked", [{"do_sample": False}, {}, {"temperature": 0.5, "guidance_scale": 1.5}])
+def test_music_equals_the_pipeline_with_the_same_seed(play, asked):
+    library = seeded(play, 7)
+
+    expected = library("the oven is warm", generate_kwargs={"max_new_tokens": 12, **asked})["audio"].reshape(-1)
+
+    found = said(play, "the oven is warm", seed=7, max_new_tokens=12, **asked)
+    assert len(found) == len(expected) > 50
+    assert expected.std() > 0.01
+    assert np.abs(found - as_kept(expected)).max() < 1e-3
+
+
+def test_music_is_as_long_as_its_checkpoint_says_and_as_is_asked(play):
+    usual, short = (said(play, "good bread", seed=1, **more) for more in ({}, {"max_new_tokens": 6}))
+
+    assert len(short) < len(usual)
+    assert (short != said(play, "good bread", seed=2, max_new_tokens=6)).any()
+
+
+def test_two_channels_stay_two(folder):
+    oven = Oven(TASK, sounds.musician(folder / "duo", channels=2), folder / "cache")
+    library = seeded(oven, 3)
+
+    expected = library("warm bread", generate_kwargs={"max_new_tokens": 8})["audio"]
+
+    body = made(oven, "warm bread", seed=3, max_new_tokens=8)
+    with wave.open(io.BytesIO(body)) as file:
+        assert file.getnchannels() == 2
+    assert np.abs(samples_of(body).reshape(-1, 2).T - as_kept(expected.reshape(2, -1))).max() < 1e-3
+
+
+@pytest.mark.parametrize("parameters", [{"speaking_rate": 2}, {"speaker_id": 0}])
+def test_what_music_has_not_is_named(play, parameters):
+    [refused] = play.prepare([{"text": "a"}], **parameters)
+
+    assert isinstance(refused, InputError)
+    assert refused.field == f"parameters.{next(iter(parameters))}"
 
 
 def test_a_voice_of_another_kind_is_refused_with_those_that_are_served(folder):

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from tokenizers import pre_tokenizers
 
 from tests.tiny.checkpoint import write
-from tests.tiny.tokens import word_tokenizer
+from tests.tiny.tokens import ending_tokenizer, word_tokenizer
 
 RATE = 16_000
 _LABELS = {0: "bell", 1: "dog", 2: "rain"}
@@ -122,6 +123,38 @@ def speaker(folder: Path, **config: Any) -> Path:
         wavenet_dilation_rate=1, depth_separable_channels=2, depth_separable_num_layers=2, **config,
     )  # fmt: skip
     return write(folder, transformers.VitsModel, made, tokenizer, spread=0.05)
+
+
+def musician(folder: Path, *, channels: int = 1) -> Path:
+    """MusicGen: T5 reads, a decoder writes codes, EnCodec makes sound of them."""
+    tokenizer = ending_tokenizer()
+    text = transformers.T5Config(
+        vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, decoder_start_token_id=0,
+    )  # fmt: skip
+    codec = transformers.EncodecConfig(
+        sampling_rate=RATE, hidden_size=8, num_filters=4, upsampling_ratios=[4, 2], codebook_size=32,
+        num_lstm_layers=1, target_bandwidths=[20.0],
+    )  # fmt: skip
+    decoder = transformers.MusicgenDecoderConfig(
+        vocab_size=32, max_position_embeddings=64, num_hidden_layers=1, ffn_dim=32, num_attention_heads=2,
+        hidden_size=16, num_codebooks=2 * channels, audio_channels=channels, pad_token_id=32, bos_token_id=32,
+    )  # fmt: skip
+
+    def made(config: Any) -> Any:
+        model = transformers.MusicgenForConditionalGeneration(config)
+        for name, buffer in model.named_buffers():
+            if name.endswith("codebook.embed"):
+                torch.nn.init.normal_(buffer)
+        for name, value in {"decoder_start_token_id": 32, "pad_token_id": 32, "bos_token_id": 32}.items():
+            setattr(model.generation_config, name, value)
+        model.generation_config.update(guidance_scale=3.0, do_sample=True, max_length=40)
+        # Else the library would make another one of the configuration when it is read.
+        model.generation_config._from_model_config = False
+        return model
+
+    config = transformers.MusicgenConfig(text_encoder=text, audio_encoder=codec, decoder=decoder)
+    return write(folder, made, config, tokenizer)
 
 
 def _wave() -> dict[str, Any]:

@@ -50,6 +50,8 @@ def _fitting(candidate: Candidate) -> list[str]:
         name: _rank(candidate, kind)
         for name, kind in TASKS.items()
         if _was_trained_for(candidate, kind) and _has_reader(candidate, kind) and not _reads_more(candidate, kind)
+        # What was made to speak is no encoder of texts, though the library would load it as one.
+        if not (_needs_no_head(kind) and _kept_from(candidate))
     }
     made_for = _MADE_FOR.get(candidate.model_type) or _only_task_of(candidate.config)
     return sorted(ranks, key=lambda name: (name != made_for, ranks[name]))

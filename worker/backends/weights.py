@@ -231,13 +231,16 @@ def _give_padding(tokenizer: Any, model: Any) -> None:
                 "Add pad_token to its tokenizer_config.json."
             )
         tokenizer.pad_token = tokenizer.eos_token
-    if model.config.pad_token_id is None:
+    # That of a model of several has none of its own.
+    if getattr(model.config, "pad_token_id", 0) is None:
         model.config.pad_token_id = tokenizer.pad_token_id
 
 
 def _positions(model: Any, tokenizer: Any) -> int:
     """The lesser of what the model has positions for and what its tokenizer says, which may be absurd."""
-    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or _NO_LIMIT
+    # What reads the text, where another part writes something else.
+    reader = getattr(model.config, "text_encoder", None) or model.config.get_text_config()
+    positions = getattr(reader, "max_position_embeddings", None) or _NO_LIMIT
     said = min(tokenizer.model_max_length, _NO_LIMIT)
     return int(min(positions - _positions_before_the_first(model), said))
 
