@@ -145,7 +145,8 @@ def musician(folder: Path, *, channels: int = 1) -> Path:
         model = transformers.MusicgenForConditionalGeneration(config)
         for name, buffer in model.named_buffers():
             if name.endswith("codebook.embed"):
-                torch.nn.init.normal_(buffer)
+                # Large, so that what is written is heard.
+                torch.nn.init.normal_(buffer, std=2_000)
         for name, value in {"decoder_start_token_id": 32, "pad_token_id": 32, "bos_token_id": 32}.items():
             setattr(model.generation_config, name, value)
         model.generation_config.update(guidance_scale=3.0, do_sample=True, max_length=40)
