@@ -7,6 +7,7 @@ its rows are good and how many bad.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import decimal
 import gzip
@@ -16,6 +17,7 @@ import json
 import random
 import sys
 import zipfile
+import zlib
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +30,17 @@ _NOISE = random.Random(7).randbytes(4096)
 _ROWS = [{"text": f"row {n}", "n": n} for n in range(50)]
 _PARQUET, _ARROW, _XLSX = parquet(_ROWS), arrow(_ROWS), xlsx([["text", "n"], ["a", 1], ["b", 2]])
 _CSV = b"text,n\na,1\nb,2\n"
+
+#: Case 29363 of the fuzzing: of one of its pages pyarrow makes two gigabytes before it finds that it is damaged.
+GREEDY = zlib.decompress(base64.b85decode(
+    'c-oCqF>ljA6uw?86IGE=hqLaGhb%EHEons~gxuk|NlHX1sYM`VOIz2eNYgZN3H$>FBvwWS79<4!fQ5yHKL8seKLA$VyQ>`s7`U^a'
+    '{l53T@4b7{wIN&;OkBbJ{ll-Hi>~14+QN2g>{{V!wIs<bEiqc0-h~2M#E>R&fBW*|ot4YtDer=fxQqMw>-R4&&xu=KKU+d-tK|*d'
+    'LQ9aa)Qfc{?a4tuI_U|UiBg42D~X;a6}IgnYn@B}=`AYS+djFLv<AnML~x2+iU!e1G)(>#)=DWMr^_6!T;+Sr6(v=%nKH0I-03@g'
+    'ujv0V66NA)7%KXXt!(A#Bh1pf*q*ML)|zv)?2fbJjeMM0PKqg-p*qrPY)&!P(9jur9~b<;=9m*IW<5D?xWm07elRXe5Qg_2-ZGPw'
+    'uL{>`J&OYX*afrh08Al>p$QPfW~{LQ33usd6QHGm*%wTx-b(+BRL~)5ooh&YGrnF8GKX6aZXB8t4dNfQ(M-_|A9o1d%JfXCPSU08'
+    '^)rO`iC?>q<|ajVn-@)HRNcxn^LyQJu#Xs?uSLNi&h+;Fr{6T6&P#j*J2WTMxlMD^6|<y9Qzzx>!>p<5qi(;N`oUa$V}r@^s5d@4'
+    'kCNqs(P+6h9-mIjPonYU_;gratF2U5R+W!8!8~jY?`0cr^KXgs&O-'
+))  # fmt: skip
 
 Answer = str | tuple[int, int]
 
@@ -156,6 +169,7 @@ FILES: dict[str, tuple[str, bytes, str | None, Answer]] = {
     "csv called parquet": ("a.parquet", _CSV, "csv", (2, 0)),
     "parquet cut short": ("a.parquet", _PARQUET[:-9], None, "unreadable_file"),
     "parquet with a broken page": ("a.parquet", _flipped(_PARQUET, 40, 60, 90, 200), None, "unreadable_file"),
+    "parquet that asks for two gigabytes": ("a.parquet", GREEDY, None, "unreadable_file"),
     "nested parquet": ("a.parquet", parquet([{"text": "a", "m": {"k": [{"z": None}, {"z": 2}]}}]), "parquet", (1, 0)),
     "lists for texts in parquet": ("a.parquet", parquet([{"text": ["a"]}, {"text": None}]), "parquet", (0, 2)),
     "numbers for texts in parquet": ("a.parquet", parquet([{"text": 1}]), "parquet", (0, 1)),

@@ -1,98 +1,113 @@
 """Arrow IPC (Feather 2), as a file or a stream; and what is common to all that pyarrow reads.
 
-pyarrow is imported where a file is read: it takes longer to load than many a request takes to answer.
+A process of its own opens the file (models.sheets.columnar) and sends rows on; only those are seen here. pyarrow is
+imported where a file is read: it takes longer to load than many a request takes to answer.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import math
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from contract.errors import ErrorCode
+from models.sheets import columnar
 from models.sheets.csvs import column_names
 from models.sheets.layout import MAX_COLUMNS, FileError, Layout, Place, Record
-from models.sheets.packed import plain
+from models.sheets.packed import plain, refuse_beyond
 
-FILE_MARK = b"ARROW1\0\0"
+FILE_MARK = columnar.FILE_MARK
 STREAM_MARK = b"\xff\xff\xff\xff"
-#: Rows made into Python objects at once: so many, or what comes to about so many bytes.
-ROWS_AT_ONCE = 2_000
-BYTES_AT_ONCE = 16_000_000
+_LIMITED = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
+#: How a process dies of what it reads: out of time, out of memory where nobody could say so, or out of its mind.
+_OWN_DEATHS = frozenset({signal.SIGXCPU, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
+_TOO_MUCH = (
+    "Reading the file takes more memory or time than one of its size may: it is damaged, or packed too tightly."
+)
 
 
 def sniff(path: Path, layout: Layout) -> Layout:
-    with in_words(), _reader(plain(path, layout)) as reader:
-        return with_schema(layout, reader.schema.names, rows=None)
+    about = look(path, layout)
+    refuse_beyond(layout.limit, about["bytes"] or 0)
+    return with_schema(layout, about["columns"], rows=about["rows"])
 
 
 def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
-    with in_words():
-        row, end = place.row, place.offset
-        for batch in _batches(plain(path, layout), skip=row):
-            for record in rows_of(batch, row, end):
-                yield record
-                end = record.end
-            row += batch.num_rows
+    """Rows from `place.row` on."""
+    row, end = place.row, place.offset
+    # A map of a file shows what is in it and takes no memory: only what was unpacked is counted.
+    most = sys.maxsize if layout.format == "arrow" else layout.limit
+    for batch in _batches(path, layout, row):
+        for record in rows_of(batch, row, end):
+            yield record
+            end = record.end
+        row += batch.num_rows
+        refuse_beyond(most, end)
 
 
-def _batches(path: Path, *, skip: int) -> Iterator[Any]:
-    """Batches of bounded size behind the first `skip` rows."""
-    passed, place = _passed(path, skip)
-    with _reader(path) as reader:
-        for batch in _each(reader, place):
-            # Nobody vouches for the offsets in a file, and a wrong one would be read as memory.
-            batch.validate(full=True)
-            step = rows_at_once(batch.nbytes, batch.num_rows)
-            for first in range(skip - passed, batch.num_rows, step):
-                yield batch.slice(first, step)
-            passed = skip
+def look(path: Path, layout: Layout) -> dict[str, Any]:
+    """`columns`, and `rows` and `bytes` where the file says so."""
+    with _program("look", path, layout, 0) as process:
+        assert process.stdout is not None
+        said = process.stdout.read()
+        _refuse(process)
+        found: dict[str, Any] = orjson.loads(said)
+        return found
 
 
-def _passed(path: Path, skip: int) -> tuple[int, int]:
-    """`(rows before, number)` of the batch that holds row `skip`; of the batches before it one column is unpacked."""
+def _batches(path: Path, layout: Layout, row: int) -> Iterator[Any]:
+    """Batches of few rows, from a row on."""
     import pyarrow as pa
 
-    passed = place = 0
-    if skip:
-        with _reader(path, pa.ipc.IpcReadOptions(included_fields=[0])) as reader:
-            for place, batch in enumerate(_each(reader, 0)):
-                if passed + batch.num_rows > skip:
-                    return passed, place
-                passed += batch.num_rows
-            place += 1
-    return passed, place
+    with _program("read", path, layout, row) as process:
+        try:
+            with pa.ipc.open_stream(process.stdout) as stream:
+                yield from stream
+        except (pa.ArrowException, OSError) as error:
+            # It says why by how it ends.
+            _refuse(process)
+            raise damaged() from error
+        _refuse(process)
 
 
 @contextlib.contextmanager
-def _reader(path: Path, options: Any = None) -> Iterator[Any]:
-    import pyarrow as pa
-
-    with pa.memory_map(str(path)) as source:
-        is_file = source.read(len(FILE_MARK)) == FILE_MARK
-        source.seek(0)
-        make = pa.ipc.open_file if is_file else pa.ipc.open_stream
-        with make(source, options=options) as reader:
-            yield reader
-
-
-def _each(reader: Any, first: int) -> Iterator[Any]:
-    if hasattr(reader, "num_record_batches"):
-        for place in range(first, reader.num_record_batches):
-            yield reader.get_batch(place)
-        return
-    for place, batch in enumerate(reader):
-        if place >= first:
-            yield batch
+def _program(what: str, path: Path, layout: Layout, row: int) -> Iterator[subprocess.Popen[bytes]]:
+    # -I: whatever stands in this folder or in the environment is not imported.
+    words = [what, str(plain(path, layout)), layout.format, str(row)]
+    command = [sys.executable, "-I", columnar.__file__, *words]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_LIMITED
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
-def rows_at_once(size: int, rows: int) -> int:
-    return max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE * rows // max(1, size)))
+def _refuse(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of the process, and raise what it was about the file."""
+    status = process.wait()
+    if status == columnar.DAMAGED:
+        raise damaged()
+    if status == columnar.TOO_MUCH or -status in _OWN_DEATHS:
+        raise FileError(ErrorCode.UNREADABLE_FILE, _TOO_MUCH)
+    if status:
+        # Somebody ended it, or the disk fails: not the file's fault, and read again.
+        raise OSError(errno.EIO, "the process that reads a file failed")
 
 
 def with_schema(layout: Layout, names: list[str], *, rows: int | None) -> Layout:
@@ -100,22 +115,6 @@ def with_schema(layout: Layout, names: list[str], *, rows: int | None) -> Layout
         raise FileError(ErrorCode.UNREADABLE_FILE, f"The file has more than {MAX_COLUMNS:,} columns.")
     same = {**layout.as_dict(), "columns": column_names(names), "rows": rows}
     return Layout(**same)
-
-
-@contextlib.contextmanager
-def in_words() -> Iterator[None]:
-    """What pyarrow says of a damaged file, as a FileError."""
-    import pyarrow as pa
-
-    try:
-        yield
-    except (pa.ArrowException, ValueError, KeyError, ArithmeticError) as error:
-        raise damaged() from error
-    except OSError as error:
-        # pyarrow calls a damaged file so too; that of a disk that fails has a number.
-        if error.errno is not None:
-            raise
-        raise damaged() from error
 
 
 def damaged() -> FileError:

@@ -20,7 +20,7 @@ READERS: dict[str, Records] = {
     "jsonl": jsonl.records,
     "json": arrays.records,
     "txt": texts.records,
-    "parquet": parquets.records,
+    "parquet": arrows.records,
     "arrow": arrows.records,
     "xlsx": workbooks.records,
     "zip": archives.records,
@@ -28,7 +28,7 @@ READERS: dict[str, Records] = {
 }
 #: By the bytes a file begins with: those that are no text.
 _BINARY: dict[bytes, tuple[str, Callable[[Path, Layout], Layout]]] = {
-    parquets.MARK: ("parquet", parquets.sniff),
+    parquets.MARK: ("parquet", arrows.sniff),
     arrows.FILE_MARK: ("arrow", arrows.sniff),
     arrows.STREAM_MARK: ("arrow", arrows.sniff),
     workbooks.MARK: ("xlsx", workbooks.sniff),

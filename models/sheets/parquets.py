@@ -1,4 +1,4 @@
-"""Parquet: written row group by row group, and read back from any row on."""
+"""Parquet: written row group by row group. It is read as Arrow is (models.sheets.arrows)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from models.sheets.arrows import damaged, in_words, rows_at_once, rows_of, with_schema
 from models.sheets.kinds import Kind, as_kind, kind_of_all
-from models.sheets.layout import Layout, Place, Record
-from models.sheets.packed import plain, refuse_beyond
 
 if TYPE_CHECKING:
     from models.sheets.export import Column, Joined
@@ -22,12 +19,6 @@ _GROUP_ROWS = 20_000
 _GROUP_CHARACTERS = 32_000_000
 #: A further file is begun when one has so many bytes.
 _SHARD_BYTES = 400 << 20
-#: Bytes of each column that are read ahead, and rows that are made at once.
-_BUFFER = 1 << 18
-_STEP = 64
-#: A column of so many bytes that was packed so many times smaller may be made to fill the memory.
-_HUGE = 4 << 20
-_SQUEEZED = 50
 MARK = b"PAR1"
 
 
@@ -162,56 +153,3 @@ def _groups(columns: list[Column], rows: Iterable[Joined]) -> Iterator[list[list
             yield group
             group, count, size = [[] for _ in columns], 0, 0
     yield group
-
-
-def sniff(path: Path, layout: Layout) -> Layout:
-    with in_words(), _opened(path, layout) as file:
-        about = file.metadata
-        size = sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups))
-        refuse_beyond(layout.limit, size)
-        return with_schema(layout, file.schema_arrow.names, rows=about.num_rows)
-
-
-def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
-    """Rows from `place.row` on: row groups before it are not touched."""
-    with in_words(), _opened(path, layout) as file:
-        row, end, before = place.row, place.offset, 0
-        for group in range(file.metadata.num_row_groups):
-            about = file.metadata.row_group(group)
-            if before + about.num_rows > row:
-                for batch in _batches(file, group, skip=row - before):
-                    for record in rows_of(batch, row, end):
-                        yield record
-                        end = record.end
-                    row += batch.num_rows
-                    refuse_beyond(layout.limit, end)
-                if row != before + about.num_rows:
-                    # Whoever reads on from a row counts by what the file says of its groups.
-                    raise damaged()
-            before += about.num_rows
-
-
-@contextlib.contextmanager
-def _opened(path: Path, layout: Layout) -> Iterator[Any]:
-    import pyarrow.parquet as pq
-
-    # Read ahead by the buffer: without one, a whole column of a row group is held.
-    with pq.ParquetFile(plain(path, layout), buffer_size=_BUFFER, pre_buffer=False) as file:
-        yield file
-
-
-def _batches(file: Any, group: int, *, skip: int) -> Iterator[Any]:
-    for batch in file.iter_batches(_step(file.metadata.row_group(group)), row_groups=[group]):
-        if skip < batch.num_rows:
-            yield batch.slice(skip)
-        skip = max(0, skip - batch.num_rows)
-
-
-def _step(group: Any) -> int:
-    """Rows to read at once: one, where a dictionary may hold a huge text that every row of a tiny file repeats."""
-    for place in range(group.num_columns):
-        column = group.column(place)
-        size = column.total_uncompressed_size
-        if size > _HUGE and column.has_dictionary_page and size > _SQUEEZED * column.total_compressed_size:
-            return 1
-    return min(_STEP, rows_at_once(group.total_byte_size, group.num_rows))

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from tests.fuzz.cases import case
-from tests.fuzz.reading import Answer, answer
+from tests.fuzz.reading import Answer, answer, limited
 
 #: Of memory, for the process that reads and those it starts.
 MOST_BYTES = 2 << 30
@@ -90,6 +90,7 @@ def _in_one_process(seed: int, numbers: range, seconds: float, findings: Finding
 
 
 def _read_all(seed: int, numbers: range, out: Connection) -> None:
+    limited()
     for number in numbers:
         one = case(seed, number)
         began = time.perf_counter()

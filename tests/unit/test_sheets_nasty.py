@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -49,11 +50,13 @@ WHOLE = {
     "json": b'[{"text": "a", "n": 1}, "b",\n {"text": "c\\u00e9"}, 5]\n',
     "txt.gz": gzip.compress(b"one\ntwo\n\nthree\n"),
 }
-BROKEN = st.tuples(
-    st.sampled_from(sorted(WHOLE)),
-    st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4)), min_size=1, max_size=4),
-    st.floats(0, 1) | st.just(1.0),
-)
+#: Each of these is read by processes of their own.
+APART = ("arrow", "arrow stream", "parquet")
+
+
+def damage(formats: Collection[str]) -> st.SearchStrategy[tuple[str, list[tuple[float, bytes]], float]]:
+    changes = st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4)), min_size=1, max_size=4)
+    return st.tuples(st.sampled_from(sorted(formats)), changes, st.floats(0, 1) | st.just(1.0))
 
 
 def broken(data: bytes, changes: list[tuple[float, bytes]], kept: float) -> bytes:
@@ -75,9 +78,16 @@ def read_to_its_end(data: bytes, name: str) -> None:
         assert found == list(range(len(found)))
 
 
-@settings(max_examples=250, deadline=None)
-@given(BROKEN)
+@settings(max_examples=150, deadline=None)
+@given(damage(WHOLE.keys() - APART))
 def test_a_damaged_file_is_read_or_refused(case):
+    what, changes, kept = case
+    read_to_its_end(broken(WHOLE[what], changes, kept), f"a.{what}")
+
+
+@settings(max_examples=25, deadline=None)
+@given(damage(APART))
+def test_a_damaged_file_of_columns_is_read_or_refused(case):
     what, changes, kept = case
     read_to_its_end(broken(WHOLE[what], changes, kept), f"a.{what}")
 
