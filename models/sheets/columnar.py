@@ -28,7 +28,7 @@ DAMAGED, TOO_MUCH = 10, 11
 FILE_MARK = b"ARROW1\0\0"
 #: Rows sent at once: so many, or what comes to about so many bytes. Of Parquet fewer: it is unpacked as it is sent.
 _ROWS, _BYTES = 2_000, 16_000_000
-_PARQUET_ROWS = 64
+_PARQUET_ROWS = 128
 #: Bytes of each column that are read ahead.
 _BUFFER = 1 << 18
 #: A column of so many bytes that was packed so many times smaller may be made to fill the memory.
@@ -78,7 +78,11 @@ def _go_on() -> None:
 def _send(batches: Iterator[Any]) -> None:
     import pyarrow as pa
 
-    with os.fdopen(1, "wb") as out, pa.ipc.new_stream(out, next(batches)) as stream:
+    with (
+        os.fdopen(1, "wb", buffering=0) as pipe,
+        pa.output_stream(pipe, buffer_size=_BUFFER) as out,
+        pa.ipc.new_stream(out, next(batches)) as stream,
+    ):
         for batch in batches:
             stream.write_batch(batch)
             _go_on()
