@@ -26,7 +26,7 @@ def test_a_file_that_asks_for_gigabytes_is_refused_and_the_server_stays_small(se
         parts = {"request": (None, '{"pipeline": "fake"}', "application/json"), "file": ("a.parquet", GREEDY)}
         dry = httpx.post(f"{url}/api/v1/batches/validate", files=parts, timeout=30)
         sent = httpx.post(f"{url}/api/v1/batches", files=parts, timeout=30)
-        assert dry.json()["errors"][0]["code"] == "unreadable_file"
+        assert dry.json()["error"]["code"] == "unreadable_file"
         assert (sent.status_code, sent.json()["error"]["code"]) == (422, "unreadable_file")
         grown = {pid: most_held(pid) - held for pid, held in before.items()}
         assert len(grown) == 1
