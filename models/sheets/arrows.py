@@ -48,12 +48,14 @@ def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
     row, end = place.row, place.offset
     # A map of a file shows what is in it and takes no memory: only what was unpacked is counted.
     most = sys.maxsize if layout.format == "arrow" else layout.limit
-    for batch in _batches(path, layout, row):
-        for record in rows_of(batch, row, end):
-            yield record
-            end = record.end
-        row += batch.num_rows
-        refuse_beyond(most, end)
+    # Values can be what no other type has room for: found when they are made into Python's.
+    with in_words():
+        for batch in _batches(path, layout, row):
+            for record in rows_of(batch, row, end):
+                yield record
+                end = record.end
+            row += batch.num_rows
+            refuse_beyond(most, end)
 
 
 def look(path: Path, layout: Layout) -> dict[str, Any]:
@@ -115,6 +117,22 @@ def with_schema(layout: Layout, names: list[str], *, rows: int | None) -> Layout
         raise FileError(ErrorCode.UNREADABLE_FILE, f"The file has more than {MAX_COLUMNS:,} columns.")
     same = {**layout.as_dict(), "columns": column_names(names), "rows": rows}
     return Layout(**same)
+
+
+@contextlib.contextmanager
+def in_words() -> Iterator[None]:
+    """What pyarrow says of a damaged file, as a FileError."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, ValueError, KeyError, ArithmeticError) as error:
+        raise damaged() from error
+    except OSError as error:
+        # pyarrow calls a damaged file so too; that of a disk that fails has a number.
+        if error.errno is not None:
+            raise
+        raise damaged() from error
 
 
 def damaged() -> FileError:
