@@ -43,3 +43,9 @@ def test_the_newest_jobs_of_a_pipeline_with_few_are_not_looked_for_among_another
         found = plans(engine, lambda conn, more=more: list_jobs(conn, limit=50, pipeline="other", **more))
         assert "ix_jobs_pipeline" in found, found
     assert "ix_jobs_pipeline" in plans(engine, lambda conn: recent_inputs(conn, "other", limit=5))
+
+
+def test_no_workers_are_started_for_a_page(engine):
+    if engine.dialect.name == "postgresql":
+        with reading(engine) as conn:
+            assert conn.scalar(sa.text("SHOW max_parallel_workers_per_gather")) == "0"
