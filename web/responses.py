@@ -63,7 +63,7 @@ def tagged(
     digest = hashlib.sha256(dumps(told).encode()).hexdigest()[:24]
     response.set_etag(f"{body['status']}.{digest}", weak=bool(volatile))
     response.headers["Cache-Control"] = "private, no-cache"
-    if request.method == "GET":
+    if request.method in ("GET", "HEAD"):
         response.make_conditional(request)
     return response
 

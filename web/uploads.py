@@ -105,9 +105,10 @@ class _Reader:
 
     def __init__(self, max_field_bytes: int, is_file: Asks, may_repeat: Asks, most_files: int) -> None:
         boundary = request.mimetype_params.get("boundary", "")
-        if request.mimetype != "multipart/form-data" or not boundary:
-            message = "Send multipart/form-data with a boundary."
-            raise RequestError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message)
+        if request.mimetype != "multipart/form-data":
+            raise RequestError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "Send multipart/form-data.")
+        if not boundary:
+            raise RequestError(ErrorCode.INVALID_REQUEST, "multipart/form-data comes without its boundary.")
         self._text_bytes_left = max_field_bytes
         self._is_file = is_file
         self._may_repeat = may_repeat

@@ -36,9 +36,11 @@ def web_argv(settings: Settings, *, bind: str) -> tuple[str, ...]:
     options = {
         "--bind": bind,
         "--chdir": str(_ROOT),
-        "--worker-class": "gthread",
+        "--worker-class": "web.gateway.Gateway",
         "--workers": str(settings.web.processes),
         "--threads": str(settings.web.threads),
+        # A line's most: a list of columns in a query may be long.
+        "--limit-request-line": "8190",
         "--timeout": "120",
         "--graceful-timeout": "10",
         "--config": "python:web.serving",

@@ -1,4 +1,7 @@
-"""Which encoding a file is in. A mark decides; then UTF-8 where it fits; then what people's programs export."""
+"""Which encoding a file is in. A mark decides, or a zero beside every letter; then UTF-8 where it fits.
+
+Last comes what people's programs export.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +52,7 @@ def take_sample(path: Path, layout: Layout) -> Sample:
         data = file.read(SAMPLE)
         whole = not file.read(1)
     encoding, start = _marked(data)
-    if not encoding:
-        encoding = _guess(data if whole or not data.isascii() else _first_beyond_ascii(path, layout))
+    encoding = encoding or _without_mark(data) or _guess(data if whole else _telling(path, layout, data))
     body = data[start:]
     text = codecs.getincrementaldecoder(encoding)("replace").decode(body, whole)
     if not text.replace("\ufeff", "").replace("\0", "").strip():
@@ -84,6 +86,24 @@ def _guess(telling: bytes) -> str:
     return _one_byte_or_east_asian(telling)
 
 
+def _without_mark(data: bytes) -> str | None:
+    """UTF-16 of western text, as programs write it that leave the mark out: every other byte is zero."""
+    even, odd = data[::2].count(0), data[1::2].count(0)
+    units = len(data) // 2
+    for name, high, low in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
+        if high > 0.4 * units and low < 0.02 * units:
+            return name
+    return None
+
+
+def _telling(path: Path, layout: Layout, data: bytes) -> bytes:
+    """The first lines of a large file that are beyond ASCII, without those that a piece of it cuts in two."""
+    if not data.isascii():
+        return data[: data.rfind(b"\n") + 1] or data
+    piece = _first_beyond_ascii(path, layout)
+    return piece[piece.find(b"\n") + 1 : piece.rfind(b"\n") + 1] or piece
+
+
 def _first_beyond_ascii(path: Path, layout: Layout) -> bytes:
     with opened(path, layout) as file:
         while file.tell() < _ASCII_SCAN and (piece := file.read(SAMPLE)):
@@ -95,9 +115,7 @@ def _first_beyond_ascii(path: Path, layout: Layout) -> bytes:
 def _mostly_utf8(data: bytes) -> bool:
     """Whether lines beyond ASCII are UTF-8 more often than not: one damaged line is that line's own fault."""
     good = bad = 0
-    # The first and last lines may be cut inside a character.
-    lines = data.split(b"\n")
-    for line in lines[1:-1] if len(lines) > 3 else lines:
+    for line in data.split(b"\n"):
         if line.isascii():
             continue
         try:

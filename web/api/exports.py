@@ -28,7 +28,7 @@ _FORMAT = Param(
 )
 _COLUMNS = Param(
     "columns",
-    {"type": "string", "minLength": 1, "maxLength": 20_000},
+    {"type": "string", "minLength": 1, "maxLength": 8_000},
     "`inputs`, `results`, or a comma list of column names (in double quotes where a name holds a comma).",
 )
 _STATUS = Param(

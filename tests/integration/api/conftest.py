@@ -202,7 +202,7 @@ def served(settings: Settings, *, threads: int = 16, **env: str) -> Iterator[str
         port = free.getsockname()[1]
     words = [
         sys.executable, "-m", "gunicorn", "web.wsgi:application()", "--bind", f"127.0.0.1:{port}",
-        "--worker-class", "gthread", "--threads", str(threads), "--no-control-socket",
+        "--worker-class", "web.gateway.Gateway", "--threads", str(threads), "--no-control-socket",
         "--config", "python:web.serving",
     ]  # fmt: skip
     path = settings.storage.data_dir / "gunicorn.log"

@@ -120,8 +120,8 @@ def test_a_form_that_is_wrong_is_refused_and_leaves_nothing_behind(client, setti
     assert stored_files(settings) == []
 
 
-def test_a_form_without_a_boundary_is_415(client):
-    assert client.post(URL, data=b"x", content_type="multipart/form-data").status_code == 415
+def test_a_form_without_a_boundary_is_400(client):
+    assert client.post(URL, data=b"x", content_type="multipart/form-data").status_code == 400
 
 
 def test_a_deleted_file_is_gone(client, settings):

@@ -282,6 +282,7 @@ def test_an_unchanged_job_is_304(client, submit):
 
     assert (again.status_code, again.get_data()) == (304, b"")
     assert again.headers["ETag"] == tag
+    assert client.head(url, headers={"If-None-Match": tag}).status_code == 304
 
 
 def test_another_status_has_another_etag(client, submit, oven):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
 
 import httpx
 import pytest
@@ -211,6 +213,27 @@ def test_a_last_event_id_that_is_junk_begins_at_the_beginning(http, oven):
 
     with open_events(http, job["id"], **{"Last-Event-ID": "junk"}) as stream:
         assert len(read_events(stream)) == 2
+
+
+NO_HTTP = [
+    (b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a" * 9_000), 414),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n" % (b"a" * 9_000), 431),
+    (b"nonsense\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nno header\r\n\r\n", 400),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
+]
+
+
+def test_what_is_no_http_is_refused_in_the_shape_of_every_error(http):
+    for sent, status in NO_HTTP:
+        with socket.create_connection(("127.0.0.1", http.base_url.port), timeout=10) as connection:
+            connection.sendall(sent)
+            answer = HTTPResponse(connection)
+            answer.begin()
+            told = json.loads(answer.read())
+
+        assert (answer.status, told["error"]["code"]) == (status, "invalid_request")
+        assert answer.headers["X-Request-ID"] == told["request_id"]
 
 
 def test_waiting_callers_leave_threads_for_others(serve, oven):
