@@ -64,16 +64,16 @@ _pace = Pace()
 
 
 def speed(conn: sa.Connection, batch: Batch, counts: dict[str, int | None], now: datetime) -> dict[str, Any]:
-    """Progress from 0 to 1, rows a second, and the seconds that are left."""
+    """Progress from 0 to 1, rows a second (0 where none is known), and the seconds that are left."""
     still = (counts["queued"] or 0) + (counts["running"] or 0)
     over = sum(counts[name] or 0 for name in _ENDED)
     invalid = counts["invalid"] or 0
     if batch.status in BATCH_OVER:
         baked = (counts["succeeded"] or 0) + (counts["failed"] or 0)
         rate = None if batch.finished_at is None else whole_run(conn, batch, baked, batch.finished_at)
-        return {"progress": 0 if batch.status is BatchStatus.FAILED else 1, "rate": rate, "eta": None}
+        return {"progress": 0 if batch.status is BatchStatus.FAILED else 1, "rate": rate or 0, "eta": None}
     if batch.started_at is None:
-        return {"progress": 0, "rate": None, "eta": None}
+        return {"progress": 0, "rate": 0, "eta": None}
     likely = batch.total or _likely_rows(conn, batch)
     total = max(likely or 0, over + invalid + still)
     lately = _pace.rate(batch.id, done=over, now=now, is_read=batch.ingested)
@@ -85,7 +85,7 @@ def speed(conn: sa.Connection, batch: Batch, counts: dict[str, int | None], now:
     left = max(still, total - over - invalid)
     # Rows that are over are over; but 1 is for batches that are.
     progress = min(0.9999, round((over + invalid) / total, 4)) if total else 0
-    return {"progress": progress, "rate": rate, "eta": round(left / foretold, 1) if foretold else None}
+    return {"progress": progress, "rate": rate or 0, "eta": round(left / foretold, 1) if foretold else None}
 
 
 def whole_run(conn: sa.Connection, batch: Batch, over: int, until: datetime) -> float | None:

@@ -243,7 +243,7 @@ BATCH = a_record(
             description="Once total is known, the others add up to it.",
         ),
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
-        "rate": {**_SECONDS, "description": "Rows a second."},
+        "rate": {"type": "number", "minimum": 0, "description": "Rows a second; 0 where none is known yet."},
         "eta": {**_SECONDS, "description": "Seconds that are left."},
         "created_at": TIME,
         "started_at": TIME_OR_NULL,

@@ -112,6 +112,8 @@ def _file(pieces: Iterator[bytes], content_type: str, name: str) -> Response:
     response = Response(pieces, content_type=content_type)
     response.headers["Content-Disposition"] = _attachment(name)
     response.headers["Cache-Control"] = "private, no-store"
+    # It is made as it is sent; from_row is how to go on with it.
+    response.headers["Accept-Ranges"] = "none"
     return response
 
 

@@ -1,7 +1,8 @@
 """A backend for tests of the queue: instant answers, and it obeys words in the text, per row.
 
-`sleep:0.5` sleeps, `raise` raises, `die` SIGKILLs its own process, `oom` raises an out-of-memory error,
-`reject` is refused as input. Anything else is labelled by its length: even or odd.
+`sleep:0.5` sleeps (and weighs as much as a text that takes so long), `raise` raises, `die` SIGKILLs its own process,
+`oom` raises an out-of-memory error, `reject` is refused as input. Anything else is labelled by its length:
+even or odd.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from worker.backends.backend import (
 
 _SLEEP = re.compile(r"\bsleep:(\d+(?:\.\d+)?)")
 _BYTES = 1_000_000
+#: A microbatch of rows that sleep takes half a second.
+_TOKENS_A_SECOND = 2 * UNMEASURED
 _COMMAND = re.compile(r"\b(sleep:|die|oom|raise)")
 
 
@@ -51,7 +54,10 @@ class FakePipeline:
     def _prepare(self, text: str) -> Prepared | InputError:
         if re.search(r"\breject\b", text):
             return InputError(ErrorCode.INPUT_REJECTED, "The fake pipeline was told to reject this text.")
-        return Prepared(payload=text, length=len(text.split()))
+        pause = _SLEEP.search(text)
+        # Else a file of rows that sleep were one microbatch, and nothing of it seen for minutes.
+        asleep = round(min(float(pause.group(1)), 3600.0) * _TOKENS_A_SECOND) if pause else 0
+        return Prepared(payload=text, length=len(text.split()) + asleep)
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Any | InputError]:
         for row, job_id in zip(rows, context.job_ids or [""] * len(rows), strict=True):

@@ -76,6 +76,15 @@ def test_ranges(client):
     assert beyond.get_json()["error"]["code"] == "invalid_request"
 
 
+@pytest.mark.parametrize("asked", ["lines=1-2", "bytes=0-1,4-5", "bytes=a-b", "bytes"])
+def test_a_range_of_another_kind_is_passed_over(client, asked):
+    url = client.post(URL, data=b"0123456789", content_type="x/y").get_json()["url"]
+
+    answer = client.get(url, headers={"Range": asked})
+
+    assert (answer.status_code, answer.get_data()) == (200, b"0123456789")
+
+
 def test_an_unchanged_file_is_304(client):
     url = client.post(URL, data=b"x", content_type="x/y").get_json()["url"]
 

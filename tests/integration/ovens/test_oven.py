@@ -100,6 +100,22 @@ def test_no_slice_goes_on_for_ever(house_of):
     assert house.heard.said[-1] == ("wake", "fake")
 
 
+def test_a_file_of_rows_that_sleep_is_recorded_as_it_goes(house):
+    for n in range(12):
+        house.put(f"sleep:0.05 {n}", priority=Priority.BULK)
+    recorded: list[int] = []
+    record = house.oven._recorder.record
+
+    def spy(claimed: Any, *rest: Any, **more: Any) -> None:
+        record(claimed, *rest, **more)
+        recorded.append(len(claimed))
+
+    house.oven._recorder.record = spy
+    house.oven.serve("fake")
+    assert sum(recorded) == 12
+    assert max(recorded) <= 10
+
+
 def test_a_request_to_stop_is_heard(house):
     job_id = house.put("hello")
     house.hand.ask_to_stop()
