@@ -123,7 +123,8 @@ def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
             except csv.Error as error:
                 flaw = _words(error, "The row")
             if flaw is None and len(cells) != width:
-                if not cells:
+                # DOS ended a text with a character of its own.
+                if not cells or cells == ["\x1a"]:
                     continue
                 flaw = _ragged(cells, width)
             if lines.ended:

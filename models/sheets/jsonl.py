@@ -49,10 +49,14 @@ def sniff(sample: Sample, *, main_field: str) -> Layout:
 
 
 def with_columns(layout: Layout, found: Iterator[Record]) -> Layout:
-    """The layout with every column that the first records name."""
+    """The layout with every column that the first records name; raises FileError where each of them is broken."""
     columns: dict[str, None] = {}
+    first: Record | None = None
     for record in islice(found, _RECORDS):
+        first = first or record
         columns.update(dict.fromkeys(record.values))
+    if first is not None and first.flaw and not columns:
+        raise FileError(ErrorCode.UNREADABLE_FILE, f"Line {first.line:,}: {first.flaw}", line=first.line)
     return dataclasses.replace(layout, columns=list(columns)[:MAX_COLUMNS])
 
 

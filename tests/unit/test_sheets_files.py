@@ -49,6 +49,7 @@ GOOD = {
     "blank lines": (b"\n\ntext,n\n\na,1\n\n\nb,2\n\n", "utf-8", ",", ["a", "b"]),
     "empty cells past the header": (b"text,n\na,1,,\nb,2,\n", "utf-8", ",", ["a", "b"]),
     "a synonym in capitals": (b"Id, Review \n1,good\n", "utf-8", ",", ["good"]),
+    "the end as DOS marks it": (b"text,n\r\na,1\r\n\x1a", "utf-8", ",", ["a"]),
     "quotes doubled": (b'text,n\n"say ""hi""",1\n', "utf-8", ",", ['say "hi"']),
 }  # fmt: skip
 
@@ -73,6 +74,7 @@ UNUSABLE = {
     "gzip in gzip": (gzip.compress(gzip.compress(b"text\na\n")), "a.csv.gz", "unknown_format"),
     "a workbook that is none": (b"PK\x03\x04" + NOISE, "a.csv", "unreadable_file"),
     "a web page": (b"<!DOCTYPE html>\n<html>\n</html>\n", "a.csv", "unknown_format"),
+    "json lines that are none": (b'{"text": "a", "n": NaN}\n{"text": }\n', "a.jsonl", "unreadable_file"),
     "no column of that name": (b"a,b\n1,2\n", "a.csv", "unknown_column"),
     "a quote that opens in the header": (b'"text,n\na,1\nb,2\n', "a.csv", "unreadable_file"),
 }
