@@ -123,7 +123,7 @@ def test_nothing_is_foretold_of_a_dataset_that_says_no_number_of_rows(engine, re
 
 def test_a_batch_whose_turn_has_not_come_promises_nothing(engine, batch_factory):
     batch = batch_factory(5)
-    assert shown(engine, batch, NOW + MINUTE) == {"progress": 0, "rate": None, "eta": None}
+    assert shown(engine, batch, NOW + MINUTE) == {"progress": 0, "rate": 0, "eta": None}
 
 
 def test_a_retry_days_later_is_measured_from_the_retry_on(engine, batch_factory):
