@@ -20,7 +20,7 @@ What stays the same from one size to the next is flat.
 
 
 _STREAMED = """What fell from half a million to ten million rows was no cold cache: with 4 GB of shared_buffers it was
-the same. From some size on PostgreSQL started two parallel workers for each page of 1,000 rows (Gather Merge): 8 ms to
+the same. From some size on PostgreSQL started two parallel workers for a page of 1,000 rows (Gather Merge): 8 ms to
 start them, for 3 ms of reading. Connections now set max_parallel_workers_per_gather to 0 (models/database.py): of
 four million rows a batch came at 137,000 rows/s, before at 78,000. The figures here are of the time before.
 """
