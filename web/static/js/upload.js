@@ -1,20 +1,13 @@
+import { takeDropped } from "./drop.js";
 import { CHANGED, isAsChosen, sendInPieces } from "./pieces.js";
 import { Refused } from "./tus.js";
 
 // Sends a file with progress: as one body, a large one in pieces. Without this the form sends it all the same.
 export function uploadFiles(form) {
   const file = form.querySelector("input[type=file]");
-  const drop = form.querySelector(".drop");
   const bar = form.querySelector("progress");
   const words = form.querySelector("[data-upload-words]");
-
-  drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
-    event.preventDefault();
-    drop.classList.remove("over");
-    if (event.dataTransfer.files.length) file.files = event.dataTransfer.files;
-  });
+  takeDropped(form.querySelector(".drop"), file);
 
   form.addEventListener("submit", (event) => {
     const chosen = file.files[0];
