@@ -37,12 +37,13 @@ def stored(tmp_path, data):
 def test_a_page_that_asks_for_gigabytes_is_refused_and_takes_nobodys_memory(tmp_path):
     path, layout = stored(tmp_path, GREEDY)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children_before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     with pytest.raises(FileError) as refused:
         list(formats.records(path, layout))
     assert refused.value.code is ErrorCode.UNREADABLE_FILE
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
-    # Nor that of the machine: kilobytes, the most of any process that was waited for.
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1_000_000
+    # Nor that of the machine: kilobytes, the most of any process that was waited for, other tests' among them.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(children_before, 1_000_000)
 
 
 @pytest.mark.parametrize("what", KINDS)
