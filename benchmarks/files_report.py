@@ -31,7 +31,8 @@ _STEPS = """## Each step beside the bare database
 The pipeline is paused while the file is read, so that each step has the machine for itself. The bare database does
 the same inserts, updates and reads through its driver on one connection, in the same tables with their indexes and
 checks, and as many rows a transaction; it parses no file, makes no HTTP, plans no microbatch and counts nothing.
-Reading is two passes over the file: nothing runs before all of it is known to be good.
+Reading is two passes over the file: nothing runs before all of it is known to be good. PostgreSQL's export is of the
+time before a page of rows was read without parallel workers (docs/scale.md).
 """
 _LARGE = """## A JSONL of gigabytes
 

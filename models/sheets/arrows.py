@@ -49,7 +49,7 @@ def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
     # A map of a file shows what is in it and takes no memory: only what was unpacked is counted.
     most = sys.maxsize if layout.format == "arrow" else layout.limit
     # Values can be what no other type has room for: found when they are made into Python's.
-    with in_words():
+    with _as_damage():
         for batch in _batches(path, layout, row):
             for record in rows_of(batch, row, end):
                 yield record
@@ -120,18 +120,13 @@ def with_schema(layout: Layout, names: list[str], *, rows: int | None) -> Layout
 
 
 @contextlib.contextmanager
-def in_words() -> Iterator[None]:
-    """What pyarrow says of a damaged file, as a FileError."""
+def _as_damage() -> Iterator[None]:
+    """What pyarrow says of values that are none, as a FileError."""
     import pyarrow as pa
 
     try:
         yield
     except (pa.ArrowException, ValueError, KeyError, ArithmeticError) as error:
-        raise damaged() from error
-    except OSError as error:
-        # pyarrow calls a damaged file so too; that of a disk that fails has a number.
-        if error.errno is not None:
-            raise
         raise damaged() from error
 
 

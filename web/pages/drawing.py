@@ -153,8 +153,8 @@ def _text(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
             "usage": result["usage"],
         }
     prompt, written = inputs.get("text", ""), result["generated_text"]
-    if inputs.get("images"):
-        # What is asked about images, and no text that goes on.
+    if inputs.get("images") or inputs.get("audio"):
+        # What is asked about files, and no text that goes on.
         return {"turns": [Turn("user", prompt), Turn("assistant", written)]}
     return {"prompt": prompt, "written": written.removeprefix(prompt) if prompt else written}
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from contract.errors import ErrorCode, InputError
 
 
@@ -24,6 +27,13 @@ def too_long_label(tokens: int, limit: int) -> InputError:
 
 def rejected(sentence: str, field: str | None = None) -> InputError:
     return InputError(ErrorCode.INPUT_REJECTED, sentence, field=field)
+
+
+def more_than_most(parameters: Mapping[str, Any], most: int) -> InputError | None:
+    """Where a text is to have more new tokens at least than at most."""
+    if parameters.get("min_new_tokens", 0) <= most:
+        return None
+    return rejected(f"min_new_tokens is above max_new_tokens, which is {most}.", "parameters.min_new_tokens")
 
 
 def half_a_character() -> InputError:

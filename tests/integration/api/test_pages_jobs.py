@@ -246,9 +246,12 @@ def test_a_table_is_a_table_before_it_is_answered(client):
     assert [cell.text for cell in page.all("td")] == ["Lyon", "120", "Nice", "80"]
 
 
-def test_a_question_about_images_and_its_answer_are_a_conversation(baked):
-    inputs = {"text": "What is it?", "images": [IMAGE["image"]]}
-    page = baked("image-text-to-text", inputs, {"generated_text": "A loaf."})
+@pytest.mark.parametrize(
+    ("task", "files"),
+    [("image-text-to-text", {"images": [EXAMPLE_IMAGE]}), ("any-to-any", {"audio": [EXAMPLE_AUDIO]})],
+)
+def test_a_question_about_files_and_its_answer_are_a_conversation(baked, task, files):
+    page = baked(task, {"text": "What is it?", **files}, {"generated_text": "A loaf."})
 
     assert page.one("div", class_="said said-user").text == "UserWhat is it?"
     assert page.one("div", class_="said said-assistant").text == "AssistantA loaf."

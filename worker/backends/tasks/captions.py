@@ -80,10 +80,8 @@ class ImageToText(ImageTask):
         return [self._prepare(row, parameters) for row in rows]
 
     def _refusal(self, parameters: Parameters) -> InputError | None:
-        most = parameters["max_new_tokens"]
-        if parameters.get("min_new_tokens", 0) > most:
-            sentence = f"min_new_tokens is above max_new_tokens, which is {most}."
-            return refusals.rejected(sentence, "parameters.min_new_tokens")
+        if refusal := refusals.more_than_most(parameters, parameters["max_new_tokens"]):
+            return refusal
         prompt = parameters.get("prompt", "")
         if prompt and self.config.model_type in _UNPROMPTED:
             return refusals.rejected("This model writes from the image alone. Send no prompt.", "parameters.prompt")

@@ -73,9 +73,8 @@ class ImageTextToText(TaskModel):
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         most = parameters["max_new_tokens"]
-        if parameters.get("min_new_tokens", 0) > most:
-            sentence = f"min_new_tokens is above max_new_tokens, which is {most}."
-            return refuse_all(rows, refusals.rejected(sentence, "parameters.min_new_tokens"))
+        if refusal := refusals.more_than_most(parameters, most):
+            return refuse_all(rows, refusal)
         return [self._prepare(row, most, parameters) for row in rows]
 
     def _prepare(self, row: Inputs, most: int, parameters: Parameters) -> Prepared | InputError:

@@ -64,10 +64,8 @@ class TextGeneration(TaskModel):
 
     def _refusal(self, parameters: Parameters) -> InputError | None:
         most = parameters["max_new_tokens"]
-        if parameters.get("min_new_tokens", 0) > most:
-            return refusals.rejected(
-                f"min_new_tokens is above max_new_tokens, which is {most}.", "parameters.min_new_tokens"
-            )
+        if refusal := refusals.more_than_most(parameters, most):
+            return refusal
         if most >= self._positions:
             return refusals.rejected(
                 f"max_new_tokens must be below {self._positions}, what this model takes for prompt and answer.",

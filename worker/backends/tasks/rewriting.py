@@ -72,11 +72,7 @@ class Text2TextGeneration(TaskModel):
                 f"max_new_tokens must be below {self._positions}, what this model can write.",
                 "parameters.max_new_tokens",
             )
-        if parameters.get("min_new_tokens", 0) > most:
-            return refusals.rejected(
-                f"min_new_tokens is above max_new_tokens, which is {most}.", "parameters.min_new_tokens"
-            )
-        return None
+        return refusals.more_than_most(parameters, most)
 
     def _encode(self, texts: Sequence[str], parameters: Parameters) -> list[Encoding | InputError] | InputError:
         prefix = self._prefix(parameters)
