@@ -17,13 +17,14 @@ from typing import Any
 import httpx
 
 from benchmarks.harness import ROOT, save, spread, stack
+from cli.stack.plan import WAITING
 
 TEXT = "The crust was perfect and the crumb still warm."
 
 
 def main() -> None:
     # As the ovens have it: without this the bare call's threads spin, and lose to anything else that runs.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.update(WAITING)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=200)
     calls = parser.parse_args().calls

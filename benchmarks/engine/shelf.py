@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import ROOT, save
+from cli.stack.plan import WAITING
 from worker.worth import Rule, Worth
 
 PIPELINES, FITTING, SHUFFLES = 20, 4, 20
@@ -156,7 +157,7 @@ def in_a_process(what: str, folder: str, request: Any) -> Any:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.engine.shelf", "--child", what, folder, json.dumps(request)],
         stdout=subprocess.PIPE, text=True, cwd=ROOT, check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **WAITING},
     )  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1])
 

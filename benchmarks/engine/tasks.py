@@ -22,6 +22,7 @@ from typing import Any
 
 from benchmarks.engine.workloads import WORKLOADS
 from benchmarks.harness import ROOT, save, spread
+from cli.stack.plan import WAITING
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 ORDERS = ("skewed", "sorted")
@@ -89,7 +90,7 @@ def _ratio(found: dict[str, list[float]], mine: str, other: str) -> dict[str, fl
 @contextlib.contextmanager
 def side(name: str, task: str, checkpoint: str, rows: int) -> Iterator[Side]:
     # As `fournil up` has it for its ovens; the library gets what its users have.
-    env = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"} if name == "fournil" else dict(os.environ)
+    env = {**os.environ, **WAITING} if name == "fournil" else dict(os.environ)
     words = [sys.executable, "-m", "benchmarks.engine.sides", name, task, checkpoint, str(rows)]
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=env

@@ -68,11 +68,13 @@ def test_each_oven_knows_its_slot_and_is_held_to_its_cores():
     ]
 
 
-def test_an_oven_does_not_spin_for_work_unless_it_is_told_to():
+def test_an_oven_spins_for_work_a_moment_unless_it_is_told_otherwise():
     chosen = slots("cpu", cores=[0], gpus=[])
 
-    assert plan.ovens(chosen, {})[0].env["OMP_WAIT_POLICY"] == "PASSIVE"
-    assert plan.ovens(chosen, {"OMP_WAIT_POLICY": "ACTIVE"})[0].env["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert plan.WAITING.items() <= plan.ovens(chosen, {})[0].env.items()
+    for told in ({"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "0"}):
+        env = plan.ovens(chosen, told)[0].env
+        assert {name: env[name] for name in plan.WAITING if name in env} == told
 
 
 def test_the_web_stops_first_and_the_broker_last_within_15_seconds():
