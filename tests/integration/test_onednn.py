@@ -45,23 +45,32 @@ def batches() -> list[dict[str, Any]]:
     return [alone, padded]
 
 
+def seen(model: Any, batches: list[dict[str, Any]]) -> list[Any]:
+    from worker.backends import proof
+
+    return [proof.seen(model(**batch)[0], batch) for batch in batches]
+
+
 def answers(model: Any, batches: list[dict[str, Any]]) -> list[Any]:
     import torch
 
     with torch.inference_mode():
-        found = [model(**batch)[0] for batch in batches]
-    masks = [
-        batch["attention_mask"].unsqueeze(-1) if one.ndim == 3 else 1
-        for one, batch in zip(found, batches, strict=True)
-    ]
-    return [(one * mask).flatten().tolist() for one, mask in zip(found, masks, strict=True)]
+        return [one.flatten().tolist() for one in seen(model, batches)]
+
+
+def always(*_: Any) -> bool:
+    return True
+
+
+def never(*_: Any) -> bool:
+    return False
 
 
 def test_the_numbers_stay_and_so_do_the_weights(model: Any, batches: list[dict[str, Any]]) -> None:
     from worker.backends import onednn
 
     before, held = answers(model, batches), {name: one.data_ptr() for name, one in model.named_parameters()}
-    assert onednn.multiply_faster(model, batches, is_faster=lambda _: True)
+    assert onednn.multiply_faster(model, lambda: seen(model, batches), is_faster=always)
     for found, expected in zip(answers(model, batches), before, strict=True):
         assert found == pytest.approx(expected, abs=1e-5)
     assert {name: one.data_ptr() for name, one in model.named_parameters()} == held
@@ -72,7 +81,7 @@ def test_the_numbers_stay_and_so_do_the_weights(model: Any, batches: list[dict[s
 def test_what_is_not_faster_stays_as_it_is(model: Any, batches: list[dict[str, Any]]) -> None:
     from worker.backends import onednn
 
-    assert not onednn.multiply_faster(model, batches, is_faster=lambda _: False)
+    assert not onednn.multiply_faster(model, lambda: seen(model, batches), is_faster=never)
     assert not any(isinstance(module, onednn.Linear) for module in model.modules())
 
 
@@ -84,7 +93,7 @@ def test_a_model_that_gives_other_numbers_is_put_back(
     multiply = onednn._multiply
     monkeypatch.setattr(onednn, "_multiply", lambda *given: multiply(*given) + 0.1)
     before = answers(model, batches)
-    assert not onednn.multiply_faster(model, batches, is_faster=lambda _: True)
+    assert not onednn.multiply_faster(model, lambda: seen(model, batches), is_faster=always)
     assert answers(model, batches) == before
 
 
@@ -93,7 +102,7 @@ def test_a_model_in_another_precision_is_left_alone(model: Any, batches: list[di
 
     from worker.backends import onednn
 
-    assert not onednn.multiply_faster(model.to(torch.bfloat16), batches, is_faster=lambda _: True)
+    assert not onednn.multiply_faster(model.to(torch.bfloat16), lambda: seen(model, batches), is_faster=always)
 
 
 def test_a_pipeline_on_torch_asks_which_way_is_faster_and_one_on_onnx_does_not(
@@ -104,9 +113,33 @@ def test_a_pipeline_on_torch_asks_which_way_is_faster_and_one_on_onnx_does_not(
     from worker.backends.registry import backend_for
 
     asked: list[Any] = []
-    monkeypatch.setattr(onednn, "_is_faster", lambda layer: bool(asked.append(layer)))
+    monkeypatch.setattr(onednn, "_is_faster", lambda *trial: bool(asked.append(trial)))
     for backend, times in (("torch", 1), ("onnx", 1)):
         folder = tiny.classifier(tmp_path / backend)
         spec = PipelineSpec("p", "text-classification", model=str(folder), backend=backend)
         backend_for(spec).load(spec, device="cpu", cache=tmp_path, recent=nothing_recent)
         assert len(asked) == times
+
+
+@pytest.mark.parametrize("task", ["text-generation", "text2text-generation"])
+def test_a_model_that_writes_multiplies_so_too_and_writes_the_same(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from worker.backends import onednn
+    from worker.backends.backend import Context, nothing_recent
+    from worker.backends.registry import backend_for
+
+    folder = tiny.writer(tmp_path) if task == "text-generation" else tiny.t5(tmp_path)
+    spec = PipelineSpec("p", task, model=str(folder))
+    parameters = spec.effective({"max_new_tokens": 8})
+    rows_asked: list[Any] = []
+    answers = []
+    for faster in (False, True):
+        monkeypatch.setattr(onednn, "_is_faster", lambda _, rows, faster=faster: rows_asked.append(rows) or faster)
+        loaded: Any = backend_for(spec).load(spec, device="cpu", cache=tmp_path, recent=nothing_recent)
+        changed = [module for module in loaded._loaded.model.modules() if isinstance(module, onednn.Linear)]
+        assert bool(changed) == faster
+        rows = loaded.prepare([{"text": text} for text in SENTENCES], parameters)
+        answers.append(loaded.bake(rows, parameters, Context()))
+    assert answers[0] == answers[1]
+    assert rows_asked == [onednn.WRITING] * 2

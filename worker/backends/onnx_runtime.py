@@ -10,9 +10,9 @@ from worker.backends.onnx_model import NotExportable, OnnxModel, Wish, as_graph,
 from worker.backends.proof import Batch
 from worker.backends.tasks.task import EncoderTask, TaskModel
 
-__all__ = ["NotExportable", "Wish", "graph_of", "sentences_for", "wants_graph"]
+__all__ = ["SENTENCES", "NotExportable", "Wish", "graph_of", "sentences_for", "wants_graph"]
 
-_SENTENCES = (
+SENTENCES = (
     "The crust was perfect and the crumb still warm.",
     "Late.",
     (
@@ -48,7 +48,7 @@ def graph_of(model: Any, task: EncoderTask, wish: Wish) -> OnnxModel:
 
 def sentences_for(task: EncoderTask) -> list[Batch]:
     """Real sentences of several lengths as a task's model takes them, to prove it on; padded, and alone."""
-    return [task.encoder.batch(chosen) for chosen in (_SENTENCES[:2], _SENTENCES[1:2], _SENTENCES)]
+    return [task.encoder.batch(chosen) for chosen in (SENTENCES[:2], SENTENCES[1:2], SENTENCES)]
 
 
 def _refused(sentence: str) -> CheckpointError:

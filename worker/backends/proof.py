@@ -9,8 +9,12 @@ Batch = dict[str, torch.Tensor]
 
 def difference(found: torch.Tensor, expected: torch.Tensor, batch: Batch) -> torch.Tensor:
     """How far each number is off; 0 in padding, where nobody reads."""
-    off = (found - expected).abs()
-    return off * batch["attention_mask"].unsqueeze(-1) if off.ndim == 3 else off
+    return seen((found - expected).abs(), batch)
+
+
+def seen(numbers: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """`numbers` with 0 in padding."""
+    return numbers * batch["attention_mask"].unsqueeze(-1) if numbers.ndim == 3 else numbers
 
 
 def is_within(off: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:

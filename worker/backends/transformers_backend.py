@@ -27,6 +27,7 @@ from worker.backends.device import Peak, errors_translated, give_back, use_threa
 from worker.backends.fidelity import INPUTS, compare
 from worker.backends.footprint import GROWTH
 from worker.backends.media import example_inputs
+from worker.backends.proof import seen
 from worker.backends.tasks import TASKS
 from worker.backends.tasks.task import EncoderTask, TaskModel
 
@@ -154,13 +155,18 @@ class TransformersPipeline:
         give_back()
 
     def compute_faster(self, *, may_pack: bool) -> None:
-        """What torch computes, an encoder on a CPU does without padding, and through oneDNN where that is faster."""
+        """What torch computes on a CPU goes through oneDNN where that is faster, and an encoder's without padding."""
         task = self._computing
-        if isinstance(task, EncoderTask) and self.identity.backend == "torch":
-            batches = [batch for batch in runtime.sentences_for(task) if batch]
-            onednn.multiply_faster(task.encoder.model, batches, reads=task.encoder.reads)
-            if may_pack and packing.pack(task.encoder.model, batches, reads=task.encoder.reads):
-                self.padding = packing.price_of_padding(task.encoder.model)
+        if self.identity.backend != "torch" or self._loaded is None:
+            return
+        if not isinstance(task, EncoderTask):
+            onednn.multiply_faster(self._loaded.model, lambda: task.trial(runtime.SENTENCES), rows=onednn.WRITING)
+            return
+        model, reads = task.encoder.model, task.encoder.reads
+        batches = [batch for batch in runtime.sentences_for(task) if batch]
+        onednn.multiply_faster(model, lambda: [seen(reads(model(**batch)), batch) for batch in batches])
+        if may_pack and packing.pack(model, batches, reads=reads):
+            self.padding = packing.price_of_padding(model)
 
     def _to_compare(self, spec: PipelineSpec, recent: Recent) -> tuple[list[Prepared], Parameters]:
         """Rows that people sent, or the example where nobody has yet."""

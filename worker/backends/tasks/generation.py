@@ -7,6 +7,8 @@ import functools
 import random
 from collections.abc import Sequence
 
+import torch
+
 from contract.errors import ErrorCode, InputError
 from worker.backends import refusals, turns
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
@@ -16,6 +18,8 @@ from worker.backends.key_values import bytes_of_a_token
 from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
 from worker.backends.weights import Loaded, corrupt
 from worker.backends.writing import STEP, Row, Writers
+
+_TRIAL_TOKENS = 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +60,16 @@ class TextGeneration(TaskModel):
 
     def overhead(self, parameters: Parameters) -> int:
         return STEP * int(parameters["max_new_tokens"])
+
+    def trial(self, texts: Sequence[str]) -> list[torch.Tensor]:
+        """Of prompts that are read, and of a token that is written after them."""
+        room = min(self._limit, self._positions - 1, _TRIAL_TOKENS)
+        read = [self._tokenizer(text, verbose=False)["input_ids"][:room] for text in texts]
+        prompts = [tokens for tokens in read if tokens]
+        sheet = self._decoder.start(prompts[:1] if self._decoder.minds_padding else prompts)
+        scores = sheet.scores()
+        sheet.write(sheet.tokens[:, -1].tolist())
+        return [scores, sheet.scores()]
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         if refusal := self._refusal(parameters):

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
+
 from contract.errors import InputError
 from worker.backends import generating, refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
@@ -46,6 +48,14 @@ class Text2TextGeneration(TaskModel):
 
     def overhead(self, parameters: Parameters) -> int:
         return STEP * self._most(parameters)
+
+    def trial(self, texts: Sequence[str]) -> list[torch.Tensor]:
+        """Of texts that are read, and written as they are."""
+        read = self._encoder.batch(texts)
+        tokens, mask = read["input_ids"], read["attention_mask"]
+        written = tokens[:, : self._positions]
+        passed = self._model(input_ids=tokens, attention_mask=mask, decoder_input_ids=written, return_dict=True)
+        return [passed.logits]
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         if refusal := self._refusal(parameters):

@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
+import torch
+
 from contract.errors import InputError
 from worker.backends.backend import UNMEASURED, Context, Inputs, Parameters, Prepared
 from worker.backends.encoder import Encoder, Encoding
@@ -60,6 +62,10 @@ class TaskModel(ABC):
     def overhead(self, parameters: Parameters) -> int | None:
         """What a microbatch costs besides its tokens, in tokens; None where that is measured."""
         return None
+
+    def trial(self, texts: Sequence[str]) -> list[torch.Tensor]:
+        """Scores that must stay the same however the model is computed; none where no pass over texts says it all."""
+        return []
 
     @abstractmethod
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]: ...
