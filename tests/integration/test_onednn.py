@@ -132,14 +132,14 @@ def test_a_model_that_writes_multiplies_so_too_and_writes_the_same(
     folder = tiny.writer(tmp_path) if task == "text-generation" else tiny.t5(tmp_path)
     spec = PipelineSpec("p", task, model=str(folder))
     parameters = spec.effective({"max_new_tokens": 8})
-    rows_asked: list[Any] = []
+    asked: list[Any] = []
     answers = []
     for faster in (False, True):
-        monkeypatch.setattr(onednn, "_is_faster", lambda _, rows, faster=faster: rows_asked.append(rows) or faster)
+        monkeypatch.setattr(onednn, "_is_faster", lambda _, passes, faster=faster: asked.append(passes) or faster)
         loaded: Any = backend_for(spec).load(spec, device="cpu", cache=tmp_path, recent=nothing_recent)
         changed = [module for module in loaded._loaded.model.modules() if isinstance(module, onednn.Linear)]
         assert bool(changed) == faster
         rows = loaded.prepare([{"text": text} for text in SENTENCES], parameters)
         answers.append(loaded.bake(rows, parameters, Context()))
     assert answers[0] == answers[1]
-    assert rows_asked == [onednn.WRITING] * 2
+    assert asked == [onednn.WRITING] * 2

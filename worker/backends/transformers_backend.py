@@ -160,7 +160,7 @@ class TransformersPipeline:
         if self.identity.backend != "torch" or self._loaded is None:
             return
         if not isinstance(task, EncoderTask):
-            onednn.multiply_faster(self._loaded.model, lambda: task.trial(runtime.SENTENCES), rows=onednn.WRITING)
+            onednn.multiply_faster(self._loaded.model, lambda: task.trial(runtime.SENTENCES), passes=onednn.WRITING)
             return
         model, reads = task.encoder.model, task.encoder.reads
         batches = [batch for batch in runtime.sentences_for(task) if batch]
