@@ -94,7 +94,7 @@ def _looked_at(offer: Offer, cache: Path) -> tuple[Candidate, list[str]]:
 
     candidate = look(offer.model, revision=offer.revision, cache=cache)
     if offer.revision and not candidate.on_hub:
-        raise click.UsageError("--revision goes with a Hub id; a directory or a package holds one commit.")
+        raise click.UsageError("--revision goes with a Hub id; a directory, a file or a package holds one commit.")
     from worker.backends import fitting  # which brings in torch, seconds later than the rest
 
     if offer.task is None:
@@ -123,7 +123,7 @@ def _more(words: dict[str, str], task: str, file: Path) -> dict[str, Any]:
 
 
 def _as_seen_from(file: Path, model: str) -> str:
-    """A directory below the file's own moves with it; another is named in full."""
+    """What lies below the file's own directory moves with it; what lies elsewhere is named in full."""
     if model.startswith("package:"):
         return model
     folder, home = Path(model).resolve(), file.resolve().parent

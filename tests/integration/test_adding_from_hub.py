@@ -113,7 +113,7 @@ def test_what_was_fetched_once_is_known_without_a_network(hub, add, tmp_path) ->
     ("files", "words", "said"),
     [
         ({"config.json": json.dumps(BERT), "pytorch_model.bin": "x"}, [], "no safetensors weights"),
-        ({"config.json": json.dumps(BERT), "q4.gguf": "x"}, [], "download the one you mean into a directory"),
+        ({"config.json": json.dumps(BERT), "q4.gguf": "x"}, [], "download the one you mean and name that file"),
         ({"model.safetensors": "x"}, [], "has no config.json"),
         (
             {**PLAIN, "config.json": json.dumps({"model_type": "toyformer", "auto_map": {"AutoModel": "m.Toy"}})},

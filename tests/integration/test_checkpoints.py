@@ -172,7 +172,21 @@ def test_a_directory_that_is_not_there_is_named_without_its_path(cache: Path) ->
 def test_a_folder_with_two_gguf_files_is_ambiguous(tmp_path: Path, cache: Path) -> None:
     for name in ("a.gguf", "b.gguf"):
         (tmp_path / name).touch()
-    assert "holds 2 models" in refused(tmp_path, cache).message
+    assert f"holds 2 models; name the file that you mean, such as {tmp_path.name}/a.gguf" in refused(tmp_path, cache).message
+
+
+def test_a_file_that_is_no_model_alone_says_what_to_name(model_folder: Folder, cache: Path) -> None:
+    folder = model_folder()
+    assert "name the directory that holds it" in refused(folder / "model.safetensors", cache).message
+    (folder / "model.bin").touch()
+    assert refused(folder / "model.bin", cache).code is ErrorCode.CHECKPOINT_UNSAFE
+
+
+def test_a_part_of_a_gguf_is_refused_before_the_rest_is_made_up(tmp_path: Path, cache: Path) -> None:
+    part = tmp_path / "q4-00001-of-00002.gguf"
+    part.touch()
+    for named in (part, tmp_path):
+        assert "llama-gguf-split --merge" in refused(named, cache).message
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pkl"])

@@ -65,9 +65,11 @@ def test_a_gguf_file_writes_what_its_model_writes(load: Load, tmp_path: Path) ->
     prompt = torch.tensor([tokenizer(TEXTS[0])["input_ids"]])
     with torch.inference_mode():
         written = model.generate(prompt, max_new_tokens=6, do_sample=False)[0, prompt.shape[1] :]
-    found = load(folder, "text-generation").one(TEXTS[0], max_new_tokens=6, return_full_text=False)
+    (folder / "other.gguf").write_bytes(b"of another model")
+    file = folder / "model.gguf"
+    found = load(file, "text-generation").one(TEXTS[0], max_new_tokens=6, return_full_text=False)
     assert found["generated_text"] == tokenizer.decode(written, skip_special_tokens=True) != ""
-    assert likeliest(look(str(folder), revision=None, cache=tmp_path)) == ["text-generation"]
+    assert likeliest(look(str(file), revision=None, cache=tmp_path)) == ["text-generation"]
 
 
 @pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16", "float16"])

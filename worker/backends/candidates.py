@@ -95,6 +95,6 @@ def _refuse_weights(model: str, files: Iterable[str]) -> None:
     if any(name.endswith(".gguf") for name in files):
         raise CheckpointError(
             ErrorCode.CHECKPOINT_MISSING,
-            f"'{model}' holds GGUF files; download the one you mean into a directory and name that.",
+            f"'{model}' holds GGUF files; download the one you mean and name that file.",
         )
     raise checkpoints.pickled(model)

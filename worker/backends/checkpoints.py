@@ -2,6 +2,7 @@
 
     package:NAME    a model inside an installed Python package: config.json beside *.safetensors, or one .gguf
     a directory     the same, anywhere on this machine
+    a file.gguf     by its name: the directory may hold others
     org/name        a model of the Hub, by revision
 
 A GGUF file is converted and an adapter is merged once, into the cache. Pickled weights and remote code are
@@ -26,6 +27,8 @@ MODEL_FILES = {".json", ".safetensors", ".gguf", *PICKLED}
 #: What is fetched from the Hub: weights and text. Pickles, scripts and other runtimes' weights stay there.
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 HUB_IGNORED = ["onnx/*", "openvino/*", "*.fp16.safetensors", "original/*"]
+#: One part of a model that llama.cpp cut into several files.
+GGUF_PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$|^[\w-]+$")
 #: Files in which a checkpoint may ask for code of its own to be run.
 CODE_SWITCHES = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
@@ -78,16 +81,18 @@ def _resolve_base(model: str, *, revision: str | None, cache: Path) -> Checkpoin
 
 
 def on_this_machine(model: str, *, cache: Path) -> Located | None:
-    """The package or directory that `model` names; None: it names a model of the Hub."""
+    """The package, directory or file that `model` names; None: it names a model of the Hub."""
     if model.startswith("package:"):
         return _package(model)
     if Path(model).is_dir():
         return _directory(Path(model), cache=cache)
+    if Path(model).is_file():
+        return _file(Path(model), cache=cache)
     if HUB_ID.match(model):
         return None
     raise CheckpointError(
         ErrorCode.CHECKPOINT_MISSING,
-        f"There is no model directory named '{Path(model).name}' on this worker; "
+        f"There is no model directory or GGUF file named '{Path(model).name}' on this worker; "
         "create it, or name a Hub id or package:NAME.",
     )
 
@@ -113,6 +118,30 @@ def _directory(folder: Path, *, cache: Path) -> Located:
     return Located(source, name, _digest_of(source, cache=cache), "directory")
 
 
+def _file(file: Path, *, cache: Path) -> Located:
+    """A GGUF file is a whole model, and its name that of the model; of others a directory holds the rest."""
+    if file.suffix in PICKLED:
+        raise pickled(file.name)
+    if file.suffix != ".gguf":
+        raise CheckpointError(
+            ErrorCode.CHECKPOINT_MISSING,
+            f"'{file.name}' is a file, and of files only a .gguf is a whole model; name the directory that holds it.",
+        )
+    source = Source(file.parent, file)
+    _refuse_part(source, file.name)
+    return Located(source, file.name, _digest_of(source, cache=cache), "directory")
+
+
+def _refuse_part(source: Source, model: str) -> None:
+    """transformers reads one file, and would make up what lies in the others."""
+    if source.gguf is not None and GGUF_PART.search(source.gguf.name):
+        raise CheckpointError(
+            ErrorCode.CHECKPOINT_MISSING,
+            f"'{model}' is one part of a GGUF that was cut into several; "
+            "put it together with llama-gguf-split --merge and name the result.",
+        )
+
+
 def _only_model(files: Iterable[Path], model: str) -> Source:
     """The one model among files: a config.json beside safetensors wins over a GGUF file."""
     present = [file for file in files if file.suffix in MODEL_FILES and file.is_file()]
@@ -121,11 +150,10 @@ def _only_model(files: Iterable[Path], model: str) -> Source:
     # A dense layer below a model is its own folder of configuration and weights, and part of it.
     models = [found for found in models if folders.isdisjoint(found.folder.parents)]
     models = models or [Source(file.parent, file) for file in present if file.suffix == ".gguf"]
+    for found in models:
+        _refuse_part(found, model)
     if len(models) > 1:
-        raise CheckpointError(
-            ErrorCode.CHECKPOINT_MISSING,
-            f"'{model}' holds {len(models)} models; copy the one you mean into a directory and name that.",
-        )
+        raise _ambiguous(models, model)
     if models:
         return models[0]
     if any(file.suffix in PICKLED for file in present):
@@ -134,6 +162,14 @@ def _only_model(files: Iterable[Path], model: str) -> Source:
         ErrorCode.CHECKPOINT_MISSING,
         f"'{model}' holds no model: a config.json beside *.safetensors, or a .gguf file, is needed.",
     )
+
+
+def _ambiguous(models: list[Source], model: str) -> CheckpointError:
+    files = sorted(found.gguf.name for found in models if found.gguf is not None)
+    remedy = "copy the one you mean into a directory and name that"
+    if files and not model.startswith("package:"):
+        remedy = f"name the file that you mean, such as {model}/{files[0]}"
+    return CheckpointError(ErrorCode.CHECKPOINT_MISSING, f"'{model}' holds {len(models)} models; {remedy}.")
 
 
 def pickled(model: str) -> CheckpointError:
