@@ -172,7 +172,10 @@ def test_a_directory_that_is_not_there_is_named_without_its_path(cache: Path) ->
 def test_a_folder_with_two_gguf_files_is_ambiguous(tmp_path: Path, cache: Path) -> None:
     for name in ("a.gguf", "b.gguf"):
         (tmp_path / name).touch()
-    assert f"holds 2 models; name the file that you mean, such as {tmp_path.name}/a.gguf" in refused(tmp_path, cache).message
+    assert (
+        f"holds 2 models; name the file that you mean, such as {tmp_path.name}/a.gguf"
+        in refused(tmp_path, cache).message
+    )
 
 
 def test_a_file_that_is_no_model_alone_says_what_to_name(model_folder: Folder, cache: Path) -> None:

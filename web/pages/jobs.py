@@ -21,6 +21,7 @@ from web.api.jobs import load
 from web.pages import drawing
 from web.pages.fragments import fragment, is_news
 from web.pages.offers import waits_for
+from web.pages.outline import Outline, outlined
 from web.pages.pipelines import as_programs
 from web.pages.rows import files_in, summary
 from web.pages.site import blueprint, check_token
@@ -95,6 +96,7 @@ def _shown(job_id: str) -> dict[str, Any]:
     shown = told(job_id)
     inputs, task = shown["inputs"], CATALOGUE.get(shown["task"] or "")
     drawn = drawing.draw(task, inputs, shown["result"])
+    fields = input_fields(task, inputs, above=drawn.shows)
     body = {name: shown[name] for name in ("pipeline", "inputs", "parameters") if shown[name]}
     return {
         "job": shown,
@@ -102,7 +104,8 @@ def _shown(job_id: str) -> dict[str, Any]:
         "over": is_over(shown),
         "drawing": drawn,
         "turns": drawing.turns(inputs),
-        "fields": input_fields(task, inputs, above=drawn.shows),
+        "fields": fields,
+        "told": any(isinstance(value, Outline) for _, value in fields),
         "canvases": canvases(task, inputs),
         "snippets": as_programs(body),
     }
@@ -140,7 +143,9 @@ def input_fields(task: Task | None, inputs: Any, *, above: str | None = None) ->
     def value_of(name: str) -> Any:
         if name == above:
             return "Above, with the result."
-        return Lines.of(inputs[name]) if task and (task.view, name) == ("table", "table") else inputs[name]
+        if task and (task.view, name) == ("table", "table"):
+            return Lines.of(inputs[name])
+        return outlined(inputs[name])
 
     return [(rules.get(name, {}).get("title", name), value_of(name)) for name in inputs if name != "messages"]
 

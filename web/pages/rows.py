@@ -8,6 +8,7 @@ from contract.jsons import dumps
 from contract.statuses import JobStatus
 from contract.tasks import Task
 from models.jobs import Job
+from web.pages import outline
 from web.pages.decisions import in_words
 from web.pages.shown import percent, short, size, unbroken
 from web.pages.speech import words_of
@@ -38,7 +39,7 @@ def sent(inputs: Any, task: Task | None) -> str:
     if files := files_in(text):
         words = [value for value in inputs.values() if isinstance(value, str)]
         return short(" · ".join([*words, *map(_file, files)]))
-    return short(text if isinstance(text, str) else dumps(inputs))
+    return short(dumps(inputs) if text is None else outline.in_one_line(text))
 
 
 def files_in(value: Any) -> list[dict[str, Any]]:

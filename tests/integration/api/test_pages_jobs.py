@@ -10,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from contract.errors import HTTP_STATUS, ErrorCode
+from contract.jsons import loads
 from contract.pipelines import PipelineSpec
 from contract.statuses import PipelineState
 from contract.tasks import CATALOGUE
@@ -244,6 +245,31 @@ def test_a_table_is_a_table_before_it_is_answered(client):
 
     assert [cell.text for cell in page.all("th")] == ["Town", "Loaves"]
     assert [cell.text for cell in page.all("td")] == ["Lyon", "120", "Nice", "80"]
+
+
+def test_a_state_is_told_in_lines_and_its_json_is_one_click_away(baked, client):
+    state = {"subject": SCRIPT, "days": 2, "seen": None, "lines": ["bread", {"loaves": [1, 2]}]}
+    asked = {"refund": {"type": "noul", "instructions": "Is money asked for?"}}
+    page = baked("decision", {"state": state, "questions": asked}, {"refund": {"type": "noul", "noul": 0.25}})
+
+    told = [line.text for line in page.all("ul", class_="outline")]
+    assert told[0] == f"subject{SCRIPT}days2seen–linesbreadloaves1, 2"
+    assert told[-2:] == ["refundtypenoulinstructionsIs money asked for?", "typenoulinstructionsIs money asked for?"]
+    assert page.one("ol", class_="outline").text == "breadloaves1, 2"
+    assert page.one("details", id="sent-raw").text.startswith("\n        As JSON")
+    assert loads(page.one("pre", id="sent-json").text)["state"] == state
+    assert f"subject: {SCRIPT} · days: 2" in get(client, "/jobs").text
+
+
+def test_a_state_of_any_size_is_told_as_far_as_a_person_reads(baked):
+    state: dict = {"deep": {"a": {"b": {"c": {"d": {"e": 1}}}}}, "long": [{"n": n} for n in range(500)]}
+    page = baked(
+        "decision", {"state": state, "questions": {"q": {"type": "noul"}}}, {"q": {"type": "noul", "noul": 1}}
+    )
+
+    assert "… and more, as JSON below." in page.text
+    assert '{"e":1}' in page.text
+    assert len(page.all("li")) < 300
 
 
 @pytest.mark.parametrize(
