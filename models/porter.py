@@ -78,15 +78,14 @@ class Porter(Customs):
         """The row with its files as a job has them, or with a problem for one that is not taken."""
         if row.problems:
             return row
-        member = row.record.member
-        load = _Load(self, row.record.row, mode, member)
+        load = _Load(self, row.record.row, mode, row.record.members)
         try:
             inputs = {
                 name: load.packed(name, value, self._kinds[name]) if name in self._kinds else value
                 for name, value in row.inputs.items()
             }
         except FournilError as error:
-            message = error.message if member is None else about(member.name, error.message)
+            message = error.message if load.at is None else about(load.at.name, error.message)
             return row._replace(problems=[Problem(error.field or "inputs", error.code, message)])
         if mode != "keep":
             return row
@@ -142,9 +141,11 @@ class Porter(Customs):
 class _Load:
     """The files of one row."""
 
-    def __init__(self, porter: Porter, row: int, mode: Mode, member: Member | None) -> None:
+    def __init__(self, porter: Porter, row: int, mode: Mode, members: list[Member]) -> None:
         self._porter = porter
-        self._member = member
+        self._members = {member.name: member for member in members}
+        #: The file of an archive that is brought, or that the row is about.
+        self.at = members[0] if members else None
         self._row = row
         self._mode = mode
         #: Files that the database does not know yet, and those that it does.
@@ -158,8 +159,8 @@ class _Load:
     def _one(self, value: dict[str, Any], at: _At) -> Any:
         porter, mode = self._porter, self._mode
         if "member" in value:
-            assert self._member is not None
-            made = porter.from_member(self._member, at, mode)
+            self.at = self._members[value["member"]["name"]]
+            made = porter.from_member(self.at, at, mode)
         elif "data" in value:
             made = porter.from_data(decoded(value["data"], field=at.field), at.name, at, mode)
         elif "url" in value:

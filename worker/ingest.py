@@ -281,4 +281,4 @@ def _bytes_of(piece: list[Row]) -> int:
 
 
 def _bytes_of_members(piece: list[Row]) -> int:
-    return sum(row.record.member.size for row in piece if row.record.member is not None)
+    return sum(member.size for row in piece for member in row.record.members)

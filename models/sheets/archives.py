@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from contract.errors import ErrorCode
-from models.sheets.layout import FileError, Layout, Place, Record
+from models.sheets.layout import FILE_NAME, FileError, Layout, Named, Place, Record
 from models.sheets.members import Member, about
 from models.sheets.packed import beside, plain
 
@@ -63,11 +63,17 @@ def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
         file.seek(end)
         for data in file:
             end += len(data)
-            values, at, flaw = orjson.loads(data)
-            member = Member(archive, values[0], *at) if at else None
+            values, at, flaw, *several = orjson.loads(data)
+            files = several[0] if several else [[FILE_NAME, values[0], at, None]]
+            named = tuple(_named(archive, *file) for file in files)
             flaw = None if flaw is None else about(values[0], flaw)
-            yield Record(row, row + 1, values, flaw, end, row + 2, member)
+            yield Record(row, row + 1, values, flaw, end, row + 2, named)
             row += 1
+
+
+def _named(archive: Path, column: str, name: str, place: list[Any] | None, flaw: str | None) -> Named:
+    member = Member(archive, name, *place) if place else None
+    return Named(column, member, None if flaw is None else about(name, flaw))
 
 
 def _list(path: Path, layout: Layout, most: int) -> Path:

@@ -38,16 +38,21 @@ class Entry(NamedTuple):
 
 def entries(archive: Path, *, limit: int, most: int) -> Iterator[Entry]:
     """Every file but hidden ones, as they come; raises FileError for an archive that is damaged or too large."""
-    size, total = archive.stat().st_size, 0
+    total, bound = 0, most_unpacked(archive, limit)
     found = _of_zip(archive) if _is_zip(archive) else _of_tar(archive)
     for count, entry in enumerate(found, start=1):
         if count > most:
             message = f"The archive holds more than {most:,} files, the most this server takes."
             raise FileError(ErrorCode.TOO_LARGE, message)
         total += entry.place[1]
-        refuse_beyond(min(limit, max(HARMLESS, size * MAX_GROWTH)), total)
+        refuse_beyond(bound, total)
         if not is_hidden(entry.name):
             yield entry
+
+
+def most_unpacked(archive: Path, limit: int) -> int:
+    """Bytes that the rows of an archive may come to, all in all."""
+    return min(limit, max(HARMLESS, archive.stat().st_size * MAX_GROWTH))
 
 
 def _is_zip(archive: Path) -> bool:

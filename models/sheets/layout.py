@@ -23,6 +23,8 @@ TYPED = frozenset({"jsonl", "json", "parquet", "arrow"})
 #: Formats whose every row is a file in them, and the column with its name, as datasets of images call it.
 ARCHIVES = frozenset({"zip", "tar"})
 FILE_NAME = "file_name"
+#: The same for a row of several: a list of names.
+FILE_NAMES = "file_names"
 
 
 class FileError(RequestError):
@@ -77,6 +79,15 @@ class Place:
     row: int = 0
 
 
+class Named(NamedTuple):
+    """A file of an archive that a row names."""
+
+    column: str
+    #: None: there is none, or none that can be read; `flaw` says why.
+    member: Member | None
+    flaw: str | None = None
+
+
 class Record(NamedTuple):
     """One data row as it stands in the file. `values` may be incomplete where `flaw` says what is wrong."""
 
@@ -88,8 +99,12 @@ class Record(NamedTuple):
     #: Where the next record is read from.
     end: int
     next_line: int
-    #: Of an archive: the file that the row is about.
-    member: Member | None = None
+    #: Of an archive: the file that the row is about, and others that it names, in their order.
+    named: tuple[Named, ...] = ()
+
+    @property
+    def members(self) -> list[Member]:
+        return [file.member for file in self.named if file.member is not None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +126,11 @@ class Sample:
         """The layout of a text file, as far as the sample tells."""
         same = {name: getattr(self, name) for name in ("newline", "start", "packing", "limit")}
         return Layout(format, self.encoding, columns, **{**same, **more})
+
+
+def names_files(column: str) -> bool:
+    """Whether cells of a column of metadata name files of the archive, by the rule that datasets of images have."""
+    return column in (FILE_NAME, FILE_NAMES) or column.endswith((f"_{FILE_NAME}", f"_{FILE_NAMES}"))
 
 
 def columns_of(record: Record, columns: list[str]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """A program of its own: `listing ARCHIVE OUT BYTES FILES` writes a row for every file of an archive, ordered by name.
 
 Whoever packs an archive decides what reading its table of contents costs: this process may take so much and no more.
-A metadata.csv or metadata.jsonl is joined to the files beside it and in the folders below it, by `file_name`. OUT:
+A metadata.csv or metadata.jsonl is joined to the files beside it and in the folders below it, by `file_name`. A row
+of it may name further files, in `file_names` and in columns that end so. OUT:
 
     {"columns": [...], "rows": ...}          once
     [[cell, ...], [place, ...], flaw]        a row; no place where there is no file, or none that can be read
+    [..., [[column, name, place, flaw]]]     a row of several files: all of them, the first one too
 
 What is wrong with the archive as a whole is one line of JSON on stdout, and the exit status REFUSED.
 """
@@ -20,9 +22,10 @@ import orjson
 from contract.errors import ErrorCode
 from models.sheets import contents, formats
 from models.sheets.archives import REFUSED, WORKBOOK, IsWorkbook
-from models.sheets.contents import Entry
+from models.sheets.contents import Entry, most_unpacked
 from models.sheets.joining import Joining
-from models.sheets.layout import FILE_NAME, MAX_COLUMNS, FileError, Layout
+from models.sheets.layout import FILE_NAME, MAX_COLUMNS, FileError, Layout, names_files
+from models.sheets.packed import refuse_beyond
 
 MEMORY = 4 << 30
 SECONDS = 300
@@ -53,7 +56,7 @@ def _write(archive: Path, out: Path, limit: int, most: int) -> int:
             joining.add(entry)
     _refuse_tables(joining, notes)
     for note in notes:
-        _join(joining, archive, note, out)
+        _join(joining, archive, note, out, most_unpacked(archive, limit))
     with out.open("wb") as file:
         file.write(orjson.dumps({"columns": joining.columns, "rows": joining.count()}) + b"\n")
         for row in joining.rows():
@@ -72,7 +75,7 @@ def _refuse_tables(joining: Joining, notes: list[Entry]) -> None:
         raise FileError(ErrorCode.UNKNOWN_FORMAT, message)
 
 
-def _join(joining: Joining, archive: Path, note: Entry, out: Path) -> None:
+def _join(joining: Joining, archive: Path, note: Entry, out: Path, bound: int) -> None:
     """Read one file of metadata, from a copy that is gone when it was read."""
     copy = out.with_name(f"{out.name}.metadata")
     try:
@@ -83,6 +86,8 @@ def _join(joining: Joining, archive: Path, note: Entry, out: Path) -> None:
         folder = note.name.rpartition("/")[0]
         for record in formats.records(copy, layout):
             joining.note(record, layout, whence=note.name, folder=folder)
+            # Each row is given its own copy of what it names.
+            refuse_beyond(bound, joining.linked_bytes)
     finally:
         copy.unlink(missing_ok=True)
     if len(joining.columns) > MAX_COLUMNS:
@@ -96,7 +101,7 @@ def _layout(copy: Path, note: Entry) -> Layout:
         raise FileError(error.code, f"{note.name}: {error.message}") from error
     if layout.format not in ("csv", "txt", "jsonl", "json"):
         raise FileError(ErrorCode.UNKNOWN_FORMAT, f"{note.name} is neither CSV nor JSON.")
-    if FILE_NAME not in layout.columns:
+    if not any(map(names_files, layout.columns)):
         message = f"{note.name} has no column '{FILE_NAME}', which says which file a row is about."
         raise FileError(ErrorCode.UNKNOWN_COLUMN, message)
     return layout

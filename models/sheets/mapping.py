@@ -9,12 +9,13 @@ from typing import Any
 
 from contract.errors import ErrorCode, RequestError
 from contract.pipelines import PipelineSpec
-from models.sheets.layout import ARCHIVES, FILE_NAME, FileError, Layout
+from models.sheets.layout import ARCHIVES, FILE_NAME, FILE_NAMES, FileError, Layout, names_files
 
 PARAMETER = "parameters."
 _SEVERAL = (
-    "An archive brings one file a row, and inputs.{field} takes several. Upload the files (POST /api/v1/files), and "
-    "rows with a list of their ids, or of URLs, in each."
+    "An archive brings one file a row, and inputs.{field} takes several. Put a metadata.jsonl beside the files that "
+    'names those of each row, {{"file_names": ["a.png", "b.png"]}}, or a metadata.csv with the columns file_name and '
+    "other_file_name."
 )
 Column = str | int
 
@@ -86,16 +87,19 @@ def resolve(
 
 
 def _given(spec: PipelineSpec, layout: Layout, asked: dict[str, str]) -> dict[str, str]:
-    """Of an archive: which field its files are for, unless the request says where the files come from."""
+    """Of an archive: which fields its files are for, unless the request says where they come from."""
     media = list(spec.catalogue.media)
     if layout.format not in ARCHIVES or not media or asked.keys() & set(media):
         return {}
     main = spec.catalogue.main_field
     field = main if main in media else media[0]
-    if spec.catalogue.inputs["properties"][field].get("minItems", 1) > 1:
-        # One file a row is all that an archive says.
+    least = spec.catalogue.inputs["properties"][field].get("minItems", 1)
+    if least > 1 and not any(map(names_files, layout.columns[1:])):
+        # One file a row is all that an archive says by itself.
         raise FileError(ErrorCode.UNKNOWN_FORMAT, _SEVERAL.format(field=field))
-    return {field: FILE_NAME}
+    others = {other: [f"{other}_{FILE_NAME}", f"{other}_{FILE_NAMES}"] for other in media if other != field}
+    found = {other: column for other, names in others.items() for column in names if column in layout.columns}
+    return {field: FILE_NAME, **found}
 
 
 def _find(layout: Layout, column: Column, field: str) -> str:

@@ -10,7 +10,7 @@ from contract.pipelines import PipelineSpec
 from contract.schemas import Problem, checker, from_text, in_one_form
 from contract.tasks.task import JsonSchema
 from models.media import sources
-from models.sheets.layout import ARCHIVES, FILE_NAME, TYPED, Layout, Record, columns_of
+from models.sheets.layout import ARCHIVES, FILE_NAME, TYPED, Layout, Named, Record, columns_of, names_files
 from models.sheets.mapping import Mapping
 from models.sheets.workbooks import as_cell
 
@@ -60,11 +60,9 @@ class Rows:
             for name, column in mapping.inputs.items()
             if not self._is_member(layout, name, column)
         ]
-        self._members = [
-            (name, _as_member(spec, name))
-            for name, column in mapping.inputs.items()
-            if self._is_member(layout, name, column)
-        ]
+        self._members = {
+            name: column for name, column in mapping.inputs.items() if self._is_member(layout, name, column)
+        }
         self._own = [
             (name, _getter(layout, column), _reader(layout, rules[name]))
             for name, column in mapping.parameters.items()
@@ -74,13 +72,12 @@ class Rows:
     def row(self, record: Record) -> Row:
         if record.flaw is not None:
             return Row(record, {}, self._parameters, self._shown_id(record), [_flaw(record.flaw)])
-        inputs = self._inputs(record)
-        if not (problems := self._of_files(inputs)):
-            stand_ins = {name: put(_STAND_IN) for name, put in self._members}
+        inputs, named = self._inputs(record), self._named(record)
+        if not (problems := [*self._of_files(inputs), *_absent(named)]):
+            stand_ins = {name: self._as_field(name, [_STAND_IN for _ in files]) for name, files in named.items()}
             inputs, problems = in_one_form(self._task, self._inputs_checker, {**inputs, **stand_ins})
-        if record.member is not None:
             # After the check: nobody's request may hold such a thing.
-            inputs |= {name: put(record.member.shown()) for name, put in self._members}
+            inputs |= {name: self._as_field(name, _shown(files)) for name, files in named.items()}
         parameters = self._parameters
         if self._own:
             parameters = {**parameters, **self._own_parameters(record)}
@@ -96,8 +93,24 @@ class Rows:
         return sources.reader(schema)
 
     def _is_member(self, layout: Layout, name: str, column: str) -> bool:
-        """Whether a field is the file itself that a row of an archive is about."""
-        return layout.format in ARCHIVES and name in self._media and column == FILE_NAME
+        """Whether a field is what a row of an archive names: the file that it is about, or others."""
+        return layout.format in ARCHIVES and name in self._media and names_files(column)
+
+    def _named(self, record: Record) -> dict[str, list[Named]]:
+        """The files of each field. A list of the file that the row is about has the row's others too."""
+        elsewhere = {column for column in self._members.values() if column != FILE_NAME}
+        found: dict[str, list[Named]] = {}
+        for name, column in self._members.items():
+            if column == FILE_NAME:
+                own = [file for file in record.named if file.column not in elsewhere]
+            else:
+                own = [file for file in record.named if file.column == column]
+            if own:
+                found[name] = own if name in self._task.media_lists else own[:1]
+        return found
+
+    def _as_field(self, name: str, files: list[Any]) -> Any:
+        return files if name in self._task.media_lists else files[0]
 
     def _of_files(self, inputs: dict[str, Any]) -> list[Problem]:
         """What is wrong with fields of files that a schema, which knows no columns, would say in other words."""
@@ -151,9 +164,18 @@ class Rows:
         return Problem(problem.field, problem.code, f"{problem.message.removesuffix('.')} (column '{column[:60]}').")
 
 
-def _as_member(spec: PipelineSpec, name: str) -> Callable[[Any], Any]:
-    """What a field holds of one file: the file, or a list of it."""
-    return (lambda one: [one]) if name in spec.catalogue.media_lists else (lambda one: one)
+def _absent(named: dict[str, list[Named]]) -> list[Problem]:
+    """What the archive does not hold of what a row names."""
+    return [
+        Problem(f"inputs.{name}.{place}", ErrorCode.INVALID_VALUE, file.flaw)
+        for name, files in named.items()
+        for place, file in enumerate(files)
+        if file.flaw is not None
+    ]
+
+
+def _shown(files: list[Named]) -> list[dict[str, Any]]:
+    return [file.member.shown() for file in files if file.member is not None]
 
 
 def _holds_text(value: Any) -> bool:

@@ -49,12 +49,15 @@ def validated(caller: Caller, data: bytes, **request: Any) -> dict[str, Any]:
     return report
 
 
-def bake(caller: Caller, path: str) -> None:
+LOAF = [{"label": "loaf", "score": 0.5}]
+
+
+def bake(caller: Caller, path: str, pipeline: str = "pictures", result: Any = LOAF) -> None:
     now = utc_now()
 
     def work(conn: sa.Connection) -> None:
-        rows = claims.claim(conn, "pictures", limit=9, worker="w", lease=timedelta(seconds=60), now=now)
-        done = [Success(row.id, row.fence, [{"label": "loaf", "score": 0.5}]) for row in rows]
+        rows = claims.claim(conn, pipeline, limit=9, worker="w", lease=timedelta(seconds=60), now=now)
+        done = [Success(row.id, row.fence, result) for row in rows]
         records.finish(conn, done, model={"id": "fake"}, timing=Timing(load=0.0, inference=0.01), now=now)
         batches.close_if_over(conn, path.rpartition("/")[2], now=now)
 
@@ -140,10 +143,39 @@ def test_archives_of_files_are_nothing_for_a_pipeline_of_texts(pictures):
         assert "pipelines that take images" in answer.json["error"]["message"]
 
 
-def test_an_archive_is_nothing_for_a_pipeline_that_takes_several_files_a_row(pictures):
+def test_pairs_are_named_by_the_metadata_and_joined_with_their_results(pictures):
+    metadata = b"file_name,other_file_name,n\na.png,cats/b.png,1\ncats/b.png,a.png,2\n"
+    data = tarred({**PHOTOS, "metadata.csv": metadata}, "gz")
+    report = validated(pictures, data, pipeline="pairs")
+    assert (report["inputs"], report["counts"]) == ({"images": "file_name"}, {"total": 2, "invalid": 0})
+    names = [[file["member"]["name"] for file in row["inputs"]["images"]] for row in report["rows"]]
+    assert names == [["a.png", "cats/b.png"], ["cats/b.png", "a.png"]]
+
+    path = pictures.batch(data, {"pipeline": "pairs"}, name="photos.zip")
+    pictures.read(path)
+    [one, other] = [row["inputs"]["images"] for row in pictures.get(f"{path}/jobs").json["data"]]
+    sent = [pictures.http.get(file["file"]["url"]).data for file in (*one, *other)]
+    assert sent == [png(1), png(2), png(2), png(1)]
+    bake(pictures, path, "pairs", [])
+    found = list(csv.DictReader(io.StringIO(pictures.get(f"{path}/results").text, newline="")))
+    assert [list(row.values())[:4] for row in found] == [
+        ["a.png", "cats/b.png", "1", "0"], ["cats/b.png", "a.png", "2", "0"],
+    ]  # fmt: skip
+
+
+def test_an_archive_that_names_no_pairs_says_how_to_name_them(pictures):
     answer = pictures.upload(zipped(PHOTOS), {"pipeline": "pairs"}, name="photos.zip")
     assert (answer.status_code, answer.json["error"]["code"]) == (422, "unknown_format")
-    assert "rows with a list of their ids" in answer.json["error"]["message"]
+    assert '{"file_names": ["a.png", "b.png"]}' in answer.json["error"]["message"]
+
+
+def test_a_second_file_that_is_no_image_is_named(pictures):
+    metadata = b"file_name,other_file_name\na.png,notes.txt\n"
+    data = zipped({**PHOTOS, "metadata.csv": metadata, "notes.txt": b"hello"})
+    path = pictures.batch(data, {"pipeline": "pairs", "on_invalid_rows": "skip"}, name="photos.zip")
+    pictures.read(path)
+    lines = [json.loads(line) for line in pictures.get(f"{path}/errors").text.splitlines()]
+    assert [line["message"].rpartition("(")[2] for line in lines if line["row"] == 0] == ["file 'notes.txt')."]
 
 
 def test_files_with_a_password_and_archives_in_archives_are_bad_rows(pictures):

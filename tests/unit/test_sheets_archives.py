@@ -55,7 +55,8 @@ def read(tmp_path: Path, data: bytes) -> tuple[Layout, list[Record]]:
 
 
 def bodies(records: list[Record]) -> list[bytes | None]:
-    return [r.member and b"".join(r.member.pieces(field="inputs.image")) for r in records]
+    files = [record.named[0].member for record in records]
+    return [file and b"".join(file.pieces(field="inputs.image")) for file in files]
 
 
 def refused(tmp_path: Path, data: bytes, **bounds: Any) -> FileError:
@@ -298,3 +299,81 @@ def test_the_files_feed_the_field_of_files_and_columns_feed_the_others(tmp_path)
     assert rows[0].inputs == {"question": "What?", "image": {"member": {"name": "a.png", "bytes": 1}}}
     assert (rows[0].parameters, rows[0].problems) == ({"top_k": 2}, [])
     assert [problem.field for problem in rows[1].problems] == ["inputs.question"]
+
+
+SCANS = {"a.png": b"A", "b.png": b"BB", "c.png": b"CCC", "d.png": b"D"}
+
+
+def pairs(tmp_path: Path, name: str, metadata: bytes, task: str = "keypoint-matching") -> tuple[list[Record], Any]:
+    """The records of SCANS with `metadata` beside them, and the rows of `task`."""
+    path = saved(tmp_path, zipped({f"x/{file}": body for file, body in {**SCANS, name: metadata}.items()}))
+    layout, spec = sniffed(path), PipelineSpec("p", task, backend="fake")
+    found = list(formats.records(path, layout))
+    rows = Rows(spec, layout, resolve(spec, layout, {}))
+    return found, [rows.row(record) for record in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata"),
+    [
+        ("metadata.csv", b"file_name,n,other_file_name\nb.png,1,a.png\na.png,2,c.png\na.png,3,b.png\n"),
+        ("metadata.csv", b'file_names,n\n"b.png, a.png",1\n"[""a.png"", ""c.png""]",2\n"a.png,b.png",3\n'),
+        (
+            "metadata.jsonl",
+            b"\n".join(
+                b'{"file_names": ["%s.png", "%s.png"]}' % pair for pair in ((b"b", b"a"), (b"a", b"c"), (b"a", b"b"))
+            ),
+        ),
+    ],
+)
+def test_a_row_of_metadata_may_name_several_files(tmp_path, name, metadata):
+    records, rows = pairs(tmp_path, name, metadata)
+
+    found = [[file["member"]["name"] for file in row.inputs["images"]] for row in rows if not row.problems]
+    assert found == [["x/a.png", "x/c.png"], ["x/a.png", "x/b.png"], ["x/b.png", "x/a.png"]]
+    assert [record.values[0] for record in records] == ["x/a.png", "x/a.png", "x/b.png", "x/d.png"]
+    assert [b"".join(member.pieces(field="inputs.images")) for member in records[0].members] == [b"A", b"CCC"]
+    assert [row.message for row in rows[3:]] == ["The metadata has no row for this file (file 'x/d.png')."]
+
+
+def test_a_pair_that_is_not_whole_is_a_bad_row(tmp_path):
+    metadata = b"file_name,other_file_name\na.png,b.png\na.png,gone.png\ngone.png,a.png\nc.png,\n,a.png\n"
+    _, rows = pairs(tmp_path, "metadata.csv", metadata)
+
+    wrong = {row.record.values[0]: row.message for row in rows if row.problems}
+    assert "inputs.images" in wrong.pop("x/c.png")
+    assert wrong == {
+        "x/a.png": "The archive does not hold this file (file 'x/gone.png').",
+        "x/gone.png": "x/metadata.csv, line 4: The archive does not hold this file (file 'x/gone.png').",
+        "x/d.png": "The metadata has no row for this file (file 'x/d.png').",
+        "x/metadata.csv": "x/metadata.csv, line 6: The row has no file_name (file 'x/metadata.csv').",
+    }
+
+
+def test_other_names_of_files_are_columns_like_others(tmp_path):
+    metadata = b"file_name,original_file_name,text\na.png,IMG_1.png,What?\nb.png,IMG_2.png,Who?\n"
+    _, rows = pairs(tmp_path, "metadata.csv", metadata, "image-text-to-text")
+    assert [len(row.inputs["images"]) for row in rows if not row.problems] == [1, 1]
+
+
+def test_further_files_are_nothing_to_a_pipeline_of_one(tmp_path):
+    metadata = b"file_name,mask_file_name\na.png,b.png\nc.png,d.png\n"
+    _, rows = pairs(tmp_path, "metadata.csv", metadata, "image-classification")
+
+    assert [row.inputs["image"]["member"]["name"] for row in rows] == ["x/a.png", "x/c.png"]
+    assert [row.problems for row in rows] == [[], []]
+
+
+def test_files_of_another_field_are_named_by_its_column(tmp_path):
+    metadata = b"file_name,audio_file_name,text\na.png,b.png,What?\n"
+    _, rows = pairs(tmp_path, "metadata.csv", metadata, "any-to-any")
+
+    assert [file["member"]["name"] for file in rows[0].inputs["images"]] == ["x/a.png"]
+    assert [file["member"]["name"] for file in rows[0].inputs["audio"]] == ["x/b.png"]
+
+
+def test_one_file_named_a_million_times_is_refused_as_a_bomb_is(tmp_path):
+    metadata = b"file_name,other_file_name\n" + b"a.png,a.png\n" * 1_000
+    data = zipped({"a.png": bytes(800_000), "metadata.csv": metadata})
+    error = refused(tmp_path, data)
+    assert (error.code, "1,073,741,824 bytes" in error.message) == (ErrorCode.TOO_LARGE, True)
