@@ -47,6 +47,7 @@ def add(offer: Offer, file: Path, *, cache: Path) -> list[str]:
         _check_name(offer.name, text, file)
         _check_keys(offer.options)
         candidate, tasks = _looked_at(offer, cache)
+        offer = _with_vocoder(offer, candidate, cache)
         table = _table(offer, candidate, tasks[0], file)
         remark = "" if candidate.on_hub else f"{candidate.commit} when it was added"
         longer = _appended(text, offer.name, table, remark)
@@ -103,6 +104,13 @@ def _looked_at(offer: Offer, cache: Path) -> tuple[Candidate, list[str]]:
     return candidate, [offer.task]
 
 
+def _with_vocoder(offer: Offer, candidate: Candidate, cache: Path) -> Offer:
+    from worker.backends.vocoders import needed
+
+    vocoder = needed(candidate, offer.options.get("vocoder", ""), cache=cache)
+    return dataclasses.replace(offer, options={**offer.options, "vocoder": vocoder}) if vocoder else offer
+
+
 def _table(offer: Offer, candidate: Candidate, task: str, file: Path) -> dict[str, Any]:
     more = _more(offer.options, task, file)
     if candidate.on_hub:
@@ -119,6 +127,8 @@ def _more(words: dict[str, str], task: str, file: Path) -> dict[str, Any]:
         raise click.UsageError(f"--set {nothing}: TOML has no null. Leave it out.")
     if "adapter" in found:
         found["adapter"] = _as_seen_from(file, found["adapter"])
+    if "vocoder" in found and Path(found["vocoder"]).is_dir():
+        found["vocoder"] = _as_seen_from(file, found["vocoder"])
     return found
 
 

@@ -44,6 +44,9 @@ class PipelineSpec:
     revision: str | None = None
     #: Absolute directory of an adapter that is merged into the checkpoint once.
     adapter: str | None = None
+    #: Of a checkpoint that writes spectrograms: what makes sound of them, a Hub id with or without @revision, or an
+    #: absolute directory.
+    vocoder: str = ""
     #: auto: ONNX Runtime for an encoder on a CPU, where it is installed and gives the same numbers; else torch.
     backend: str = "auto"
     #: int8 weights: faster and smaller, and not the same numbers. What that costs is measured and shown.
@@ -145,6 +148,10 @@ def _read_table(name: str, table: Any, path: Path) -> PipelineSpec:
     _check_defaults(CATALOGUE[task], defaults, where)
     folder = path.resolve().parent
     options |= {"task": task, "model": _located(options.get("model", ""), folder)}
+    if vocoder := options.get("vocoder"):
+        options["vocoder"] = _located(vocoder, folder)
+        if task != "text-to-audio":
+            raise PipelineFileError(f"{where}: vocoder goes with the task text-to-audio; take it out.")
     if adapter := options.get("adapter"):
         options["adapter"] = str((folder / adapter).resolve())
     return PipelineSpec(name=name, defaults=defaults, **options)

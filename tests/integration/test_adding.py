@@ -215,14 +215,35 @@ def test_a_task_it_was_not_trained_for_is_refused_with_those_it_can_do(add, file
 
 
 @pytest.mark.parametrize("task", [(), ("--task", "text-to-speech")])
-@pytest.mark.parametrize(("kind", "architecture"), [("bark", "BarkModel"), ("speecht5", "SpeechT5ForTextToSpeech")])
+@pytest.mark.parametrize(
+    ("kind", "architecture"),
+    [("csm", "CsmForConditionalGeneration"), ("fastspeech2_conformer", "FastSpeech2ConformerModel")],
+)
 def test_a_voice_that_is_not_served_is_refused_with_those_that_are(
     add, file, folder, kind, architecture, task
 ) -> None:
     made = folder(model_type=kind, architectures=[architecture])
     said = refused(add("mine", "--model", made, *task), file)
     assert f"'toy' holds {architecture}; " in said
-    assert "Of text-to-audio these types are served: vits, musicgen." in said
+    assert "Of text-to-audio these types are served: vits, musicgen, speecht5, bark." in said
+
+
+def test_a_voice_of_spectrograms_is_added_with_its_vocoder(add, file, folder) -> None:
+    files = ("preprocessor_config.json",)
+    voice = folder("voice", model_type="speecht5", architectures=["SpeechT5ForTextToSpeech"], files=files)
+    vocoder = folder("vocoder", model_type="hifigan", architectures=["SpeechT5HifiGan"])
+    assert "--set vocoder=ID_OR_DIR" in refused(add("mine", "--model", voice), file)
+    assert "'voice' is no SpeechT5HifiGan" in refused(
+        add("mine", "--model", voice, "--set", f"vocoder={voice}"), file
+    )
+    other = folder("other", model_type="vits", architectures=["VitsModel"])
+    assert "needs no vocoder" in refused(add("mine", "--model", other, "--set", f"vocoder={vocoder}"), file)
+
+    answer = add("mine", "--model", voice, "--set", f"vocoder={vocoder}")
+    assert answer.exit_code == 0, answer.output
+    added = read_pipelines(file)[-1]
+    assert (added.task, added.vocoder) == ("text-to-audio", str(vocoder))
+    assert 'vocoder = "vocoder"' in file.read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_inferred_is_asked_for(add, file, folder) -> None:

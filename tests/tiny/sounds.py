@@ -125,6 +125,77 @@ def speaker(folder: Path, **config: Any) -> Path:
     return write(folder, transformers.VitsModel, made, tokenizer, spread=0.05)
 
 
+def reader(folder: Path) -> Path:
+    """SpeechT5, which writes spectrograms of any length."""
+    tokenizer = ending_tokenizer()
+    config = transformers.SpeechT5Config(
+        vocab_size=len(tokenizer), hidden_size=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, conv_dim=[8], conv_kernel=[4],
+        conv_stride=[4], num_feat_extract_layers=1, num_mel_bins=8, speaker_embedding_dim=4,
+        speech_decoder_prenet_units=16, speech_decoder_postnet_layers=2, speech_decoder_postnet_units=16,
+        max_text_positions=64, max_speech_positions=200, encoder_max_relative_position=8,
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+
+    def made(config: Any) -> Any:
+        model = transformers.SpeechT5ForTextToSpeech(config)
+        # It comes to its end now and then, and not at once.
+        torch.nn.init.constant_(model.speech_decoder_postnet.prob_out.bias, -4.0)
+        return model
+
+    return write(folder, made, config, tokenizer, spread=0.1)
+
+
+def vocoder(folder: Path, *, bands: int = 8) -> Path:
+    """Sound of a `reader`'s spectrograms."""
+    config = transformers.SpeechT5HifiGanConfig(
+        model_in_dim=bands, sampling_rate=RATE, upsample_initial_channel=16, upsample_rates=[4, 4],
+        upsample_kernel_sizes=[8, 8], resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1, 3]],
+    )  # fmt: skip
+    return write(folder, transformers.SpeechT5HifiGan, config)
+
+
+def bark(folder: Path) -> Path:
+    """Bark, with few tokens of each kind."""
+    tokenizer = word_tokenizer()
+    words = len(tokenizer)
+    size = {"num_layers": 1, "num_heads": 2, "hidden_size": 16, "block_size": 64}
+    codec = transformers.EncodecConfig(
+        sampling_rate=RATE, hidden_size=8, num_filters=4, upsampling_ratios=[4, 2], codebook_size=32,
+        num_lstm_layers=1, target_bandwidths=[40.0],
+    )  # fmt: skip
+    config = transformers.BarkConfig(
+        semantic_config={**size, "input_vocab_size": words + 26, "output_vocab_size": 24},
+        coarse_acoustics_config={**size, "input_vocab_size": 86, "output_vocab_size": 86},
+        fine_acoustics_config={
+            **size, "input_vocab_size": 33, "output_vocab_size": 33, "n_codes_total": 4, "n_codes_given": 1,
+        },
+        codec_config=codec.to_dict(),
+    )  # fmt: skip
+    semantic = {
+        "semantic_vocab_size": 20, "eos_token_id": 20, "text_encoding_offset": 24, "text_pad_token": words + 24,
+        "semantic_infer_token": words + 25, "max_input_semantic_length": 32, "max_new_tokens": 12,
+    }  # fmt: skip
+    coarse = {
+        "coarse_semantic_pad_token": 84, "coarse_infer_token": 85, "max_coarse_input_length": 16,
+        "max_coarse_history": 20, "sliding_window_len": 6, "do_sample": True,
+    }  # fmt: skip
+    fine = {"max_fine_history_length": 8, "max_fine_input_length": 16, "n_fine_codebooks": 4}
+
+    def made(config: Any) -> Any:
+        model = transformers.BarkModel(config)
+        for name, buffer in model.named_buffers():
+            if name.endswith("codebook.embed"):
+                torch.nn.init.normal_(buffer, std=2_000)
+        model.generation_config = transformers.GenerationConfig(
+            semantic_config=semantic, coarse_acoustics_config=coarse, fine_acoustics_config=fine,
+            sample_rate=RATE, codebook_size=32,
+        )  # fmt: skip
+        return model
+
+    return write(folder, made, config, tokenizer)
+
+
 def musician(folder: Path, *, channels: int = 1) -> Path:
     """MusicGen: T5 reads, a decoder writes codes, EnCodec makes sound of them."""
     tokenizer = ending_tokenizer()

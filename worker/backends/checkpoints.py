@@ -44,6 +44,8 @@ class Checkpoint:
     #: Exactly which weights: NAME==VERSION, a Hub commit, or a digest; `+digest` where an adapter is merged.
     commit: str
     kind: Literal["directory", "package", "hub"]
+    #: What makes sound of the spectrograms that it writes: another such directory.
+    vocoder: Path | None = None
 
 
 @dataclass(frozen=True)

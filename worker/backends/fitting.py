@@ -148,8 +148,11 @@ def _reads_texts(candidate: Candidate) -> bool:
 
 
 def _reads_more(candidate: Candidate, kind: type[TaskModel]) -> bool:
-    """A model of documents or of pictures is in the tables of texts too, and not made for them."""
-    return kind.processor_class is None and not _READERS.isdisjoint(candidate.files)
+    """A model of documents or of pictures is in the tables of texts too, and not made for them.
+
+    A task that names its types has no such table, and a voice comes with what read the sound it was trained on.
+    """
+    return kind.processor_class is None and not kind.model_types and not _READERS.isdisjoint(candidate.files)
 
 
 def _only_task_of(config: dict[str, Any]) -> str | None:

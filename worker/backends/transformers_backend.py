@@ -18,7 +18,7 @@ import torch
 from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
-from worker.backends import onednn, packing, refusals, weights
+from worker.backends import onednn, packing, refusals, vocoders, weights
 from worker.backends import onnx_runtime as runtime
 from worker.backends.backend import Context, Identity, Inputs, LoadedPipeline, Parameters, Prepared, Recent, Weighed
 from worker.backends.checkpoints import Checkpoint, resolve
@@ -44,7 +44,10 @@ class TransformersBackend:
     def weigh(self, spec: PipelineSpec, *, device: str, cache: Path) -> Weighed:
         checkpoint = _checkpoint(spec, cache)
         graph = runtime.wants_graph(spec, TASKS[spec.task], device)
-        return Weighed(checkpoint.commit, weights.bytes_to_load(checkpoint.path, graph=graph))
+        size = weights.bytes_to_load(checkpoint.path, graph=graph)
+        if checkpoint.vocoder is not None:
+            size += weights.bytes_to_load(checkpoint.vocoder, graph=False)
+        return Weighed(checkpoint.commit, size)
 
     def load(self, spec: PipelineSpec, *, device: str, cache: Path, recent: Recent) -> LoadedPipeline:
         """Also raises OutOfMemory where the weights do not fit beside what is loaded."""
@@ -69,6 +72,9 @@ class TransformersBackend:
                 max_tokens=spec.max_tokens,
                 attention=spec.attention,
             )
+            if checkpoint.vocoder is not None:
+                vocoder = vocoders.load(checkpoint.vocoder, dtype=loaded.model.dtype, device=device)
+                loaded = dataclasses.replace(loaded, vocoder=vocoder)
             pipeline = TransformersPipeline(loaded, kind(loaded), checkpoint)
         pipeline.prove(spec)
         if wants_compiling(spec, kind):
@@ -92,7 +98,8 @@ def _check_installed(task: str, kind: type[TaskModel]) -> None:
 
 def _checkpoint(spec: PipelineSpec, cache: Path) -> Checkpoint:
     adapter = Path(spec.adapter) if spec.adapter else None
-    return resolve(spec.model, revision=spec.revision, adapter=adapter, cache=cache)
+    checkpoint = resolve(spec.model, revision=spec.revision, adapter=adapter, cache=cache)
+    return vocoders.beside(checkpoint, spec.vocoder, cache=cache) if spec.vocoder else checkpoint
 
 
 class TransformersPipeline:
@@ -226,7 +233,7 @@ class TransformersPipeline:
         if self._loaded is None:
             return 0
         grown = GROWTH.bytes(self) if self._device == "cpu" else self.working_bytes
-        return weight_bytes(self._loaded.model) + grown
+        return sum(map(weight_bytes, self._loaded.parts)) + grown
 
     def close(self) -> None:
         self._loaded = self._task = None

@@ -40,6 +40,13 @@ class Loaded:
     folder: Path = Path()
     #: What the operator wrote; None: nothing.
     max_tokens: int | None = None
+    #: What makes sound of spectrograms, where the operator named one.
+    vocoder: Any = None
+
+    @property
+    def parts(self) -> list[Any]:
+        """All that has weights."""
+        return [self.model] if self.vocoder is None else [self.model, self.vocoder]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Sound made of a text: said aloud (VITS) or written token by token (MusicGen); each row alone, by its own seed."""
+"""Sound made of a text, said aloud or played: each row alone, by its own seed."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import io
 import wave
@@ -17,54 +18,50 @@ from worker.backends.choosing import seed_of
 from worker.backends.encoder import Encoder
 from worker.backends.generating import Asking
 from worker.backends.tasks.task import Answer, Example, TaskModel, one_sequence, refuse_all
+from worker.backends.tasks.voices import VOICES
 from worker.backends.weights import Loaded, corrupt
 
-_SAID = ("speaker_id", "speaking_rate")
-_WRITTEN = ("max_new_tokens", "do_sample", "temperature", "guidance_scale")
-#: What the library's pipeline takes where neither the checkpoint nor the caller says.
-_USUAL_TOKENS = 256
+_CHOICES = tuple(dict.fromkeys(name for voice in VOICES.values() for name in voice.takes))
 
 
 class TextToAudio(TaskModel):
     auto_class = "AutoModelForTextToWaveform"
-    # None of them is served: so that it is said which ones are.
     or_classes = ("AutoModelForTextToSpectrogram",)
     # What comes out decides what it costs, not what goes in.
     rehearses = False
-    model_types = ("vits", "musicgen")
+    model_types = tuple(VOICES)
 
     def __init__(self, loaded: Loaded) -> None:
-        if loaded.model.config.model_type not in self.model_types:
+        kind = loaded.model.config.model_type
+        if kind not in VOICES:
             raise corrupt(
-                f"Text becomes sound here with checkpoints of type {' or '.join(self.model_types)}, and this one is "
-                f"of type {loaded.model.config.model_type}. Choose another."
+                f"Text becomes sound here with checkpoints of type {' or '.join(VOICES)}, and this one is of type "
+                f"{kind}. Choose another."
             )
+        if loaded.vocoder is not None and not VOICES[kind].needs_vocoder:
+            raise corrupt(f"A checkpoint of type {kind} makes sound by itself. Take vocoder out.")
         if getattr(loaded.tokenizer, "phonemize", False) and not importlib.util.find_spec("phonemizer"):
             raise corrupt(
                 "This checkpoint reads phonemes, and the worker cannot make any. Choose one that reads letters."
             )
-        self._encoder = Encoder(loaded)
-        self._model = loaded.model
-        self._writes = bool(loaded.model.can_generate())
-        self._rate = _rate(loaded.model.config)
+        self._voice = VOICES[kind](loaded)
+        limit = min(loaded.limit, self._voice.most_tokens)
+        self._encoder = Encoder(dataclasses.replace(loaded, limit=limit))
 
     def example(self, inputs: Inputs, parameters: Parameters) -> Example:
-        return inputs, {**parameters, "max_new_tokens": 8} if self._writes else parameters
+        return inputs, self._voice.example(parameters)
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         if refusal := self._refusal(parameters):
             return refuse_all(rows, refusal)
-        return one_sequence(self._encoder.encode([row["text"] for row in rows], truncation=False))
+        texts = [row["text"] for row in rows]
+        return one_sequence(self._encoder.encode(texts, truncation=False, **self._voice.tokenizing))
 
     def _refusal(self, parameters: Parameters) -> InputError | None:
-        unused = next((name for name in (_SAID if self._writes else _WRITTEN) if name in parameters), None)
+        unused = next((name for name in _CHOICES if name in parameters and name not in self._voice.takes), None)
         if unused:
             return refusals.rejected(f"This model has no {unused}: leave it out.", f"parameters.{unused}")
-        speakers = max(1, getattr(self._model.config, "num_speakers", 1))
-        if parameters.get("speaker_id", 0) >= speakers:
-            message = f"speaker_id must be below {speakers}, the voices of this model."
-            return refusals.rejected(message, "parameters.speaker_id")
-        return None
+        return self._voice.refusal(parameters)
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         job_ids = list(context.job_ids) or [""] * len(rows)
@@ -77,29 +74,15 @@ class TextToAudio(TaskModel):
         context.wanted([job_id])
         padded = self._encoder.padded([encoding])
         read = {name: padded[name] for name in ("input_ids", "attention_mask")}
-        device = self._model.device
+        device = self._voice.model.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(parameters.get("seed", seed_of(job_id)))
-            made = self._written(read, parameters, job_id, context) if self._writes else self._said(read, parameters)
+            made = self._voice.made(read, parameters, Asking([job_id], context))
         sound = made.float().cpu().reshape(-1, made.shape[-1])
         if not sound.isfinite().all():
             return refusals.not_finite()
-        return WithFiles({"audio": as_wav(sound, self._rate), "sampling_rate": self._rate})
-
-    def _said(self, read: dict[str, Any], parameters: Parameters) -> torch.Tensor:
-        if self._model.config.num_speakers > 1:
-            read = {**read, "speaker_id": parameters.get("speaker_id", 0)}
-        sound: torch.Tensor = self._model(**read, speaking_rate=parameters.get("speaking_rate")).waveform
-        return sound
-
-    def _written(self, read: dict[str, Any], parameters: Parameters, job_id: str, context: Context) -> torch.Tensor:
-        own = self._model.generation_config
-        asked = {name: parameters[name] for name in _WRITTEN if name in parameters}
-        usual = {} if own.max_new_tokens or own.max_length else {"max_new_tokens": _USUAL_TOKENS}
-        sound: torch.Tensor = self._model.generate(
-            **read, **{**usual, **asked}, stopping_criteria=[Asking([job_id], context)]
-        )
-        return sound[0]
+        rate = self._voice.rate
+        return WithFiles({"audio": as_wav(sound, rate), "sampling_rate": rate})
 
 
 def as_wav(sound: torch.Tensor, rate: int) -> Binary:
@@ -116,13 +99,3 @@ def as_wav(sound: torch.Tensor, rate: int) -> Binary:
         return out.getvalue()
 
     return Binary("sound.wav", "audio/wav", encode)
-
-
-def _rate(config: Any) -> int:
-    """Samples a second, of the model or of the codec in it."""
-    for part in (config, getattr(config, "audio_encoder", None), getattr(config, "codec_config", None)):
-        for name in ("sampling_rate", "sample_rate"):
-            found = getattr(part, name, None)
-            if isinstance(found, int) and found > 0:
-                return found
-    raise corrupt("The config.json of this checkpoint names no sampling_rate. Add it.")
