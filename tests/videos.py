@@ -21,6 +21,7 @@ KINDS = {
     "mp4": ("mp4", "libx264"),
     "mp4 of H.265": ("mp4", "libx265"),
     "mp4 of MPEG-4": ("mp4", "mpeg4"),
+    "mp4 of AV1": ("mp4", "libsvtav1"),
     "mov": ("mov", "libx264"),
     "webm of VP9": ("webm", "libvpx-vp9"),
     "webm of VP8": ("webm", "libvpx"),

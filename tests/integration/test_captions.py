@@ -35,6 +35,12 @@ def oven(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Oven]:
     return of
 
 
+@pytest.fixture(scope="module")
+def git(tmp_path_factory: pytest.TempPathFactory) -> Oven:
+    folder = tmp_path_factory.mktemp("git")
+    return Oven(CAPTIONS, tiny.completer(folder / "model"), folder / "cache")
+
+
 def as_row(image: Any, **more: Any) -> dict[str, Any]:
     out = io.BytesIO()
     image.save(out, "PNG")
@@ -71,6 +77,29 @@ def test_a_caption_is_the_models_own_alone_and_beside_others(oven, asked):
     options = {name: value for name, value in asked.items() if name != "prompt"} | {"max_new_tokens": 9}
     assert found == [[{"generated_text": library(of, image, prompt, **options)}] for image in PICTURES]
     assert prompt is None or all(text.startswith(prompt) for [answer] in found for text in answer.values())
+
+
+@pytest.mark.parametrize("asked", [{}, {"prompt": "the bread"}, {"prompt": "a loaf", "num_beams": 2}], ids=str)
+def test_git_goes_on_from_a_prompt_as_its_model_does(git, asked):
+    import torch
+    import transformers
+
+    found = git.together_and_alone([as_row(image) for image in PICTURES], max_new_tokens=9, **asked)
+
+    processor = transformers.AutoProcessor.from_pretrained(git.folder)
+    model = transformers.GitForCausalLM.from_pretrained(git.folder).eval()
+    options = {name: value for name, value in asked.items() if name != "prompt"}
+    words = processor.tokenizer(asked.get("prompt", ""), add_special_tokens=False)["input_ids"]
+    for image, [answer] in zip(PICTURES, found, strict=True):
+        pixels = processor.image_processor(images=image, return_tensors="pt")["pixel_values"]
+        begun = torch.tensor([[processor.tokenizer.cls_token_id, *words]])
+        with torch.inference_mode():
+            [tokens] = model.generate(
+                pixel_values=pixels, input_ids=begun, max_new_tokens=9, do_sample=False, **options
+            )
+        text = processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+        assert answer == {"generated_text": text}
+        assert text.startswith(asked.get("prompt", ""))
 
 
 @pytest.mark.parametrize("asked", [{}, {"num_beams": 3, "max_new_tokens": 5}], ids=str)

@@ -169,7 +169,7 @@ def bark(folder: Path) -> Oven:
 
 
 @pytest.mark.parametrize(
-    "asked", [{}, {"do_sample": False, "max_new_tokens": 5}, {"do_sample": True, "temperature": 2}]
+    "asked", [{}, {"do_sample": False, "max_new_tokens": 5}, {"do_sample": True, "temperature": 2.0}]
 )
 def test_bark_equals_the_pipeline_with_the_same_seed(bark, asked):
     tokenizer = transformers.AutoTokenizer.from_pretrained(bark.folder)
@@ -184,6 +184,11 @@ def test_bark_equals_the_pipeline_with_the_same_seed(bark, asked):
     assert len(found) == len(expected) >= 8
     assert expected.std() > 0.01
     assert np.abs(found - as_kept(expected)).max() < 1e-3
+
+
+def test_a_bark_that_would_say_nothing_says_a_moment(folder):
+    mute = Oven(TASK, sounds.bark(folder / "mute", mute=True), folder / "cache")
+    assert len(said(mute, "the oven is warm", seed=7)) > 0
 
 
 def test_bark_draws_a_voice_by_its_seed_and_takes_no_more_than_it_has_room_for(bark):

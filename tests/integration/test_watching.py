@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 
 from contract.errors import CheckpointError, InputError
 from contract.media import Media
@@ -75,6 +76,16 @@ def test_a_short_video_is_seen_whole_and_a_broken_one_fails_alone(oven):
     assert len(good) == 3
     assert isinstance(bad, InputError)
     assert bad.field == "video"
+
+
+def test_an_architecture_that_needs_torchvision_is_refused_by_name(tmp_path):
+    config = transformers.VJEPA2Config(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, crop_size=32, frames_per_clip=4,
+        pred_hidden_size=16, pred_num_attention_heads=2, pred_num_hidden_layers=1, num_pooler_layers=1,
+    )  # fmt: skip
+    transformers.VJEPA2ForVideoClassification(config).save_pretrained(tmp_path / "vjepa2")
+    with pytest.raises(CheckpointError, match="videomae or timesformer or vivit, and this one is of type vjepa2"):
+        Oven(TASK, tmp_path / "vjepa2", tmp_path / "cache")
 
 
 def test_a_checkpoint_of_images_is_refused(folder):

@@ -168,6 +168,20 @@ def captioner(folder: Path) -> Path:
     return _blip(folder, "BlipForConditionalGeneration")
 
 
+def completer(folder: Path) -> Path:
+    """GIT, which writes captions and goes on from their beginnings."""
+    tokenizer = _word_tokenizer()
+    config = transformers.GitConfig(
+        vision_config=_vit(), vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=2, max_position_embeddings=POSITIONS, bos_token_id=tokenizer.cls_token_id,
+        eos_token_id=tokenizer.sep_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    processor = transformers.GitProcessor(
+        _squares(transformers.CLIPImageProcessorPil, do_center_crop=False), tokenizer
+    )
+    return _write(folder, transformers.GitForCausalLM(config), processor)
+
+
 def enlarger(folder: Path) -> Path:
     """Swin2SR, twice as large."""
     config = transformers.Swin2SRConfig(

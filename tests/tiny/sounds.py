@@ -155,8 +155,8 @@ def vocoder(folder: Path, *, bands: int = 8) -> Path:
     return write(folder, transformers.SpeechT5HifiGan, config)
 
 
-def bark(folder: Path) -> Path:
-    """Bark, with few tokens of each kind."""
+def bark(folder: Path, *, mute: bool = False) -> Path:
+    """Bark, with few tokens of each kind; a mute one is at its end before it has begun."""
     tokenizer = word_tokenizer()
     words = len(tokenizer)
     size = {"num_layers": 1, "num_heads": 2, "hidden_size": 16, "block_size": 64}
@@ -193,7 +193,14 @@ def bark(folder: Path) -> Path:
         )  # fmt: skip
         return model
 
-    return write(folder, made, config, tokenizer)
+    write(folder, made, config, tokenizer)
+    if not mute:
+        model = transformers.BarkModel.from_pretrained(folder)
+        with torch.no_grad():
+            # Likelier than some and less likely than others.
+            model.semantic.lm_head.weight[semantic["eos_token_id"]] = 0.0
+        model.save_pretrained(folder)
+    return folder
 
 
 def musician(folder: Path, *, channels: int = 1) -> Path:

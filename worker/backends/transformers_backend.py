@@ -61,6 +61,7 @@ class TransformersBackend:
             kind.or_classes,
             kind.processor_class,
             may_be_blind=kind.may_be_blind,
+            model_types=kind.model_types,
         )
         peak = Peak(device)
         with errors_translated():

@@ -64,6 +64,8 @@ class Wanted:
     processor: str | None = None
     #: Whether a checkpoint may do without one, and have a tokenizer alone.
     may_be_blind: bool = False
+    #: What a config.json calls the architectures that are served; none named: all that the classes give.
+    model_types: tuple[str, ...] = ()
 
 
 def load(
@@ -71,6 +73,7 @@ def load(
 ) -> Loaded:
     """Read model and tokenizer from a directory; raise CheckpointError that says how to mend it."""
     config = _config(path, attention)
+    _check_type(config.model_type, wanted)
     _check_flash(attention, device)
     if wanted.processor is not None:
         return _load_with_processor(path, wanted, config, _dtype(dtype, device), device)
@@ -208,6 +211,15 @@ def _check_complete(missing_keys: Any, wanted: Wanted) -> None:
         raise corrupt(
             f"This checkpoint was not trained for {wanted.task}: it has no {missing[0]} "
             f"({len(missing)} missing in all). Choose one that was, or an adapter that adds them."
+        )
+
+
+def _check_type(model_type: str, wanted: Wanted) -> None:
+    """Before its files are read: one that is not served may lack what prepares its inputs here, and is named."""
+    if wanted.model_types and model_type not in wanted.model_types:
+        raise corrupt(
+            f"{wanted.task} is served with checkpoints of type {' or '.join(wanted.model_types)}, and this one is of "
+            f"type {model_type}. Choose another."
         )
 
 

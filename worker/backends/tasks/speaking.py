@@ -33,11 +33,6 @@ class TextToAudio(TaskModel):
 
     def __init__(self, loaded: Loaded) -> None:
         kind = loaded.model.config.model_type
-        if kind not in VOICES:
-            raise corrupt(
-                f"Text becomes sound here with checkpoints of type {' or '.join(VOICES)}, and this one is of type "
-                f"{kind}. Choose another."
-            )
         if loaded.vocoder is not None and not VOICES[kind].needs_vocoder:
             raise corrupt(f"A checkpoint of type {kind} makes sound by itself. Take vocoder out.")
         if getattr(loaded.tokenizer, "phonemize", False) and not importlib.util.find_spec("phonemizer"):

@@ -20,6 +20,8 @@ _STRETCH = frozenset({"timesformer"})
 class VideoClassification(TaskModel):
     auto_class = "AutoModelForVideoClassification"
     processor_class = "AutoImageProcessor"
+    # What prepares the frames of others (V-JEPA 2, VideoPrism) needs torchvision.
+    model_types = ("videomae", "timesformer", "vivit")
 
     def __init__(self, loaded: Loaded) -> None:
         self._pictures = PictureModel(loaded)
