@@ -121,11 +121,11 @@ def _is_faster(layers: Sequence[torch.nn.Linear], passes: Passes) -> bool:
 
 
 def _gained(layers: Sequence[torch.nn.Linear], count: int) -> float:
-    """Seconds that so many rows are through all layers earlier."""
+    """Seconds that so many rows take less through all layers."""
     rows = torch.rand(count, layers[0].in_features)
     as_it_is, through_onednn = list[float](), list[float]()
     ends = time.perf_counter() + _TRIAL_SECONDS
-    # In turns, so that a busy moment of the machine does not hit one way alone; what disturbs only makes it longer.
+    # In turns, so that caches shared with a busy neighbor do not hit one way alone; what disturbs only makes it longer.
     while len(as_it_is) < _TRIALS and (len(as_it_is) < 2 or time.perf_counter() < ends):
         as_it_is.append(_seconds(lambda: [layer(rows) for layer in layers]))
         through_onednn.append(_seconds(lambda: [_multiply(rows, layer, "none") for layer in layers]))
@@ -133,9 +133,10 @@ def _gained(layers: Sequence[torch.nn.Linear], count: int) -> float:
 
 
 def _seconds(way: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    """Of this thread's work: with the time on the wall, whoever else loads a model just then would decide."""
+    start = time.thread_time()
     way()
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 def _multiply(rows: torch.Tensor, layer: torch.nn.Linear, then: str) -> torch.Tensor:
