@@ -125,7 +125,7 @@ def _gained(layers: Sequence[torch.nn.Linear], count: int) -> float:
     rows = torch.rand(count, layers[0].in_features)
     as_it_is, through_onednn = list[float](), list[float]()
     ends = time.perf_counter() + _TRIAL_SECONDS
-    # In turns, so that caches shared with a busy neighbor do not hit one way alone; what disturbs only makes it longer.
+    # In turns, so that a busy neighbor's use of the caches does not hit one way alone; it only makes things longer.
     while len(as_it_is) < _TRIALS and (len(as_it_is) < 2 or time.perf_counter() < ends):
         as_it_is.append(_seconds(lambda: [layer(rows) for layer in layers]))
         through_onednn.append(_seconds(lambda: [_multiply(rows, layer, "none") for layer in layers]))
