@@ -147,8 +147,9 @@ class Web:
         "SILENCE_SECONDS",
         seconds(0.1, 3_600),
         60.0,
-        "How long a caller may send nothing in the middle of a request, which holds one of the threads. Less cuts "
-        "off uploads on bad lines; what came of a resumable one stays.",
+        "How long a caller may send nothing in the middle of a request, which holds one of the threads, or be waited "
+        "for with less than 10 bytes a second. Less cuts off uploads on bad lines; what came of a resumable one "
+        "stays.",
     )
     secret_key: str = option(
         "SECRET_KEY",

@@ -1,4 +1,5 @@
-"""The gunicorn worker: what is no request of HTTP is refused in the shape of every other error.
+"""The gunicorn worker: what is no request of HTTP is refused in the shape of every other error, and who drips one is
+not waited for.
 
 gunicorn reads a request before the application does. By itself it says what is wrong in HTML, its parser's words
 included.
@@ -16,6 +17,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from contract.errors import ErrorCode
 from contract.ids import new_id
 from contract.jsons import dumps
+from web.patience import Caller
 
 _REFUSED = {
     errors.LimitRequestLine: ("414 URI Too Long", "The address is longer than this server takes."),
@@ -29,6 +31,14 @@ _OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName, errors.
 
 
 class Gateway(ThreadWorker):  # type: ignore[misc]
+    def handle(self, conn: Any) -> Any:
+        """Called in a thread, once for each request of a connection, and again for one that had not begun to come."""
+        if type(conn.sock) is socket.socket:
+            conn.sock = Caller.of(conn.sock)
+        if isinstance(conn.sock, Caller):
+            conn.sock.begin()
+        return super().handle(conn)
+
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - theirs
         """Called where a request could not be read, or its answer not be sent; the connection is closed after."""
         request_id = new_id()

@@ -1,7 +1,7 @@
-"""How long a request may be silent in the middle of its body: a thread that reads from a caller does nothing else.
+"""How long a request may be silent, and how slowly it may come: a thread that reads from a caller does nothing else.
 
-Whoever sends slowly is waited for, byte by byte. Whoever sends nothing for too long is answered as if the connection
-had broken there: what came of a resumable upload stays, of any other nothing does.
+Whoever sends slowly is waited for. Whoever sends nothing for too long, or a byte now and then so as not to be silent,
+is answered as if the connection had broken there: what came of a resumable upload stays, of any other nothing does.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,6 +17,11 @@ from contract.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+#: Bytes a second that pay for the time they are waited for. No line is so slow; a byte a minute is.
+LEAST_RATE = 10
+_TIME = "@ll"
 
 
 class Patience:
@@ -41,7 +47,43 @@ def limit_silence(connection: socket.socket, seconds: float) -> None:
     The socket's own timeout would be one for answers too, and for the whole of each piece of them.
     """
     whole, part = divmod(seconds, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(whole), int(part * 1e6)))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack(_TIME, int(whole), int(part * 1e6)))
+
+
+class Caller(socket.socket):
+    """A connection whose caller is waited for as long as it may be silent, and longer by what it sends meanwhile.
+
+    Time that is spent on what came, or between two requests, is not the caller's and does not count.
+    """
+
+    _most = _left = float("inf")
+
+    @classmethod
+    def of(cls, connection: socket.socket) -> Caller:
+        """The same connection, which is not to be used under its old name again."""
+        told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.calcsize(_TIME))
+        whole, part = struct.unpack(_TIME, told)
+        known = (connection.family, connection.type, connection.proto)
+        caller = cls(*known, fileno=connection.detach())
+        caller._most = whole + part / 1e6 or float("inf")
+        return caller
+
+    def begin(self) -> None:
+        """A request of its own: it owes nothing for those before."""
+        self._left = self._most
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        if flags:
+            return super().recv(bufsize, flags)
+        if self._left <= 0:
+            # Before anything more is taken from the connection, not after: what came is kept. And once: what is
+            # left when it was shut is read then.
+            self.begin()
+            raise BlockingIOError
+        began = time.monotonic()
+        came = super().recv(bufsize)
+        self._left = min(self._most, self._left - (time.monotonic() - began) + len(came) / LEAST_RATE)
+        return came
 
 
 def _has_body(environ: WSGIEnvironment) -> bool:
@@ -83,5 +125,5 @@ class _Body:
         raise self._silence()
 
     def _silence(self) -> RequestError:
-        message = f"The body is cut short: nothing of it came for {self._seconds:g} s."
+        message = f"The body is cut short: nothing of it, or too little, came for {self._seconds:g} s."
         return RequestError(ErrorCode.INVALID_REQUEST, message)
