@@ -240,6 +240,7 @@ def expire_batches(conn: sa.Connection, *, now: datetime) -> list[str]:
 
 def stop_reading(conn: sa.Connection, batch: Batch, *, errors: list[dict[str, Any]] | None = None) -> bool:
     """Give up the rest of a file; what was taken of it runs, and a retry reads on."""
+    found = count(conn, batch.id)
     stopped = (
         sa.update(batches)
         .where(
@@ -249,7 +250,7 @@ def stop_reading(conn: sa.Connection, batch: Batch, *, errors: list[dict[str, An
         )
         .values(
             ingested=True,
-            total=batches.c.invalid + _taken(conn, batch.id),
+            total=batches.c.invalid + sum(found[status] or 0 for status in JobStatus),
             cursor=dataclasses.asdict(dataclasses.replace(batch.cursor, stopped=True)),
             cursor_version=batch.cursor_version + 1,
             status=BatchStatus.RUNNING.value,
@@ -257,12 +258,6 @@ def stop_reading(conn: sa.Connection, batch: Batch, *, errors: list[dict[str, An
         )
     )
     return conn.execute(stopped).rowcount == 1
-
-
-def _taken(conn: sa.Connection, batch_id: str) -> int:
-    """Rows that are in the queue, or were."""
-    found = count(conn, batch_id)
-    return sum(found[status] or 0 for status in JobStatus)
 
 
 def close_if_over(conn: sa.Connection, batch_id: str, *, now: datetime) -> BatchStatus | None:
@@ -298,7 +293,7 @@ def _final_status(tally: dict[str, int], *, canceling: bool, late: bool) -> Batc
 
 def retry(conn: sa.Connection, batch: Batch, *, now: datetime) -> int:
     """Queue the rows that did not succeed again, into the same batch; how many those are. Finished rows stay."""
-    if batch.status not in BATCH_OVER or batch.status is BatchStatus.FAILED:
+    if batch.status not in BATCH_OVER or batch.status is BatchStatus.FAILED or not _holds(conn, batch):
         return 0
     moves = Counter({Move(batch.id, was, JobStatus.QUEUED): _reopen(conn, batch, was, now) for was in JOB_RETRYABLE})
     queued = moves.total()
@@ -319,6 +314,13 @@ def retry(conn: sa.Connection, batch: Batch, *, now: datetime) -> int:
         batch_goes_on(conn, batch.id)
     moved(conn, moves)
     return queued
+
+
+def _holds(conn: sa.Connection, batch: Batch) -> bool:
+    """Whether it still is, and stays, as it was seen: of two retries the second would set the cursor back."""
+    seen = batches.c.id == batch.id, batches.c.cursor_version == batch.cursor_version
+    held = sa.select(batches.c.id).where(*seen, batches.c.status == batch.status.value)
+    return conn.scalar(held.with_for_update(key_share=True)) is not None
 
 
 def _reopen(conn: sa.Connection, batch: Batch, was: JobStatus, now: datetime) -> int:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from contract.errors import ErrorCode, FournilError, RequestError
 from contract.ids import is_id
@@ -21,7 +22,7 @@ from contract.webhooks import BATCH_EVENTS
 from models import batches, removal
 from models.batches import Batch, NewBatch, create_batch, find_batch
 from models.database import transaction
-from models.files import add_file, find_file
+from models.files import add_file
 from models.hub.dataset import NAME, Dataset
 from models.pipelines import find_pipeline
 from models.porter import Porter
@@ -43,7 +44,7 @@ from web.intake import (
 from web.pace import speed
 from web.requests import check
 from web.services import Services
-from web.uploads import Received
+from web.uploads import Received, no_such_file
 from web.webhooks import read_webhook, refuse_webhook, shown_webhook, webhook_schema
 
 #: Rows that a cancel ends before it answers; of a larger batch a worker does.
@@ -189,9 +190,7 @@ def take_batch(here: Services, asked: Asked, file: Received, *, is_known: bool) 
     `is_known`: the file was uploaded before and has its row. Refuses at once what a look at the file's beginning
     tells; the rows are looked at by the worker that reads them.
     """
-    guessed = look(here, asked, file)
     now = utc_now()
-    new = new_batch(asked, guessed, file_id=file.file_id, filename=file.filename[:255], now=now)
 
     def work(conn: sa.Connection) -> str:
         if not is_known:
@@ -199,7 +198,15 @@ def take_batch(here: Services, asked: Asked, file: Received, *, is_known: bool) 
             add_file(conn, file_id=file.file_id, now=now, **about)  # type: ignore[arg-type]
         return enter(conn, asked, new, now=now)
 
-    batch_id = transaction(here.engine, work)
+    try:
+        guessed = look(here, asked, file)
+        new = new_batch(asked, guessed, file_id=file.file_id, filename=file.filename[:255], now=now)
+        batch_id = transaction(here.engine, work)
+    except (FileNotFoundError, IntegrityError) as error:
+        if not is_known:
+            raise
+        # Since it was looked up somebody deleted it.
+        raise no_such_file() from error
     here.dispatch.ingest(batch_id)
     return batch_id
 
@@ -245,14 +252,6 @@ def look(here: Services, asked: Asked, file: Received) -> dict[str, str]:
 def most_files(here: Services, spec: PipelineSpec) -> int | None:
     """How many files an archive may hold; None for a pipeline that takes none."""
     return here.settings.media.max_archive_files if spec.catalogue.media else None
-
-
-def stored_file(conn: sa.Connection, file_id: str) -> Received:
-    """A file that was uploaded before; 422 when there is none."""
-    stored = find_file(conn, file_id) if is_id(file_id) else None
-    if stored is None:
-        raise RequestError(ErrorCode.INVALID_VALUE, "There is no file with this file_id.", field="file_id")
-    return Received(stored.id, stored.name, stored.content_type, stored.bytes)
 
 
 def load_batch(conn: sa.Connection, batch_id: str) -> Batch:

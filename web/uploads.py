@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
+import sqlalchemy as sa
 from flask import request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from contract.errors import ErrorCode, RequestError
-from models.files import PIECE, FileStorage, pieces_of
+from contract.ids import is_id
+from models.files import PIECE, FileStorage, find_file, pieces_of
 
 #: Room for boundaries, headers and the small fields around a file.
 AROUND_FILE = 1 << 20
@@ -34,6 +36,18 @@ class Received:
     filename: str
     content_type: str
     bytes: int
+
+
+def stored_file(conn: sa.Connection, file_id: str) -> Received:
+    """A file that was uploaded before; 422 when there is none."""
+    stored = find_file(conn, file_id) if is_id(file_id) else None
+    if stored is None:
+        raise no_such_file()
+    return Received(stored.id, stored.name, stored.content_type, stored.bytes)
+
+
+def no_such_file() -> RequestError:
+    return RequestError(ErrorCode.INVALID_VALUE, "There is no file with this file_id.", field="file_id")
 
 
 @dataclasses.dataclass

@@ -25,7 +25,6 @@ from web.batches import (
     read_request,
     retry_batch,
     show_batch,
-    stored_file,
     take_batch,
 )
 from web.datasets import take_dataset, try_dataset
@@ -35,7 +34,7 @@ from web.requests import CURSOR, LIMIT, Param, decode_cursor, json_object, objec
 from web.responses import json_response, no_content, seen_statuses, tagged
 from web.serializers import page_json, show_jobs
 from web.services import Services, services
-from web.uploads import Form, Received, receive_form
+from web.uploads import Form, Received, receive_form, stored_file
 
 blueprint = Blueprint("batches", __name__, url_prefix="/api/v1")
 

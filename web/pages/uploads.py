@@ -19,7 +19,7 @@ from models.sheets.formats import REQUESTABLE
 from models.sheets.mapping import PARAMETER, Column
 from models.sheets.preview import Preview, preview
 from web.api.files import keep
-from web.batches import glancing, most_files, read_request, stored_file, take_batch
+from web.batches import glancing, most_files, read_request, take_batch
 from web.datasets import take_dataset
 from web.errors import not_found
 from web.estimate import estimate
@@ -29,7 +29,7 @@ from web.pages.pipelines import named
 from web.pages.rows import members_in
 from web.pages.site import blueprint, check_token
 from web.services import services
-from web.uploads import AROUND_FILE, Received, receive_body, receive_form
+from web.uploads import AROUND_FILE, Received, receive_body, receive_form, stored_file
 
 #: How long a page may take to look through a file; a longer one is counted when it is started.
 LOOK_SECONDS = 4.0

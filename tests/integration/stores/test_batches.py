@@ -98,6 +98,20 @@ def test_retry_runs_only_what_did_not_succeed_into_the_same_batch(engine, batch_
     assert counted(engine, batch) == {"total": 3, "succeeded": 3}
 
 
+def test_a_second_retry_at_once_does_not_set_the_reading_back(engine, batch_factory, claim_rows):
+    batch = batch_factory(2, ingested=False)
+    transaction(engine, lambda conn: batches.begin_cancel(conn, batch.id))
+    transaction(engine, lambda conn: sweeps.cancel_batch_rows(conn, batch.id, limit=10, now=NOW))
+    close(engine, batch)
+    canceled = found_batch(engine, batch.id)
+    assert transaction(engine, lambda conn: batches.retry(conn, canceled, now=NOW)) == 2
+    reader = found_batch(engine, batch.id)
+    assert transaction(engine, lambda conn: batches.advance(conn, reader, Cursor("insert", 99, 9, 9)))
+    # Both looked at the batch before either wrote.
+    assert transaction(engine, lambda conn: batches.retry(conn, canceled, now=NOW)) == 0
+    assert found_batch(engine, batch.id).cursor.row == 9
+
+
 def test_a_running_batch_is_not_retried_and_not_deleted(engine, batch_factory):
     batch = batch_factory(1)
     assert transaction(engine, lambda conn: batches.retry(conn, batch, now=NOW)) == 0
