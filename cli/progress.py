@@ -6,11 +6,13 @@ import time
 from typing import IO, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from cli.show import counts
 
 _LINE_SECONDS = 5.0
+_LEAST_BAR = 8
+_AWAY = "the server does not answer"
 
 
 class Reading:
@@ -30,24 +32,27 @@ class Reading:
 
 
 def upload_bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not _is_live(console))
+
+
+def _is_live(console: Console) -> bool:
+    """Whether a line can be drawn again: colors may be forced into a log, a bar must not be."""
+    return console.is_interactive and console.file.isatty()
 
 
 class BatchProgress:
-    """Shows one snapshot of a batch after another."""
+    """Shows one snapshot of a batch after another; on a terminal in one line, however narrow it is or becomes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        columns = (
-            TextColumn("{task.fields[pipeline]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rest]}"),
-        )
-        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("", total=None, pipeline="", rest="")
+        self._is_live = _is_live(console)
+        columns = [TextColumn(f"{{task.fields[{part}]}}", markup=False) for part in ("name", "rest")]
+        self._bar = Progress(columns[0], BarColumn(), columns[1], console=console, disable=not self._is_live)
+        self._task = self._bar.add_task("", total=None, name="", rest="")
         self._spoken = 0.0
+        self._is_away = False
 
     def __enter__(self) -> BatchProgress:
         self._bar.start()
@@ -59,24 +64,52 @@ class BatchProgress:
     def show(self, batch: dict[str, Any], *, last: bool = False) -> None:
         over = sum(batch["counts"][state] or 0 for state in ("succeeded", "failed", "canceled", "expired", "invalid"))
         total = batch["counts"]["total"]
-        self._bar.update(
-            self._task,
-            completed=over,
-            total=total,
-            pipeline=f"{batch['pipeline']} {batch['status']}",
-            rest=_rest(batch),
-        )
-        if not self._console.is_terminal and (last or time.monotonic() - self._spoken >= _LINE_SECONDS):
+        name, rest = fitting(batch, f"{over:,}/{'?' if total is None else format(total, ',')}", self._console.width)
+        self._bar.update(self._task, completed=over, total=total, name=name, rest=rest)
+        self._is_away = False
+        if last or time.monotonic() - self._spoken >= _LINE_SECONDS:
             self._spoken = time.monotonic()
-            self._console.print(f"{batch['status']}: {counts(batch['counts'])} {_rest(batch)}".rstrip(), markup=False)
+            self._say(f"{batch['status']}: {', '.join([counts(batch['counts']), *_parts(batch)])}")
+
+    def away(self) -> None:
+        """The server does not answer, and is asked again."""
+        if not self._is_away:
+            self._is_away = True
+            self._bar.update(self._task, rest=_AWAY)
+            self._say(f"{_AWAY}; trying again")
+
+    def _say(self, words: str) -> None:
+        if not self._is_live:
+            self._console.print(words, markup=False, highlight=False, soft_wrap=True)
 
 
-def _rest(batch: dict[str, Any]) -> str:
+def fitting(batch: dict[str, Any], done: str, width: int) -> tuple[str, str]:
+    """What stands before the bar and behind it: first things first, and as much as leaves the bar its least width."""
+    name = str(batch["status"])
+    room = width - len(name) - len(done) - _LEAST_BAR - 2
+    rest = [done]
+    for part in _parts(batch):
+        if len(part) + 2 > room:
+            break
+        rest.append(part)
+        room -= len(part) + 2
+    if len(batch["pipeline"]) < room:
+        name = f"{batch['pipeline']} {name}"
+    return name, ", ".join(rest)
+
+
+def _parts(batch: dict[str, Any]) -> list[str]:
     parts = []
-    if batch["rate"]:
-        parts.append(f"{batch['rate']:.1f} rows/s")
     if batch["eta"] is not None and batch["progress"] < 1:
-        parts.append(f"{batch['eta']:.0f} s left")
+        parts.append(f"{_duration(batch['eta'])} left")
     if failed := batch["counts"]["failed"] + batch["counts"]["invalid"]:
         parts.append(f"{failed:,} failed")
-    return ", ".join(parts)
+    if batch["rate"]:
+        parts.append(f"{batch['rate']:,.1f} rows/s")
+    return parts
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 2 * 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.1f} h"

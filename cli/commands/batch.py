@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from contract.statuses import BATCH_OVER, BatchStatus, OnInvalidRows
 
 if TYPE_CHECKING:
     from cli.api import Api
+    from cli.progress import BatchProgress
 
 _POLL_SECONDS = 0.5
 #: How long a server that was answering may be away before watching gives up.
@@ -99,10 +102,11 @@ def batch(
         accepted = upload(api, Path(file), request, resume=not no_resume)
     else:
         accepted = name_dataset(api, _given(named), request)
-    if watch or out:
-        accepted = watch_to_the_end(api, accepted)
-    if out and accepted["status"] != BatchStatus.FAILED:
-        fetch(api, accepted, out)
+    with kept(accepted["id"], out):
+        if watch or out:
+            accepted = watch_to_the_end(api, accepted)
+        if out and accepted["status"] != BatchStatus.FAILED:
+            fetch(api, accepted, out)
     show_batch(accepted, as_json=as_json)
     context.exit(exit_code(accepted))
 
@@ -161,23 +165,32 @@ def name_file(api: Api, file_id: str, request: dict[str, Any]) -> dict[str, Any]
         raise
 
 
+@contextlib.contextmanager
+def kept(batch_id: str, out: str | None) -> Iterator[None]:
+    """Ctrl-C, or a server that is gone, ends the watching and never the batch: how to go on is said."""
+    how = f"fournil results {batch_id} --out {shlex.quote(out)}" if out else f"fournil status {batch_id}"
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"\nThe batch goes on: {how}", err=True)
+        raise click.exceptions.Exit(Exit.INTERRUPTED) from None
+    except Unreachable as error:
+        raise Unreachable(f"{error.message} The batch is kept: {how}") from error
+
+
 def watch_to_the_end(api: Api, accepted: dict[str, Any]) -> dict[str, Any]:
-    """Poll until it is over. Ctrl-C stops the watching, never the batch."""
+    """Poll until it is over."""
     from rich.console import Console
 
     from cli.progress import BatchProgress
 
-    try:
-        with BatchProgress(Console(stderr=True)) as progress:
-            return _poll(api, accepted, progress.show)
-    except KeyboardInterrupt:
-        click.echo(f"\nThe batch goes on: fournil status {accepted['id']}", err=True)
-        raise
+    with BatchProgress(Console(stderr=True)) as progress:
+        return _poll(api, accepted, progress)
 
 
-def _poll(api: Api, batch: dict[str, Any], show: Any) -> dict[str, Any]:
+def _poll(api: Api, batch: dict[str, Any], progress: BatchProgress) -> dict[str, Any]:
     answered = time.monotonic()
-    show(batch)
+    progress.show(batch, last=batch["status"] in BATCH_OVER)
     while batch["status"] not in BATCH_OVER:
         time.sleep(_POLL_SECONDS)
         try:
@@ -186,10 +199,10 @@ def _poll(api: Api, batch: dict[str, Any], show: Any) -> dict[str, Any]:
             # A server that is being restarted is no reason to lose sight of a batch of hours.
             if time.monotonic() - answered > _PATIENCE:
                 raise
+            progress.away()
             continue
         answered = time.monotonic()
-        show(batch)
-    show(batch, last=True)
+        progress.show(batch, last=batch["status"] in BATCH_OVER)
     return batch
 
 

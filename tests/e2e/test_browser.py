@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from contract.tasks.media import EXAMPLE_IMAGE
@@ -193,6 +194,36 @@ def test_a_file_is_previewed_run_watched_and_taken_home(visit, tmp_path):
     assert [row["id"] for row in rows] == [f"r{number}" for number in range(200)]
     assert {row["label"] for row in rows} <= {"even", "odd"}
     assert [row["review"] for row in rows] == texts
+
+
+def test_a_page_says_that_the_server_is_away_and_goes_on_when_it_is_back_and_what_was_deleted(visit, stack, tmp_path):
+    window = visit()
+    page = window.go("/batches/new?pipeline=slow")
+    page.get_by_label("File").set_input_files(write_rows(tmp_path / "slow.csv", ["sleep:20"]))
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".state").first).to_have_text("running")
+    path = "/api/v1" + page.url.removeprefix(stack.url)
+    status = page.locator("[data-live-status]")
+
+    page.route("**/fragment", lambda route: route.abort())
+    expect(status).to_have_text("The server does not answer. Trying again…")
+    expect(status).to_have_class("notice")
+    window.keep("away")
+    page.unroute("**/fragment")
+    expect(status).to_have_text("Batch running", timeout=SECONDS)
+    expect(status).to_have_class("visually-hidden")
+
+    # As another window of the same batch would.
+    page.route("**/fragment", lambda route: route.abort())
+    expect(status).to_have_class("notice", timeout=SECONDS)
+    assert httpx.post(f"{stack.url}{path}/cancel").json()["status"] == "canceled"
+    assert httpx.delete(f"{stack.url}{path}").status_code == 204
+    page.unroute("**/fragment")
+    expect(page.locator("h1")).to_have_text("Not on the shelf", timeout=SECONDS)
+    # The browser itself speaks of each question that failed.
+    assert {error.partition(": ")[0] for error in window.errors} == {"Failed to load resource"}
+    window.errors.clear()
 
 
 def test_bad_rows_are_shown_before_the_start_and_can_be_left_out(visit, tmp_path):

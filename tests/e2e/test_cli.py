@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import re
 import signal
+import struct
+import subprocess
+import termios
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from tests.processes import FAKE, Stack, alive, run_fournil, running_stack, wait_until, wait_until_gone
+from tests.processes import (
+    FAKE,
+    Stack,
+    alive,
+    clean_environment,
+    fournil,
+    run_fournil,
+    running_stack,
+    wait_until,
+    wait_until_gone,
+)
 
 WAIT = {"Prefer": "wait=30"}
 DONE = "succeeded"
@@ -196,6 +216,74 @@ def test_a_batch_from_the_shell_comes_back_joined_and_in_order(shared, tmp_path)
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "results.csv").read_text(encoding="utf-8-sig").splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == [f"r{i}" for i in range(300)]
+
+
+def test_watching_draws_one_line_of_a_terminal_and_ctrl_c_stops_nothing_but_that(shared, tmp_path):
+    (tmp_path / "slow.csv").write_text("text\nsleep:60\n", encoding="utf-8")
+    with Screen("batch", "fake", "slow.csv", "--watch", cwd=tmp_path, FOURNIL_URL=shared.url, NO_COLOR="1") as screen:
+        screen.resize(80)
+        screen.wait_for("fake running ")
+        screen.resize(40)
+        screen.wait_for("running ", width=40)
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.end() == 130
+        said = screen.wait_for("The batch goes on: fournil status ", width=80)
+
+    batch_id = said.split()[-1]
+    found = run_fournil("status", batch_id, "--json", cwd=tmp_path, FOURNIL_URL=shared.url)
+    assert json.loads(found.stdout)["status"] == "running"
+    assert run_fournil("cancel", batch_id, cwd=tmp_path, FOURNIL_URL=shared.url).returncode == 0
+
+
+class Screen:
+    """A command on a terminal of its own."""
+
+    def __init__(self, *words: str, cwd: Path, **env: str) -> None:
+        self._keyboard, inner = pty.openpty()
+        kept = {name: value for name, value in clean_environment().items() if name not in ("COLUMNS", "LINES")}
+        self.process = subprocess.Popen(
+            fournil(*words), stdin=inner, stdout=inner, stderr=inner, cwd=cwd, env={**kept, "TERM": "xterm", **env}
+        )
+        os.close(inner)
+        self._drawn: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        os.close(self._keyboard)
+
+    def end(self) -> int:
+        """Its exit code, with all it drew read."""
+        code = self.process.wait(20)
+        self._reader.join()
+        return code
+
+    def _read(self) -> None:
+        # Where nobody has the other end any more Linux says EIO.
+        with contextlib.suppress(OSError):
+            while said := os.read(self._keyboard, 65_536):
+                self._drawn.append(said.decode(errors="replace"))
+
+    def resize(self, columns: int) -> None:
+        """What was drawn before is forgotten."""
+        fcntl.ioctl(self._keyboard, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+        self._drawn.clear()
+
+    def wait_for(self, words: str, *, width: int = 80) -> str:
+        """A line with these words that is no longer than the terminal is wide, and cut nowhere."""
+
+        def line() -> str | None:
+            plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", "".join(self._drawn))
+            lines = [one.rstrip() for one in re.split(r"[\r\n]+", plain)]
+            return next((one for one in lines if words in one and len(one) <= width and "…" not in one), None)
+
+        return wait_until(line, what=f"the line {words!r}", show=lambda: repr(self._drawn[-20:]))
 
 
 def _ready(stack: Stack) -> bool:

@@ -334,7 +334,10 @@ def test_watching_gives_up_on_a_server_that_stays_away(run, server, tmp_path, mo
     server.on("POST /api/v1/batches", RUNNING, status=202)
     server.on("GET /api/v1/batches/b1", error("unavailable", "Gone."), status=503)
 
-    assert run("batch", "fake", str(tmp_path / "r.csv"), "--watch").exit_code == 3
+    done = run("batch", "fake", str(tmp_path / "r.csv"), "--out", str(tmp_path / "my results.csv"))
+
+    assert done.exit_code == 3
+    assert f"The batch is kept: fournil results b1 --out '{tmp_path}/my results.csv'" in done.stderr
 
 
 def test_results_go_to_stdout_or_to_a_file(run, server, tmp_path):

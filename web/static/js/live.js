@@ -16,18 +16,24 @@ export function keepAlive(root, drawn) {
       return;
     }
     try {
-      const headers = { Accept: "text/html", Prefer: `wait=${WAIT_SECONDS}` };
+      const headers = { Accept: "text/html" };
+      // Whether the server is back is asked at once.
+      if (!failures) headers.Prefer = `wait=${WAIT_SECONDS}`;
       if (tag) headers["If-None-Match"] = tag;
       const response = await fetch(root.dataset.live, { headers, cache: "no-store" });
+      // It was deleted meanwhile: the page itself says so.
+      if (response.status === 404) return location.reload();
       if (response.status !== 304) {
         if (!response.ok) throw new Error(String(response.status));
         tag = response.headers.get("ETag");
         replace(root, await response.text());
         drawn();
       }
+      if (failures) away(root, false);
       failures = 0;
     } catch {
       failures += 1;
+      away(root, true);
     }
     if (!over()) again(failures ? Math.min(15000, 1000 * 2 ** failures) : pause);
   }
@@ -56,4 +62,13 @@ function tell(state) {
   if (!state || !status || status.textContent === state.dataset.liveWords) return;
   status.textContent = state.dataset.liveWords;
   document.title = state.dataset.liveTitle || document.title;
+}
+
+// The numbers of a page that hears nothing are old: its reader is told, until they are the server's again.
+function away(root, isAway) {
+  const status = document.querySelector("[data-live-status]");
+  if (!status) return;
+  status.className = isAway ? "notice" : "visually-hidden";
+  if (isAway) status.textContent = "The server does not answer. Trying again…";
+  else tell(root.querySelector("[data-live-words]"));
 }
