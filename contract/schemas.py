@@ -168,7 +168,7 @@ def from_text(schema: JsonSchema, text: str) -> Any:
     if "null" in kinds and stripped in ("", "null"):
         return None
     if "array" in kinds:
-        return _list_from_text(stripped)
+        return _list_from_text(stripped, schema.get("items", {}))
     if "object" in kinds:
         return _object_from_text(text)
     if "boolean" in kinds:
@@ -197,11 +197,11 @@ def _object_from_text(text: str) -> Any:
         return text
 
 
-def _list_from_text(text: str) -> Any:
+def _list_from_text(text: str, entry: JsonSchema) -> Any:
     if text.startswith("["):
         try:
             return loads(text)
         except ValueError:
             return text
     parts = text.splitlines() if "\n" in text else text.split(",")
-    return [part.strip() for part in parts if part.strip()]
+    return [from_text(entry, part.strip()) for part in parts if part.strip()]

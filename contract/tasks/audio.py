@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contract.jsons import dumps
+from contract.tasks.generation import LENGTH_PENALTY, NO_REPEATS, SEED
 from contract.tasks.images import FUNCTION_TO_APPLY, TOP_K, candidate_labels, hypothesis
 from contract.tasks.media import AUDIO_SYNONYMS, audio_field
 from contract.tasks.recordings import EXAMPLE_AUDIO
@@ -66,8 +67,57 @@ _TIME: JsonSchema = {"type": ["number", "null"], "description": "Seconds; null w
 
 
 def _said(result: dict[str, Any]) -> dict[str, Any]:
-    return {"text": result["text"], "chunks": dumps(result["chunks"]) if "chunks" in result else None}
+    chunks = dumps(result["chunks"]) if "chunks" in result else None
+    return {"text": result["text"], "chunks": chunks, "language": result.get("language")}
 
+
+_OF_WHISPER: dict[str, JsonSchema] = {
+    "return_language": {
+        "type": "boolean",
+        "default": False,
+        "title": "Name the language",
+        "description": "true: the result says what language is spoken, for Whisper of many languages.",
+    },
+    "prompt": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 2000,
+        "title": "Words before",
+        "description": "What may have been said before: names and words that are to be spelled so (Whisper).",
+    },
+    "condition_on_prev_tokens": {
+        "type": "boolean",
+        "title": "Go by the text before",
+        "description": "true: each part of a long recording is written with the text before it in view (Whisper).",
+    },
+    "temperature": {
+        "type": ["number", "array"],
+        "items": {"type": "number", "minimum": 0, "maximum": 2},
+        "minimum": 0,
+        "maximum": 2,
+        "minItems": 1,
+        "maxItems": 10,
+        "title": "Temperature",
+        "description": "Above 0 words are drawn. Of a list, such as 0, 0.2, 0.4, the next is tried where a part is "
+        "beyond the thresholds (Whisper).",
+    },
+    "compression_ratio_threshold": a_number(
+        "Most repetition", "A part that compresses by more than this is written anew (Whisper).", 0.1, 100
+    ),
+    "logprob_threshold": a_number(
+        "Least certainty",
+        "A part whose words are less likely than this on average is written anew (Whisper).",
+        -100,
+        0,
+    ),
+    "no_speech_threshold": a_number(
+        "Silence",
+        "A part is left out that is silent with more than this probability, and below the least certainty (Whisper).",
+        0,
+        1,
+    ),
+    "seed": SEED,
+}
 
 AUTOMATIC_SPEECH_RECOGNITION = Task(
     name="automatic-speech-recognition",
@@ -113,18 +163,27 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
             "num_beams": a_whole(
                 "Beams", "Texts that are followed side by side. Empty: as the model says, else 5.", 1, 16
             ),
+            "length_penalty": LENGTH_PENALTY,
+            "no_repeat_ngram_size": NO_REPEATS,
+            "repetition_penalty": a_number("Repetition penalty", "Above 1: repeats itself less.", 0.1, 10),
+            **_OF_WHISPER,
         }
     ),
     result={
         "type": "object",
         "properties": {
             "text": {"type": "string"},
+            "language": {
+                "type": ["string", "null"],
+                "description": "Where it was asked for: that of the first words.",
+            },
             "chunks": {
                 "type": "array",
                 "items": {
                     "type": "object",
                     "properties": {
                         "text": {"type": "string"},
+                        "language": {"type": ["string", "null"]},
                         "timestamp": {"type": "array", "items": _TIME, "minItems": 2, "maxItems": 2},
                     },
                     "required": ["text", "timestamp"],
@@ -135,7 +194,7 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
     },
     example=_an_example(),
     columns=_said,
-    result_columns=("text", "chunks"),
+    result_columns=("text", "chunks", "language"),
     view="transcript",
     **_ALONE,
 )

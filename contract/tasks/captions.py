@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract.tasks.generation import NO_REPEATS
+from contract.tasks.generation import (
+    DO_SAMPLE,
+    EARLY_STOPPING,
+    LENGTH_PENALTY,
+    NO_REPEATS,
+    SAMPLING,
+    SEED,
+    SEVERAL,
+)
 from contract.tasks.images import an_image
 from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, image_field
 from contract.tasks.task import JsonSchema, Task, a_number, a_whole, an_object, text_field
@@ -85,9 +93,17 @@ _WRITING: dict[str, JsonSchema] = {
     "max_new_tokens": a_whole("Longest text", "Tokens to write at most.", 1, 1024, default=50),
     "min_new_tokens": a_whole("Shortest text", "Tokens to write at least.", 0, 1024),
     "num_beams": _BEAMS,
-    "length_penalty": a_number("Length penalty", "With beams: above 0 prefers long texts, below 0 short.", -10, 10),
+    "length_penalty": LENGTH_PENALTY,
+    "early_stopping": EARLY_STOPPING,
+    "num_return_sequences": {
+        **SEVERAL,
+        "description": "So many for each image: drawn ones, or the best of as many beams. The result lists them.",
+    },
     "no_repeat_ngram_size": NO_REPEATS,
     "repetition_penalty": a_number("Repetition penalty", "Above 1: repeats itself less.", 0.1, 10),
+    "do_sample": DO_SAMPLE,
+    **SAMPLING,
+    "seed": SEED,
 }
 
 IMAGE_TO_TEXT = Task(

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from contract.tasks.generation import TEXT_GENERATION
+from contract.tasks.generation import CALLS, ROLES, TEXT_GENERATION
 from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, MOST_FILES, images_field, recordings_field
 from contract.tasks.task import TEXT_SYNONYMS, JsonSchema, Task, an_object, text_field
 
@@ -102,13 +102,14 @@ def _messages(kinds: Sequence[Kind], description: str) -> JsonSchema:
         "description": f"A conversation so far; the model writes the next turn. {description}",
         "items": an_object(
             {
-                "role": {"type": "string", "enum": ["system", "user", "assistant"]},
+                "role": ROLES,
                 "content": {
                     "type": ["string", "array"],
                     "maxLength": 1_000_000,
                     "maxItems": 100,
                     "items": _part(kinds),
                 },
+                **CALLS,
             },
             required=("role", "content"),
         ),
@@ -155,7 +156,7 @@ _ANSWERS: dict[str, Any] = {
     },
     "main_field": "text",
     "columns": TEXT_GENERATION.columns,
-    "result_columns": ("generated_text", "finish_reason"),
+    "result_columns": ("generated_text", "finish_reason", "alternatives"),
     "view": "text",
     "streams": True,
 }

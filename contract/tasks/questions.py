@@ -106,7 +106,25 @@ _TABLE: JsonSchema = {
 }
 
 
-def _cells(result: dict[str, Any]) -> dict[str, Any]:
+_CELLS: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "answer": {"type": "string"},
+        "coordinates": {
+            "type": "array",
+            "items": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
+        },
+        "cells": {"type": "array", "items": {"type": "string"}},
+        "aggregator": {"type": "string"},
+    },
+    "required": ["answer", "coordinates", "cells"],
+}
+
+
+def _cells(result: Any) -> dict[str, Any]:
+    """One answer as it is; of several, lists of each."""
+    if isinstance(result, list):
+        return {name: dumps([one.get(name) for one in result]) for name in ("answer", "cells", "aggregator")}
     return {"answer": result["answer"], "cells": dumps(result["cells"]), "aggregator": result.get("aggregator")}
 
 
@@ -116,31 +134,36 @@ TABLE_QUESTION_ANSWERING = Task(
     summary="Finds the cells of a table that answer a question, and whether to count, add or average them.",
     modality="text",
     inputs=an_object(
-        {"query": text_field("Question", "What to look for in the table."), "table": _TABLE},
+        {
+            "query": text_field(
+                "Question",
+                "What to look for in the table; or a list of questions about it.",
+                type=["string", "array"],
+                items={"type": "string", "minLength": 1, "maxLength": 10_000},
+                minItems=1,
+                maxItems=100,
+            ),
+            "table": _TABLE,
+        },
         required=("query", "table"),
     ),
     parameters=an_object(
         {
+            "sequential": {
+                "type": "boolean",
+                "default": False,
+                "title": "One after the other",
+                "description": "true: each question of a list is read with the answers before it, as models of "
+                "conversations about tables (SQA) were trained.",
+            },
             "truncation": {
                 **TRUNCATION,
                 "title": "Cut a table that is too long",
                 "description": "true: drop the last rows. false: such a job fails with input_too_long.",
-            }
+            },
         }
     ),
-    result={
-        "type": "object",
-        "properties": {
-            "answer": {"type": "string"},
-            "coordinates": {
-                "type": "array",
-                "items": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
-            },
-            "cells": {"type": "array", "items": {"type": "string"}},
-            "aggregator": {"type": "string"},
-        },
-        "required": ["answer", "coordinates", "cells"],
-    },
+    result={"anyOf": [_CELLS, {"type": "array", "items": _CELLS, "minItems": 1}]},
     example={
         "inputs": {
             "query": "How many loaves were baked in Lyon?",

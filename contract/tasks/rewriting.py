@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from contract.tasks.generation import MIN_P, NO_REPEATS
+from contract.tasks.generation import (
+    ALTERNATIVES,
+    BAD_WORDS,
+    DO_SAMPLE,
+    EARLY_STOPPING,
+    LENGTH_PENALTY,
+    NO_REPEATS,
+    SAMPLING,
+    SEED,
+    SEVERAL,
+    other_texts,
+)
 from contract.tasks.task import TEXT_SYNONYMS, TRUNCATION, JsonSchema, Task, a_number, a_whole, an_object, text_field
 
 _WRITING: dict[str, JsonSchema] = {
@@ -19,26 +30,15 @@ _WRITING: dict[str, JsonSchema] = {
         1,
         16,
     ),
-    "length_penalty": a_number("Length penalty", "With beams: above 0 prefers long texts, below 0 short.", -10, 10),
+    "length_penalty": LENGTH_PENALTY,
     "no_repeat_ngram_size": NO_REPEATS,
-    "early_stopping": {
-        "type": "boolean",
-        "title": "Stop early",
-        "description": "true: stop when there are as many finished texts as beams. Empty: as the checkpoint says.",
-    },
+    "early_stopping": EARLY_STOPPING,
+    "num_return_sequences": SEVERAL,
+    "bad_words": BAD_WORDS,
     "repetition_penalty": a_number("Repetition penalty", "Above 1: repeats itself less.", 0.1, 10),
-    "do_sample": {
-        "type": "boolean",
-        "title": "Sample",
-        "description": "false: the likeliest text, the same each time. "
-        "Empty: true only where temperature, top_k, top_p, min_p or typical_p is given.",
-    },
-    "temperature": a_number("Temperature", "Higher is more surprising; 0 is the likeliest text.", 0, 5),
-    "top_k": a_whole("Top k", "Sample from the k likeliest tokens.", 1, 1000),
-    "top_p": a_number("Top p", "Sample from the likeliest tokens that make up this share.", 0.01, 1),
-    "min_p": MIN_P,
-    "typical_p": a_number("Typical p", "Sample from the locally typical tokens.", 0.01, 1),
-    "seed": a_whole("Seed", "Makes sampling repeatable. Empty: taken from the job's id.", 0, 2**32 - 1),
+    "do_sample": DO_SAMPLE,
+    **SAMPLING,
+    "seed": SEED,
     "clean_up_tokenization_spaces": {
         "type": "boolean",
         "title": "Clean up spaces",
@@ -57,11 +57,12 @@ def _language(title: str, description: str) -> JsonSchema:
 
 
 def _written(name: str) -> JsonSchema:
-    return {"type": "object", "properties": {name: {"type": "string"}}, "required": [name]}
+    written: dict[str, JsonSchema] = {name: {"type": "string"}, "alternatives": ALTERNATIVES}
+    return {"type": "object", "properties": written, "required": [name]}
 
 
 def _only(name: str) -> Callable[[Any], dict[str, Any]]:
-    return lambda result: {name: result[name]}
+    return lambda result: {name: result[name], **other_texts(result)}
 
 
 TEXT2TEXT_GENERATION = Task(
@@ -79,7 +80,7 @@ TEXT2TEXT_GENERATION = Task(
     main_field="text",
     synonyms={"text": ("text", "prompt", "instruction", *TEXT_SYNONYMS[1:])},
     columns=_only("generated_text"),
-    result_columns=("generated_text",),
+    result_columns=("generated_text", "alternatives"),
     view="written",
 )
 
@@ -106,7 +107,7 @@ SUMMARIZATION = Task(
     main_field="text",
     synonyms={"text": ("text", "article", *TEXT_SYNONYMS[1:])},
     columns=_only("summary_text"),
-    result_columns=("summary_text",),
+    result_columns=("summary_text", "alternatives"),
     view="written",
 )
 
@@ -133,6 +134,6 @@ TRANSLATION = Task(
     main_field="text",
     synonyms={"text": ("text", "source", *TEXT_SYNONYMS[1:])},
     columns=_only("translation_text"),
-    result_columns=("translation_text",),
+    result_columns=("translation_text", "alternatives"),
     view="written",
 )

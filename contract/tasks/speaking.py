@@ -46,6 +46,8 @@ TEXT_TO_AUDIO = Task(
                 "description": "true: draw, another sound for each seed. Empty: as the model says (MusicGen, Bark).",
             },
             "temperature": a_number("Temperature", "Higher is more daring, where sound is drawn.", 0.01, 5),
+            "top_k": a_whole("Top k", "Draw from the k likeliest tokens (MusicGen).", 1, 1000),
+            "top_p": a_number("Top p", "Draw from the likeliest tokens that make up this share (MusicGen).", 0.01, 1),
             "guidance_scale": a_number("Guidance", "Higher keeps closer to the text (MusicGen).", 1, 20),
         }
     ),

@@ -24,7 +24,21 @@ TOKEN_CLASSIFICATION = Task(
     title="Token classification",
     summary="Marks the names, places and other things that a text speaks of.",
     modality="text",
-    inputs=an_object({"text": text_field(description="The text to mark.")}, required=("text",)),
+    inputs=an_object(
+        {
+            "text": text_field(description="The text to mark."),
+            "words": {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1, "maxLength": 10_000},
+                "minItems": 1,
+                "maxItems": 100_000,
+                "title": "Words",
+                "description": "The text as its words, where something else has parted them.",
+                "x-multiline": True,
+            },
+        },
+        oneOf=[{"required": ["text"]}, {"required": ["words"]}],
+    ),
     parameters=an_object(
         {
             "aggregation_strategy": {
@@ -50,6 +64,14 @@ TOKEN_CLASSIFICATION = Task(
                 "description": "Read a text that is too long in windows that overlap by so many tokens; "
                 "needs an aggregation strategy.",
             },
+            "delimiter": {
+                "type": "string",
+                "maxLength": 10,
+                "default": " ",
+                "title": "Between words",
+                "description": "What stands between words that were sent as words: start and end of an entity are "
+                "counted in the text that they make with it.",
+            },
             "truncation": TRUNCATION,
         }
     ),
@@ -71,7 +93,7 @@ TOKEN_CLASSIFICATION = Task(
     },
     example={"inputs": {"text": "Marie baked in Lyon for ten years."}, "parameters": {}},
     main_field="text",
-    synonyms={"text": TEXT_SYNONYMS},
+    synonyms={"text": TEXT_SYNONYMS, "words": ("words", "tokens")},
     columns=_entities,
     result_columns=("entities",),
     view="entities",

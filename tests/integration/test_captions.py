@@ -14,6 +14,7 @@ from contract.errors import InputError
 from contract.media import Media
 from tests.integration.test_transformers_backend import Oven
 from tests.tiny import images as tiny
+from worker.backends.backend import Context
 from worker.backends.media import MediaFile
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
@@ -100,6 +101,23 @@ def test_git_goes_on_from_a_prompt_as_its_model_does(git, asked):
         text = processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
         assert answer == {"generated_text": text}
         assert text.startswith(asked.get("prompt", ""))
+
+
+def test_several_captions_are_the_best_beams_or_drawn_by_their_seed(oven):
+    caption = oven(CAPTIONS)
+    rows = [as_row(picture) for picture in PICTURES]
+    best = caption.together_and_alone(rows, num_beams=3, num_return_sequences=2, max_new_tokens=8)
+    assert [len(each) for each in best] == [2, 2]
+    assert [each[0] for each in best] == [each[0] for each in caption.run(rows, num_beams=3, max_new_tokens=8)]
+
+    asked: dict[str, Any] = {"temperature": 2, "num_return_sequences": 2, "max_new_tokens": 8}
+    together = caption.run(rows, Context(job_ids=["a", "b"]), **asked)
+    alone = [caption.run([row], Context(job_ids=[job]), **asked)[0] for row, job in zip(rows, "ab", strict=True)]
+    assert together == alone
+    assert together != caption.run(rows, Context(job_ids=["c", "d"]), **asked)
+
+    [refused] = caption.run(rows[:1], num_return_sequences=2)
+    assert refused.field == "parameters.num_return_sequences"
 
 
 @pytest.mark.parametrize("asked", [{}, {"num_beams": 3, "max_new_tokens": 5}], ids=str)

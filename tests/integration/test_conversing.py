@@ -122,6 +122,21 @@ def test_a_sampled_answer_depends_on_its_seed_alone(oven):
     assert one != other
 
 
+@pytest.mark.parametrize(
+    "asked", [{"num_beams": 3, "num_return_sequences": 2}, {"num_return_sequences": 2, "do_sample": True}], ids=str
+)
+def test_several_texts_are_the_best_beams_or_drawn(oven, library, asked):
+    inputs, images = ROWS[0]
+    [found] = oven.run([as_row(inputs, images)], max_new_tokens=12, seed=7, **asked)
+    assert len(found["alternatives"]) == 1
+    if "num_beams" in asked:
+        more = {"do_sample": False, **asked}
+        expected = library(
+            text=chat_for(inputs, images), return_full_text=False, max_new_tokens=12, generate_kwargs=more
+        )
+        assert found["message"]["content"] == expected[0]["generated_text"]
+
+
 def test_a_stop_string_ends_the_answer_and_is_left_out(oven):
     row = as_row(*ROWS[0])
     whole = oven.run([row], max_new_tokens=12)[0]["message"]["content"]

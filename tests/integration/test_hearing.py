@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import transformers
 
 from contract.errors import InputError
@@ -138,6 +139,72 @@ def test_whisper_hears_all_of_a_long_recording_as_the_pipeline_does(whisper, sta
     assert_same(expected if stamps else {"text": expected["text"]}, found)
 
 
+WRITTEN = {"max_new_tokens": 8, "num_beams": 1, "language": "en", "task": "transcribe"}
+
+
+@pytest.mark.parametrize(
+    "steered",
+    [
+        {"no_repeat_ngram_size": 1, "repetition_penalty": 1.5},
+        {"condition_on_prev_tokens": True},
+        {"temperature": 0.7},
+        {"temperature": [0, 0.8], "compression_ratio_threshold": 0.5, "condition_on_prev_tokens": True},
+        {"temperature": [0, 0.8], "logprob_threshold": -0.1, "no_speech_threshold": 0.9},
+        {"prompt": "the bread is"},
+    ],
+    ids=str,
+)
+def test_whisper_is_steered_as_the_pipeline_is(whisper, steered, monkeypatch):
+    told = {name: tuple(value) if isinstance(value, list) else value for name, value in steered.items()}
+    if words := told.pop("prompt", None):
+        told["prompt_ids"] = whisper.library.tokenizer.get_prompt_ids(words, return_tensors="pt")
+    forward = whisper.library.forward
+
+    def seeded(*inputs: Any, **more: Any) -> Any:
+        # Here, as what brings the pieces also draws.
+        torch.manual_seed(7)
+        return forward(*inputs, **more)
+
+    monkeypatch.setattr(whisper.library, "forward", seeded)
+    expected = whisper.library(LONG.copy(), return_timestamps=True, generate_kwargs={**WRITTEN, **told})
+
+    [found] = whisper.run([sent(LONG)], return_timestamps=True, seed=7, **WRITTEN, **steered)
+    assert_same(listed(expected), found)
+    assert whisper.run([sent(LONG)], return_timestamps=True, seed=7, **WRITTEN, **steered) == [found]
+
+
+@pytest.mark.parametrize("stamps", [False, True])
+def test_whisper_names_the_language(whisper, stamps):
+    asked = {"return_timestamps": stamps, "return_language": True, "max_new_tokens": 8, "num_beams": 1}
+    library = whisper.library(SAMPLES[0].copy(), **{**asked, "return_timestamps": stamps or None})
+
+    [found] = whisper.run([sent(SAMPLES[0])], **asked)
+
+    assert found["language"] == library["chunks"][0]["language"]
+    assert found["language"] in ("english", "french")
+    assert [chunk["language"] for chunk in found.get("chunks", [])] == [
+        chunk["language"] for chunk in library["chunks"] if stamps
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"max_new_tokens": 61}, "max_new_tokens"),
+        ({"max_new_tokens": 29, "condition_on_prev_tokens": True}, "max_new_tokens"),
+        ({"prompt": "bread " * 20}, "prompt"),
+        ({"prompt": "<|en|>"}, "prompt"),
+        ({"no_speech_threshold": 0.5}, "no_speech_threshold"),
+    ],
+    ids=str,
+)
+def test_what_whisper_has_no_room_for_is_refused(whisper, asked, field):
+    [refused] = whisper.run([sent(SAMPLES[0])], **asked)
+
+    assert isinstance(refused, InputError)
+    assert refused.field == f"parameters.{field}"
+
+
 def test_times_of_a_long_recording_go_on_past_the_first_window(whisper):
     written = {"max_new_tokens": 8, "num_beams": 1, "language": "en", "task": "transcribe"}
     whole, beginning = whisper.run([sent(LONG), sent(LONG[: 16_000 * 29])], return_timestamps=True, **written)
@@ -193,6 +260,8 @@ def test_a_model_of_waveforms_hears_a_minute_at_once(classify):
         ({"return_timestamps": True}, "parameters.return_timestamps"),
         ({"language": "fr"}, "parameters.language"),
         ({"num_beams": 2}, "parameters.num_beams"),
+        ({"prompt": "so"}, "parameters.prompt"),
+        ({"return_language": True}, "parameters.return_language"),
         ({"stride_length_s": 2}, "parameters.stride_length_s"),
         ({"stride_length_s": 2, "chunk_length_s": 4}, "parameters.stride_length_s"),
     ],

@@ -89,6 +89,31 @@ def test_what_steers_the_writing_steers_it_as_in_the_library(rewriter: Any, para
     assert write.texts(ROWS, max_new_tokens=16, **parameters) == expected
 
 
+def test_words_that_are_not_to_be_written_are_not(rewriter: Any) -> None:
+    write = rewriter("text2text-generation", tiny.bart)
+    plain = write.texts(ROWS, max_new_tokens=16)
+    letter = next(letter for letter in plain[0] if letter.isascii() and letter.isalnum())
+    ids = [write.tokenizer(word, add_special_tokens=False)["input_ids"] for word in (letter, f" {letter}")]
+    expected = [write.plain(text, bad_words_ids=ids) for text in TEXTS]
+    assert write.texts(ROWS, max_new_tokens=16, bad_words=[letter]) == expected
+    [refused] = write.run(ROWS[:1], bad_words=["\ud800"])
+    assert refused.field == "parameters.bad_words"
+
+
+def test_several_texts_are_the_best_beams_or_drawn(rewriter: Any) -> None:
+    write = rewriter("text2text-generation", tiny.bart)
+    found = write.run(ROWS, max_new_tokens=16, num_beams=3, num_return_sequences=2)
+    tokens = write.tokenizer(TEXTS[0], return_tensors="pt")
+    best = write.model.generate(**tokens, num_beams=3, num_return_sequences=2, max_new_tokens=16, do_sample=False)
+    first = [text.strip() for text in write.tokenizer.batch_decode(best, skip_special_tokens=True)]
+    assert [found[0]["generated_text"], *found[0]["alternatives"]] == first
+
+    drawn = write.run(ROWS, max_new_tokens=16, num_beams=1, num_return_sequences=2, temperature=2, seed=7)
+    assert [len(answer["alternatives"]) for answer in drawn] == [1] * len(ROWS)
+    [refused] = write.run(ROWS[:1], num_beams=2, num_return_sequences=3)
+    assert refused.message == "num_return_sequences is above num_beams, which is 2."
+
+
 def test_t5_is_asked_to_summarize_in_its_own_words(rewriter: Any) -> None:
     write = rewriter("summarization", tiny.t5)
     assert write.texts(ROWS, max_new_tokens=16) == [write.plain("summarize: " + text) for text in TEXTS]

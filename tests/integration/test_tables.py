@@ -31,7 +31,10 @@ def oven(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def by_the_library(oven: Oven, row: dict[str, Any]) -> dict[str, Any]:
-    found = oven.library(table=dict(row["table"]), query=row["query"])
+    return plain(oven.library(table=dict(row["table"]), query=row["query"]))
+
+
+def plain(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "coordinates": [list(map(int, place)) for place in found["coordinates"]]}
 
 
@@ -40,6 +43,24 @@ def test_answers_are_the_librarys_alone_and_in_a_batch(oven: Oven) -> None:
     assert oven.together_and_alone(ROWS) == expected
     assert any(answer["cells"] for answer in expected)
     assert ("aggregator" in expected[0]) is bool(oven.loaded._task._operators)
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_a_list_of_questions_is_answered_as_by_the_library(oven: Oven, sequential: bool) -> None:
+    rows = [{**row, "query": [row["query"], "the late bread", "what then?"]} for row in (ROWS[0], ROWS[2])]
+    expected = [
+        [plain(one) for one in oven.library(table=dict(row["table"]), query=row["query"], sequential=sequential)]
+        for row in rows
+    ]
+    assert oven.together_and_alone([*rows, ROWS[1]], sequential=sequential)[:2] == expected
+    [alone] = oven.run([{**ROWS[0], "query": [ROWS[0]["query"]]}], sequential=sequential)
+    assert alone == [by_the_library(oven, ROWS[0])]
+
+
+def test_a_question_of_a_list_that_cannot_be_read_fails_its_row(oven: Oven) -> None:
+    refused, good = oven.run([{**ROWS[0], "query": ["so", "\ud800"]}, ROWS[0]])
+    assert isinstance(refused, InputError)
+    assert not isinstance(good, InputError)
 
 
 def test_columns_of_different_lengths_are_named(oven: Oven) -> None:

@@ -202,6 +202,32 @@ def test_a_long_text_is_read_in_overlapping_windows(oven: Any) -> None:
     assert_same(expected, tag.together_and_alone([{"text": long}, {"text": TEXTS[2]}], **parameters))
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"aggregation_strategy": "none", "delimiter": ""},
+        {"delimiter": ", "},
+        {"stride": 12, "aggregation_strategy": "max"},
+    ],
+    ids=str,
+)
+def test_words_are_read_as_words(oven: Any, parameters: dict[str, Any]) -> None:
+    tag = oven("token-classification")
+    listed = [text.split() for text in TEXTS] + ([tiny.WORDS * 3] if "stride" in parameters else [])
+    asked = {"aggregation_strategy": "simple", **parameters}
+    expected = [plain(tag.library(words, is_split_into_words=True, **asked))[0] for words in listed]
+    assert_same(expected, tag.together_and_alone([{"words": words} for words in listed], **parameters))
+
+
+def test_words_and_texts_share_a_batch(oven: Any) -> None:
+    tag = oven("token-classification")
+    rows = [{"words": ["\ud800"]}, {"text": TEXTS[0]}, {"words": ["the", "bread"]}, {"words": ["late"] * 100}]
+    half, *good, long = tag.run(rows)
+    assert half.code is ErrorCode.INPUT_REJECTED
+    assert long.code is ErrorCode.INPUT_TOO_LONG
+    assert_same(good, [tag.run([row])[0] for row in rows[1:3]])
+
+
 @pytest.mark.parametrize("parameters", [{}, {"top_k": 3}, {"targets": ["oven", "bread", "late"]}])
 def test_fill_mask_equals_the_pipeline(oven: Any, parameters: dict[str, Any]) -> None:
     fill = oven("fill-mask")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from contract.errors import InputError
 from contract.pipelines import PipelineSpec
 from tests import tiny
 from worker.backends.backend import Context, LoadedPipeline, Prepared, nothing_recent
@@ -94,11 +95,20 @@ def test_a_text_is_the_librarys_alone_and_beside_longer_and_shorter_ones(archite
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"repetition_penalty": 1.6}, {"min_new_tokens": 20}, *({"no_repeat_ngram_size": size} for size in (1, 2, 3))],
+    [
+        {"repetition_penalty": 1.6},
+        {"min_new_tokens": 20},
+        {"bad_words": ["e", "the bread"]},
+        *({"no_repeat_ngram_size": size} for size in (1, 2, 3)),
+    ],
 )
 def test_what_changes_the_scores_changes_them_as_in_the_library(parameters: dict[str, Any], writer: Any) -> None:
     write = writer("llama")
-    expected = [write.library(prompt, max_new_tokens=24, **parameters) for prompt in PROMPTS]
+    told = dict(parameters)
+    if words := told.pop("bad_words", None):
+        spelled = [text for word in words for text in (word, f" {word}")]
+        told["bad_words_ids"] = write.tokenizer(spelled, add_special_tokens=False)["input_ids"]
+    expected = [write.library(prompt, max_new_tokens=24, **told) for prompt in PROMPTS]
     assert write.write(PROMPTS, max_new_tokens=24, **parameters) == expected
 
 
@@ -159,6 +169,7 @@ def test_a_text_that_nobody_wants_any_more_leaves_and_is_not_handed_in(writer: A
         {"top_p": 0.6, "temperature": 2.0},
         {"typical_p": 0.5},
         {"min_p": 0.2},
+        {"top_h": 0.6, "epsilon_cutoff": 0.001, "eta_cutoff": 0.002},
         {"do_sample": True},
     ],
 )
@@ -198,3 +209,84 @@ def test_tokens_are_drawn_as_often_as_their_share_says() -> None:
 def test_memory_of_a_token_is_what_its_keys_and_values_take(writer: Any) -> None:
     # 2 layers, keys and values, 2 heads of 8 float32.
     assert writer("llama").loaded.token_bytes == 2 * 2 * 2 * 8 * 4
+
+
+def beamed(writer: Writer, text: str, several: int, **parameters: Any) -> list[str]:
+    """What the library writes in beams for one text by itself."""
+    tokens = writer.tokenizer(text, return_tensors="pt")
+    with torch.inference_mode():
+        written = writer.model.generate(
+            **tokens, do_sample=False, num_return_sequences=several, max_new_tokens=16, **parameters
+        )
+    return [
+        str(writer.tokenizer.decode(each[tokens["input_ids"].shape[1] :], skip_special_tokens=True))
+        for each in written
+    ]
+
+
+def answers(writer: Writer, texts: list[str], context: Context | None = None, **parameters: Any) -> list[list[str]]:
+    """All texts of each row."""
+    effective = writer.spec.effective({"max_new_tokens": 16, **parameters})
+    rows = writer.loaded.prepare([{"text": text} for text in texts], effective)
+    found = writer.loaded.bake(rows, effective, context or Context())
+    return [[answer["generated_text"], *answer.get("alternatives", [])] for answer in found]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "parameters"),
+    [
+        ("llama", {"num_beams": 3}),
+        ("llama", {"num_beams": 3, "num_return_sequences": 2, "length_penalty": 2.0, "early_stopping": True}),
+        ("gpt2", {"num_beams": 2, "num_return_sequences": 2, "no_repeat_ngram_size": 2}),
+        ("mamba", {"num_beams": 2}),
+    ],
+)
+def test_beams_are_the_librarys_alone_and_beside_longer_and_shorter_ones(
+    architecture: str, parameters: dict[str, Any], writer: Any
+) -> None:
+    write = writer(architecture)
+    several = parameters.get("num_return_sequences", 1)
+    steered = {name: value for name, value in parameters.items() if name != "num_return_sequences"}
+    expected = [beamed(write, prompt, several, **steered) for prompt in PROMPTS]
+    assert answers(write, PROMPTS, **parameters) == expected
+    assert answers(write, PROMPTS[:1], **parameters) == expected[:1]
+
+
+def test_several_drawn_texts_begin_with_the_one_that_is_drawn_alone(writer: Any) -> None:
+    write = writer("llama")
+    drawn: dict[str, Any] = {"temperature": 1.5, "num_return_sequences": 3}
+    done: dict[str, Any] = {}
+    shown: list[str] = []
+    context = Context(
+        job_ids=["a", "b", "c", "d"], done=done.__setitem__, publish=lambda job_id, _text: shown.append(job_id)
+    )
+    together = answers(write, PROMPTS, context, **drawn)
+    alone = [
+        answers(write, [prompt], Context(job_ids=[job_id]), **drawn)[0]
+        for prompt, job_id in zip(PROMPTS, "abcd", strict=True)
+    ]
+    assert together == alone
+    assert all(len(set(each)) == 3 for each in together)
+    firsts = write.write(PROMPTS, Context(job_ids=["a", "b", "c", "d"]), max_new_tokens=16, temperature=1.5)
+    assert [each[0] for each in together] == firsts
+    assert not shown
+
+
+def test_a_row_of_several_texts_is_handed_in_once_and_whole(writer: Any) -> None:
+    write = writer("llama")
+    drawn: dict[str, Any] = {"temperature": 1.5, "num_return_sequences": 2, "stop": ["e"], "max_new_tokens": 90}
+    handed: list[tuple[str, Any]] = []
+    context = Context(job_ids=["a", "b", "c", "d"], done=lambda job_id, answer: handed.append((job_id, answer)))
+    found = dict(zip("abcd", answers(write, PROMPTS, context, **drawn), strict=True))
+    assert handed
+    assert len({job_id for job_id, _ in handed}) == len(handed)
+    for job_id, answer in handed:
+        assert [answer["generated_text"], *answer["alternatives"]] == found[job_id]
+
+
+@pytest.mark.parametrize("asked", [{"num_return_sequences": 2}, {"num_beams": 2, "num_return_sequences": 3}], ids=str)
+def test_more_texts_than_are_written_are_refused(asked: dict[str, Any], writer: Any) -> None:
+    write = writer("llama")
+    [refused] = write.loaded.prepare([{"text": "a"}], write.spec.effective(asked))
+    assert isinstance(refused, InputError)
+    assert refused.field == "parameters.num_return_sequences"

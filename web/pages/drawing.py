@@ -81,10 +81,12 @@ class Drawing:
 _SHOWN: dict[View, str] = {"table": "table", "transcript": "audio", "watched": "video"}
 
 
-def draw(task: Task | None, inputs: Any, result: Any) -> Drawing:
-    """How to show `result`."""
+def draw(task: Task | None, inputs: Any, result: Any, *, delimiter: str = " ") -> Drawing:
+    """How to show `result`; `delimiter` stands between words that were sent as words."""
     if task is None or result is None or checker(task.result).problems(result, at="result"):
         return Drawing("results/raw.html", {})
+    if "words" in inputs:
+        inputs = {**inputs, "text": delimiter.join(inputs["words"])}
     return Drawing(f"results/{task.view}.html", _VIEWS[task.view](inputs, result), _SHOWN.get(task.view))
 
 
@@ -146,8 +148,9 @@ def _scores(inputs: Any, result: list[float]) -> dict[str, Any]:
 
 
 def _text(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
+    others = {"others": result.get("alternatives", [])}
     if "message" in result:
-        return {
+        return others | {
             "turns": [*turns(inputs), Turn("assistant", result["message"]["content"])],
             "finish_reason": result["finish_reason"],
             "usage": result["usage"],
@@ -155,13 +158,13 @@ def _text(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
     prompt, written = inputs.get("text", ""), result["generated_text"]
     if inputs.get("images") or inputs.get("audio"):
         # What is asked about files, and no text that goes on.
-        return {"turns": [Turn("user", prompt), Turn("assistant", written)]}
-    return {"prompt": prompt, "written": written.removeprefix(prompt) if prompt else written}
+        return others | {"turns": [Turn("user", prompt), Turn("assistant", written)]}
+    return others | {"prompt": prompt, "written": written.removeprefix(prompt) if prompt else written}
 
 
-def _written(inputs: Any, result: dict[str, str]) -> dict[str, Any]:
-    [written] = result.values()
-    return {"written": written, "read": inputs.get("text", "")}
+def _written(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
+    [written] = [text for name, text in result.items() if name != "alternatives"]
+    return {"written": written, "read": inputs.get("text", ""), "others": result.get("alternatives", [])}
 
 
 def _answers(inputs: Any, result: Any) -> dict[str, Any]:
@@ -176,15 +179,16 @@ def _answers(inputs: Any, result: Any) -> dict[str, Any]:
     }
 
 
-def _table(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
-    """The table row by row, `(text, whether it is part of the answer)` for each cell."""
+def _table(inputs: Any, result: Any) -> dict[str, Any]:
+    """The table row by row, `(text, whether it is part of an answer)` for each cell."""
     table = inputs.get("table", {})
-    chosen = {(row, column) for row, column in result["coordinates"]}
+    answers = result if isinstance(result, list) else [result]
+    chosen = {(row, column) for one in answers for row, column in one["coordinates"]}
     rows = [
         [(text, (row, column) in chosen) for column, text in enumerate(cells)]
         for row, cells in enumerate(zip(*table.values(), strict=False))
     ]
-    return {"answer": result["answer"], "names": list(table), "rows": rows}
+    return {"answers": [one["answer"] for one in answers], "names": list(table), "rows": rows}
 
 
 def turns(inputs: Any) -> list[Turn]:

@@ -47,7 +47,7 @@ class Control:
             return "select"
         if "boolean" in kinds:
             return "check" if "default" in self.rule else "select"
-        if "array" in kinds:
+        if "array" in kinds and "string" not in kinds:
             return "turns" if self.rule["items"].get("type") == "object" else "lines"
         if "object" in kinds:
             return "table"
@@ -161,7 +161,7 @@ def as_text(rule: JsonSchema, value: Any) -> str:
     """The text that `Control.read` turns into `value` again."""
     if isinstance(value, list):
         plain = all(isinstance(one, str) and one.strip() == one and "\n" not in one for one in value)
-        lonely = len(value) == 1 and "," in value[0] and not rule.get("x-multiline")
+        lonely = plain and len(value) == 1 and "," in value[0] and not rule.get("x-multiline")
         return "\n".join(value) if plain and not lonely else dumps(value)
     if isinstance(value, dict):
         return tables.as_text(value)

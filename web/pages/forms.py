@@ -114,8 +114,9 @@ def _filled(asked: list[Control], request: dict[str, Any] | None) -> dict[str, A
 
 def ways(task: Task) -> list[tuple[str, str]]:
     """`(field, what to call it)` where a task may be asked in several ways."""
-    rules = task.inputs["properties"]
-    return [(name, _WAYS.get(name, rules[name].get("title", name))) for name in choices(task.inputs)]
+    rules, known = task.inputs["properties"], choices(task.inputs)
+    words = _WAYS if "messages" in known else {}
+    return [(name, words.get(name, rules[name].get("title", name))) for name in known]
 
 
 def way_of(task: Task, wanted: str | None, request: dict[str, Any] | None) -> str | None:

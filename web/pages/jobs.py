@@ -95,7 +95,8 @@ def _shown(job_id: str) -> dict[str, Any]:
     """Everything the page and its fragment are drawn from."""
     shown = told(job_id)
     inputs, task = shown["inputs"], CATALOGUE.get(shown["task"] or "")
-    drawn = drawing.draw(task, inputs, shown["result"])
+    delimiter = (shown["parameters"] or {}).get("delimiter", " ")
+    drawn = drawing.draw(task, inputs, shown["result"], delimiter=delimiter)
     fields = input_fields(task, inputs, above=drawn.shows)
     body = {name: shown[name] for name in ("pipeline", "inputs", "parameters") if shown[name]}
     return {

@@ -6,10 +6,11 @@ so that what it writes depends on its seed and never on the rows it shares a mic
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from transformers import generation
 from worker.backends.backend import Parameters
 
 #: Parameters that are about drawing: one of them asks for it.
-SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+SAMPLING = ("temperature", "top_h", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +59,12 @@ class Choice:
         return _drawn(scores, [one.random() for one in dice])
 
 
-def choice(parameters: Parameters, ends: frozenset[int]) -> Choice:
-    """The choice that a caller's parameters ask for."""
+def choice(parameters: Parameters, ends: frozenset[int], unwritten: Sequence[Sequence[int]] | None = None) -> Choice:
+    """The choice that a caller's parameters ask for; `unwritten` as `never` gives it."""
     penalty = float(parameters.get("repetition_penalty", 1.0))
     changes: list[Any] = [] if penalty == 1.0 else [generation.RepetitionPenaltyLogitsProcessor(penalty)]
+    if unwritten:
+        changes.append(generation.NoBadWordsLogitsProcessor([list(tokens) for tokens in unwritten]))
     draws = samples(parameters)
     if draws:
         changes += _warpers(parameters)
@@ -77,9 +80,24 @@ def samples(parameters: Parameters) -> bool:
     return bool(asked) if asked is not None else any(name in parameters for name in SAMPLING)
 
 
+def never(tokenizer: Any, parameters: Parameters) -> list[list[int]] | None:
+    """Tokens that may not follow each other: words not to be written, at the beginning and behind a space."""
+    spelled = [text for word in parameters.get("bad_words", ()) for text in (word, f" {word}")]
+    found = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in spelled]
+    return [list(tokens) for tokens in dict.fromkeys(tuple(tokens) for tokens in found if tokens)] or None
+
+
 def seed_of(job_id: str) -> int:
     """The seed of a job that names none."""
     return int.from_bytes(hashlib.blake2b(job_id.encode(), digest_size=4).digest())
+
+
+@contextlib.contextmanager
+def dice_of_the_library(parameters: Parameters, job_id: str, device: torch.device) -> Iterator[None]:
+    """What the library draws in here follows from the job's seed, and nothing outside from what is drawn."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(parameters.get("seed", seed_of(job_id)))
+        yield
 
 
 def _warpers(parameters: Parameters) -> list[Any]:
@@ -87,12 +105,17 @@ def _warpers(parameters: Parameters) -> list[Any]:
     top_k = int(parameters.get("top_k", 0))
     min_p = float(parameters.get("min_p", 0.0))
     top_p, typical_p = float(parameters.get("top_p", 1.0)), float(parameters.get("typical_p", 1.0))
+    top_h = parameters.get("top_h")
+    epsilon, eta = float(parameters.get("epsilon_cutoff", 0.0)), float(parameters.get("eta_cutoff", 0.0))
     return [
         *([generation.TemperatureLogitsWarper(temperature)] if temperature != 1.0 else []),
+        *([generation.TopHLogitsWarper(float(top_h))] if top_h else []),
         *([generation.TopKLogitsWarper(top_k)] if top_k else []),
         *([generation.TopPLogitsWarper(top_p)] if top_p < 1.0 else []),
         *([generation.MinPLogitsWarper(min_p)] if min_p else []),
         *([generation.TypicalLogitsWarper(typical_p)] if typical_p < 1.0 else []),
+        *([generation.EpsilonLogitsWarper(epsilon)] if epsilon else []),
+        *([generation.EtaLogitsWarper(eta)] if eta else []),
     ]
 
 

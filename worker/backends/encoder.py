@@ -19,6 +19,8 @@ from worker.backends.weights import Loaded, corrupt
 
 _PIECE = 16_384
 
+#: As it was written, or as its words.
+Text = str | Sequence[str]
 #: One tokenized sequence: input_ids and what else its tokenizer gives, a list each.
 Encoding = dict[str, Any]
 
@@ -59,18 +61,21 @@ class Encoder:
 
     def encode(
         self,
-        texts: Sequence[str],
+        texts: Sequence[Text],
         pairs: Sequence[str] | None = None,
         *,
         truncation: bool,
         strategy: str = "longest_first",
         **options: Any,
     ) -> list[Encoding | InputError]:
-        """Tokenize all texts in one call; then again, cut, those too long for the model where that is asked."""
-        readable = [refusals.is_unicode(text) for text in texts]
+        """Tokenize all texts in one call; then again, cut, those too long for the model where that is asked.
+
+        With `is_split_into_words` among the options texts are words, and encodings say which a token belongs to.
+        """
+        readable = [_is_readable(text) for text in texts]
         if pairs is not None:
             readable = [ok and refusals.is_unicode(pair) for ok, pair in zip(readable, pairs, strict=True)]
-        clean = [text if ok else "" for text, ok in zip(texts, readable, strict=True)]
+        clean = [text if ok else _blank(text) for text, ok in zip(texts, readable, strict=True)]
         clean_pairs = [pair if ok else "" for pair, ok in zip(pairs, readable, strict=True)] if pairs else None
         batch = self._tokenize(clean, clean_pairs, **options)
         found: list[Encoding | InputError] = []
@@ -84,8 +89,11 @@ class Encoder:
             found.append(encoding)
         return found
 
-    def _tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None, **options: Any) -> Any:
-        return self.tokenizer(list(texts), pairs, return_attention_mask=True, verbose=False, **options)
+    def _tokenize(self, texts: Sequence[Text], pairs: Sequence[str] | None, **options: Any) -> Any:
+        batch = self.tokenizer(list(texts), pairs, return_attention_mask=True, verbose=False, **options)
+        if options.get("is_split_into_words"):
+            batch["word_ids"] = [batch.word_ids(row) for row in range(len(batch["input_ids"]))]
+        return batch
 
     def _checked(self, encoding: Encoding) -> Encoding | InputError:
         length = len(encoding["input_ids"])
@@ -93,7 +101,7 @@ class Encoder:
             return refusals.too_long(length, self.limit)
         return encoding if length else refusals.nothing_left()
 
-    def _cut(self, text: str, pair: str | None, strategy: str, **options: Any) -> Encoding | InputError:
+    def _cut(self, text: Text, pair: str | None, strategy: str, **options: Any) -> Encoding | InputError:
         if strategy == "only_first" and not self._room_for(pair or ""):
             return refusals.rejected("The second text alone is longer than the model takes. Shorten it.")
         pairs = None if pair is None else [pair]
@@ -104,10 +112,10 @@ class Encoder:
         tokens = len(self.tokenizer(pair, add_special_tokens=False, verbose=False)["input_ids"])
         return bool(tokens + self.tokenizer.num_special_tokens_to_add(pair=True) < self.limit)
 
-    def windows(self, texts: Sequence[str], stride: int, **options: Any) -> list[list[Encoding] | InputError]:
+    def windows(self, texts: Sequence[Text], stride: int, **options: Any) -> list[list[Encoding] | InputError]:
         """Each text as overlapping sequences of the greatest length the model takes."""
-        readable = [refusals.is_unicode(text) for text in texts]
-        clean = [text if ok else "" for text, ok in zip(texts, readable, strict=True)]
+        readable = [_is_readable(text) for text in texts]
+        clean = [text if ok else _blank(text) for text, ok in zip(texts, readable, strict=True)]
         batch = self._tokenize(
             clean,
             None,
@@ -166,6 +174,15 @@ class Encoder:
             ):
                 rows[position] = row[kept]
         return rows
+
+
+def _is_readable(text: Text) -> bool:
+    return refusals.is_unicode(text) if isinstance(text, str) else all(map(refusals.is_unicode, text))
+
+
+def _blank(text: Text) -> Text:
+    """What stands in for one that no tokenizer takes."""
+    return "" if isinstance(text, str) else [""]
 
 
 def _fills(tokenizer: Any) -> dict[str, int]:

@@ -16,7 +16,7 @@ from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 from worker.backends.backend import Context, Parameters
-from worker.backends.choosing import SAMPLING, samples, seed_of
+from worker.backends.choosing import SAMPLING, dice_of_the_library, samples
 from worker.backends.writing import Row
 
 #: What the library's pipelines took where neither the checkpoint nor the caller said.
@@ -24,8 +24,7 @@ USUAL_TOKENS = 256
 USUAL_BEAMS = 4
 _STEPS_BETWEEN_ASKING = 8
 _AS_ASKED = (
-    "min_new_tokens", "length_penalty", "no_repeat_ngram_size", "early_stopping", "temperature", "top_k", "top_p",
-    "min_p", "typical_p", "repetition_penalty",
+    "min_new_tokens", "length_penalty", "no_repeat_ngram_size", "early_stopping", "repetition_penalty", *SAMPLING,
 )  # fmt: skip
 
 Tensors = dict[str, torch.Tensor]
@@ -59,7 +58,7 @@ def configured(own: GenerationConfig, parameters: Parameters, *, most: int, **mo
         num_beams=beams(own, parameters),
         max_new_tokens=most,
         max_length=None,
-        num_return_sequences=1,
+        num_return_sequences=parameters.get("num_return_sequences", 1),
         return_dict_in_generate=False,
     )
     return config
@@ -68,7 +67,10 @@ def configured(own: GenerationConfig, parameters: Parameters, *, most: int, **mo
 def write(
     model: Any, rows: Tensors, config: GenerationConfig, parameters: Parameters, context: Context, **more: Any
 ) -> list[list[int] | None]:
-    """The tokens of each row; None where its numbers were not finite. `more` goes to the library."""
+    """The tokens of each row's texts, one row after the other; None where its numbers were not finite.
+
+    `more` goes to the library.
+    """
     count = len(next(iter(rows.values())))
     job_ids = list(context.job_ids) or [""] * count
     if not config.do_sample:
@@ -77,8 +79,7 @@ def write(
     for number, job_id in enumerate(job_ids):
         # Of one row, a tensor may have a line for each of its images.
         alone = rows if len(job_ids) == 1 else {name: rows[name][number : number + 1] for name in rows}
-        with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
-            torch.manual_seed(parameters.get("seed", seed_of(job_id)))
+        with dice_of_the_library(parameters, job_id, model.device):
             found += _together(model, alone, config, [job_id], context, **more)
     return found
 
@@ -94,7 +95,8 @@ def _together(
         logits_processor=[numbers],
         stopping_criteria=[Asking(job_ids, context)],
     )
-    return [tokens if good else None for tokens, good in zip(written.tolist(), numbers.finite, strict=True)]
+    finite = [good for good in numbers.finite for _ in range(len(written) // len(job_ids))]
+    return [tokens if good else None for tokens, good in zip(written.tolist(), finite, strict=True)]
 
 
 class _Numbers(LogitsProcessor):  # type: ignore[misc]

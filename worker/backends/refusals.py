@@ -36,6 +36,24 @@ def more_than_most(parameters: Mapping[str, Any], most: int) -> InputError | Non
     return rejected(f"min_new_tokens is above max_new_tokens, which is {most}.", "parameters.min_new_tokens")
 
 
+def more_than_written(parameters: Mapping[str, Any], beams: int, *, draws: bool) -> InputError | None:
+    """Where more texts are to be returned than are written."""
+    several = parameters.get("num_return_sequences", 1)
+    if several == 1 or (draws and beams == 1):
+        return None
+    field = "parameters.num_return_sequences"
+    if beams == 1:
+        return rejected("The likeliest text is one. For several send num_beams of as many, or draw them.", field)
+    return rejected(f"num_return_sequences is above num_beams, which is {beams}.", field) if several > beams else None
+
+
+def unreadable_words(parameters: Mapping[str, Any]) -> InputError | None:
+    """Where words that are not to be written are none."""
+    if all(map(is_unicode, parameters.get("bad_words", ()))):
+        return None
+    return rejected("A word of bad_words holds half a character (a lone surrogate).", "parameters.bad_words")
+
+
 def half_a_character() -> InputError:
     return rejected("This text holds half a character (a lone surrogate). Send it as valid Unicode.")
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import torch
 
-from worker.backends.backend import Context
+from worker.backends.backend import Context, Parameters
 from worker.backends.choosing import Choice
 from worker.backends.decoding import Decoder
 
+#: New tokens of a text at most, where its caller does not say.
+_USUAL_TOKENS = 256
 #: What one step of writing costs whatever the number of rows, in tokens that are read: all weights go by for it.
 #: SmolLM2 on two cores: 58 ms a step, 2 ms more for each row, 1.6 ms for a token of a prompt.
 STEP = 32
@@ -25,6 +26,12 @@ _LONGEST_WORD = 24
 _UNFINISHED_WORD = re.compile(rf"\S{{1,{_LONGEST_WORD}}}\Z")
 # Scripts that put no spaces between words.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]\Z")
+
+
+def longest(parameters: Parameters, positions: int) -> int:
+    """New tokens of a text at most: as asked for, else as usual, with half of all positions for the prompt."""
+    asked = parameters.get("max_new_tokens")
+    return int(asked) if asked is not None else max(1, min(_USUAL_TOKENS, positions // 2))
 
 
 class Row:
@@ -67,6 +74,16 @@ class Row:
         self._end_tokens = 1
         self.stop()
 
+    def add_all(self, tokens: Iterable[int], ends: Collection[int]) -> None:
+        """Tokens that were written elsewhere, up to where the text ends; what is behind is padding."""
+        for token in tokens:
+            if token in ends:
+                self.add_end(token)
+            else:
+                self.add(token)
+            if self.over:
+                return
+
     def stop(self) -> None:
         self.over = True
         self.finish_reason = "stop"
@@ -76,15 +93,6 @@ class Row:
         text = self._decode(self.tokens[: len(self.tokens) - self._end_tokens])
         places = [text.find(stop) for stop in self._stops]
         return text[: min((place for place in places if place >= 0), default=len(text))]
-
-    def next_turn(self, asked: int) -> dict[str, Any]:
-        """The result of a conversation whose prompt has so many tokens."""
-        written = len(self.tokens)
-        return {
-            "message": {"role": "assistant", "content": self.text()},
-            "finish_reason": self.finish_reason,
-            "usage": {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written},
-        }
 
     def new_words(self) -> str:
         """What can be shown for the first time: no unfinished word, nothing that may become a stop string."""

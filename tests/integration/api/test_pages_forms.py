@@ -51,7 +51,8 @@ def test_the_form_asks_for_every_field_with_a_label_and_its_help(client, task):
     page = get(client, f"/pipelines/t-{task}?as=text" if task == "text-generation" else f"/pipelines/t-{task}")
 
     schema = CATALOGUE[task]
-    asked = {f"inputs.{name}" for name in schema.inputs["properties"] if name != "messages"}
+    others = {choice["required"][0] for choice in schema.inputs.get("oneOf", ())} - {schema.main_field}
+    asked = {f"inputs.{name}" for name in schema.inputs["properties"] if name not in others}
     asked |= {f"parameters.{name}" for name in schema.parameters["properties"]}
     for name in asked:
         control = next(e for e in page.elements if e.attrs.get("name") in (name, f"{name}.0"))

@@ -54,6 +54,7 @@ RESULTS = [
     ("token-classification", {"text": "In Lyon " + SCRIPT}, [ENTITY], ["In Lyon", "90.0 %", "1 found"]),
     ("token-classification", {"text": "In Lyon"}, [ENTITY | {"start": None, "end": None}], ["In Lyon", "1 found"]),
     ("token-classification", {"text": "nobody"}, [], ["Nothing was found"]),
+    ("token-classification", {"words": ["In", "Lyon", SCRIPT]}, [ENTITY], ["In Lyon", "1 found"]),
     (
         "fill-mask",
         {"text": "a [MASK]"},

@@ -11,6 +11,8 @@ import torch
 from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
+from worker.backends.choosing import SAMPLING, dice_of_the_library, samples
+from worker.backends.several import side_by_side
 from worker.backends.tasks.images import ImageTask
 from worker.backends.tasks.scores import best_first
 from worker.backends.tasks.task import Answer, refuse_all
@@ -21,7 +23,8 @@ _CHOOSING = ("vilt",)
 #: Models that write from the image alone.
 _UNPROMPTED = ("vision-encoder-decoder", "pix2struct")
 _AS_ASKED = (
-    "max_new_tokens", "min_new_tokens", "num_beams", "length_penalty", "no_repeat_ngram_size", "repetition_penalty",
+    "max_new_tokens", "min_new_tokens", "num_beams", "length_penalty", "early_stopping", "no_repeat_ngram_size",
+    "repetition_penalty", "num_return_sequences", *SAMPLING,
 )  # fmt: skip
 
 
@@ -59,7 +62,7 @@ class VisualQuestionAnswering(ImageTask):
         return super().bake(rows, parameters, context) if self._chooses else self._written(rows, parameters)
 
     def _written(self, rows: Sequence[Prepared], parameters: Parameters) -> list[Answer]:
-        return [[{"answer": text, "score": None}] for text in written(self, rows, parameters)]
+        return [[{"answer": text, "score": None} for text in each] for each in written(self, rows, parameters)]
 
     def answers(self, output: Any, rows: Sequence[Any], parameters: Parameters) -> list[Answer]:
         scores = output.logits.float().cpu().sigmoid()
@@ -79,8 +82,14 @@ class ImageToText(ImageTask):
             return refuse_all(rows, refusal)
         return [self._prepare(row, parameters) for row in rows]
 
+    def draws(self, parameters: Parameters) -> bool:
+        return samples(parameters)
+
     def _refusal(self, parameters: Parameters) -> InputError | None:
-        if refusal := refusals.more_than_most(parameters, parameters["max_new_tokens"]):
+        refusal = refusals.more_than_most(parameters, parameters["max_new_tokens"]) or refusals.more_than_written(
+            parameters, beams(self, parameters), draws=samples(parameters)
+        )
+        if refusal:
             return refusal
         prompt = parameters.get("prompt", "")
         if prompt and self.config.model_type in _UNPROMPTED:
@@ -95,9 +104,9 @@ class ImageToText(ImageTask):
             lambda image: self._tensors(image, parameters.get("prompt")),
             most_patches=self.most_patches,
         )
-        return (
-            found if isinstance(found, InputError) else dataclasses.replace(found, sequences=beams(self, parameters))
-        )
+        if isinstance(found, InputError):
+            return found
+        return dataclasses.replace(found, sequences=max(beams(self, parameters), side_by_side(parameters)))
 
     def _tensors(self, image: Any, prompt: str | None) -> Any:
         processor = self.pictures.processor
@@ -111,7 +120,8 @@ class ImageToText(ImageTask):
         return {**processor.image_processor(images=image, return_tensors="pt"), "input_ids": begun}
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
-        return [[{"generated_text": text}] for text in written(self, rows, parameters)]
+        found = drawn(self, rows, parameters, context) if samples(parameters) else written(self, rows, parameters)
+        return [[{"generated_text": text} for text in each] for each in found]
 
     def answers(self, output: Any, rows: Sequence[Any], parameters: Parameters) -> list[Answer]:
         raise NotImplementedError
@@ -123,12 +133,31 @@ def beams(task: ImageTask, parameters: Parameters) -> int:
     return int(parameters.get("num_beams") or (own and own.num_beams) or 1)
 
 
-def written(task: ImageTask, rows: Sequence[Prepared], parameters: Parameters) -> list[str]:
-    """What the model writes about each picture: the likeliest words."""
-    options = {name: parameters[name] for name in _AS_ASKED if name in parameters}
-    texts = [""] * len(rows)
+def written(task: ImageTask, rows: Sequence[Prepared], parameters: Parameters) -> list[list[str]]:
+    """What the model writes about each picture: the likeliest words, or several of the best."""
+    asked = {name: parameters[name] for name in _AS_ASKED if name in parameters and name not in SAMPLING}
+    return _decoded(task, rows, do_sample=False, **asked)
+
+
+def drawn(task: ImageTask, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[list[str]]:
+    """Words that are drawn, picture by picture: each depends on its own seed alone."""
+    asked = {name: parameters[name] for name in _AS_ASKED if name in parameters}
+    device = task.pictures.model.device
+    texts: list[list[str]] = []
+    for row, job_id in zip(rows, list(context.job_ids) or [""] * len(rows), strict=True):
+        # Asking also says that the pass goes on.
+        context.wanted([job_id])
+        with dice_of_the_library(parameters, job_id, device):
+            texts += _decoded(task, [row], do_sample=True, **asked)
+    return texts
+
+
+def _decoded(task: ImageTask, rows: Sequence[Prepared], **asked: Any) -> list[list[str]]:
+    texts: list[list[str]] = [[] for _ in rows]
+    several = asked.get("num_return_sequences", 1)
     tokenizer = task.pictures.processor.tokenizer
-    for places, tokens in task.pictures.generate([row.payload for row in rows], do_sample=False, **options):
-        for place, text in zip(places, tokenizer.batch_decode(tokens, skip_special_tokens=True), strict=True):
-            texts[place] = text.strip()
+    for places, tokens in task.pictures.generate([row.payload for row in rows], **asked):
+        found = [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+        for number, place in enumerate(places):
+            texts[place] = found[number * several : (number + 1) * several]
     return texts

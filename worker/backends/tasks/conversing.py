@@ -13,13 +13,14 @@ from contract.errors import ErrorCode, InputError
 from models.media.sound import Samples, Sound
 from worker.backends import refusals, turns
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
-from worker.backends.choosing import samples
+from worker.backends.choosing import never, samples
 from worker.backends.generating import Listener, configured, write
 from worker.backends.hearing import LEAST_SECONDS
 from worker.backends.media import MediaFile
+from worker.backends.several import alternatives, next_turn, side_by_side
 from worker.backends.tasks.task import Answer, TaskModel, refuse_all
 from worker.backends.weights import Loaded, corrupt
-from worker.backends.writing import Row
+from worker.backends.writing import Row, longest
 
 #: What a processor raises for words and files that do not fit each other, or a picture of no good shape.
 _PROCESSOR_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError)
@@ -69,11 +70,17 @@ class ImageTextToText(TaskModel):
         return samples(parameters)
 
     def example(self, inputs: Inputs, parameters: Parameters) -> tuple[Inputs, Parameters]:
-        return inputs, {**parameters, "max_new_tokens": 4, "min_new_tokens": 0, "continue_final_message": False}
+        return inputs, {**turns.of_an_example(parameters), "max_new_tokens": 4, "min_new_tokens": 0}
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
-        most = parameters["max_new_tokens"]
-        if refusal := refusals.more_than_most(parameters, most):
+        most = longest(parameters, self._limit)
+        beams = parameters.get("num_beams", 1)
+        refusal = (
+            refusals.more_than_most(parameters, most)
+            or refusals.more_than_written(parameters, beams, draws=samples(parameters))
+            or refusals.unreadable_words(parameters)
+        )
+        if refusal:
             return refuse_all(rows, refusal)
         return [self._prepare(row, most, parameters) for row in rows]
 
@@ -92,7 +99,7 @@ class ImageTextToText(TaskModel):
                 f"takes {self._limit} for both. Shorten it, or ask for fewer new tokens.",
                 details={"tokens": tokens, "limit": self._limit - most},
             )
-        return Prepared(prompt, tokens + most)
+        return Prepared(prompt, tokens + most, side_by_side(parameters))
 
     def _tensors(self, row: Inputs, parameters: Parameters) -> dict[str, torch.Tensor]:
         turns.none_of_text(row, parameters)
@@ -134,15 +141,31 @@ class ImageTextToText(TaskModel):
     def _answer(self, prompt: Prompt, parameters: Parameters, context: Context) -> Answer:
         asked = {"num_beams": 1, **parameters}
         stops = list(parameters.get("stop", ()))
-        more = {"stop_strings": stops or None, "eos_token_id": sorted(self._ends) or None}
-        config = configured(self._model.generation_config, asked, most=parameters["max_new_tokens"], **more)
+        more = {
+            "stop_strings": stops or None,
+            "eos_token_id": sorted(self._ends) or None,
+            "bad_words_ids": never(self._tokenizer, asked),
+        }
+        config = configured(self._model.generation_config, asked, most=longest(parameters, self._limit), **more)
         inputs = {name: self._placed(tensor) for name, tensor in prompt.tensors.items()}
         extra = self._mode | ({"tokenizer": self._tokenizer} if stops else {})
         decode = functools.partial(self._decode, skip_special_tokens=parameters["skip_special_tokens"])
-        row = Row(decode, stops)
-        listener = Listener(row, self._ends, context)
-        [tokens] = write(self._model, inputs, config, asked, context, streamer=listener, **extra)
-        return refusals.not_finite("prompt") if tokens is None else _told(prompt, row)
+        texts = [Row(decode, stops) for _ in range(config.num_return_sequences)]
+        if side_by_side(asked) == 1:
+            extra["streamer"] = Listener(texts[0], self._ends, context)
+        written = write(self._model, inputs, config, asked, context, **extra)
+        good = [tokens for tokens in written if tokens is not None]
+        if len(good) < len(written):
+            return refusals.not_finite("prompt")
+        if side_by_side(asked) > 1:
+            # What is heard of several texts while they are written is not what becomes of them.
+            for text, tokens in zip(texts, good, strict=True):
+                text.add_all(tokens[self._width(prompt) :], self._ends)
+        return _told(prompt, texts)
+
+    def _width(self, prompt: Prompt) -> int:
+        """Tokens of the prompt that what is written begins with."""
+        return 1 if self._model.config.is_encoder_decoder else prompt.tokens
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
         dtype = self._model.dtype if tensor.is_floating_point() else tensor.dtype
@@ -204,8 +227,11 @@ def _none_of(row: Inputs, field: str, cannot: str) -> list[Any]:
     return []
 
 
-def _told(prompt: Prompt, row: Row) -> Answer:
-    return row.next_turn(prompt.tokens) if prompt.chat else {"generated_text": row.text()}
+def _told(prompt: Prompt, texts: Sequence[Row]) -> Answer:
+    if prompt.chat:
+        return next_turn(texts, prompt.tokens)
+    first, *others = [text.text() for text in texts]
+    return {"generated_text": first, **alternatives(others)}
 
 
 def _does_more(model: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import random
 from collections.abc import Sequence
 
 import torch
@@ -12,12 +11,14 @@ import torch
 from contract.errors import ErrorCode, InputError
 from worker.backends import refusals, turns
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
-from worker.backends.choosing import choice, samples, seed_of
+from worker.backends.beams import write_beams
+from worker.backends.choosing import choice, never, samples
 from worker.backends.decoding import Decoder
 from worker.backends.key_values import bytes_of_a_token
+from worker.backends.several import Several, alternatives, next_turn, side_by_side
 from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
 from worker.backends.weights import Loaded, corrupt
-from worker.backends.writing import STEP, Row, Writers
+from worker.backends.writing import STEP, Row, Writers, longest
 
 _TRIAL_TOKENS = 24
 
@@ -50,7 +51,7 @@ class TextGeneration(TaskModel):
         self.token_bytes = bytes_of_a_token(loaded.model)
 
     def example(self, inputs: Inputs, parameters: Parameters) -> Example:
-        short = {**parameters, "max_new_tokens": 4, "min_new_tokens": 0, "continue_final_message": False}
+        short = {**turns.of_an_example(parameters), "max_new_tokens": 4, "min_new_tokens": 0}
         if self._tokenizer.chat_template:
             return inputs, short
         return {"text": inputs["messages"][-1]["content"]}, short
@@ -59,7 +60,7 @@ class TextGeneration(TaskModel):
         return samples(parameters)
 
     def overhead(self, parameters: Parameters) -> int:
-        return STEP * int(parameters["max_new_tokens"])
+        return STEP * self._most(parameters)
 
     def trial(self, texts: Sequence[str]) -> list[torch.Tensor]:
         """Of prompts that are read, and of a token that is written after them."""
@@ -76,9 +77,18 @@ class TextGeneration(TaskModel):
             return refuse_all(rows, refusal)
         return [self._prepare(row, parameters) for row in rows]
 
+    def _most(self, parameters: Parameters) -> int:
+        return longest(parameters, self._positions)
+
     def _refusal(self, parameters: Parameters) -> InputError | None:
-        most = parameters["max_new_tokens"]
-        if refusal := refusals.more_than_most(parameters, most):
+        most = self._most(parameters)
+        beams = parameters.get("num_beams", 1)
+        refusal = (
+            refusals.more_than_most(parameters, most)
+            or refusals.more_than_written(parameters, beams, draws=samples(parameters))
+            or refusals.unreadable_words(parameters)
+        )
+        if refusal:
             return refusal
         if most >= self._positions:
             return refusals.rejected(
@@ -91,17 +101,15 @@ class TextGeneration(TaskModel):
         tokens = self._tokens(row, parameters)
         if isinstance(tokens, InputError):
             return tokens
-        most = parameters["max_new_tokens"]
+        most = self._most(parameters)
         room = min(self._limit, self._positions - most)
         if len(tokens) > room and not parameters["truncation"]:
             return self._too_long(len(tokens), most)
         prompt = Prompt(self._end_of(tokens, room, row), row.get("text"))
         # What it may grow to, since that is what its keys and values take in memory.
-        return Prepared(prompt, len(prompt.tokens) + most)
+        return Prepared(prompt, len(prompt.tokens) + most, side_by_side(parameters))
 
     def _tokens(self, row: Inputs, parameters: Parameters) -> list[int] | InputError:
-        if not all(refusals.is_unicode(text) for text in _texts(row)):
-            return refusals.half_a_character()
         try:
             rendered = self._rendered(row, parameters)
         except InputError as refused:
@@ -114,6 +122,8 @@ class TextGeneration(TaskModel):
     def _rendered(self, row: Inputs, parameters: Parameters) -> str:
         if "text" in row:
             turns.none_of_text(row, parameters)
+            if not refusals.is_unicode(row["text"]):
+                raise refusals.half_a_character()
             return str(row["text"])
         if not self._tokenizer.chat_template:
             raise refusals.rejected(
@@ -139,47 +149,60 @@ class TextGeneration(TaskModel):
         return [*tokens[:1], *tokens[1 - room :]] if begins else tokens[-room:]
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
-        job_ids = context.job_ids or [""] * len(rows)
         decode = functools.partial(self._decode, skip_special_tokens=parameters["skip_special_tokens"])
-        texts = [Row(decode, parameters.get("stop", ())) for _ in rows]
+        stops, several = parameters.get("stop", ()), parameters.get("num_return_sequences", 1)
+        prompts = [row.payload for row in rows]
+        texts = [[Row(decode, stops) for _ in range(several)] for _ in rows]
+        asked = dataclasses.replace(context, job_ids=list(context.job_ids) or [""] * len(rows))
+        write = self._write_beams if parameters.get("num_beams", 1) > 1 else self._write
+        write(prompts, texts, parameters, asked)
+        return [_answer(prompt, each, parameters) for prompt, each in zip(prompts, texts, strict=True)]
 
-        def answer(number: int) -> Answer:
-            return _answer(rows[number].payload, texts[number], parameters)
-
+    def _write(
+        self, prompts: Sequence[Prompt], texts: Sequence[list[Row]], parameters: Parameters, context: Context
+    ) -> None:
+        all_texts = Several(texts, context, lambda number: _answer(prompts[number], texts[number], parameters))
         writers = Writers(
-            texts,
-            job_ids,
-            context,
-            ends=self._end_tokens,
-            over=lambda number: context.done(job_ids[number], answer(number)),
+            all_texts.texts, all_texts.job_ids, all_texts.context, ends=self._end_tokens, over=all_texts.hand_in
         )
-        chosen = choice(parameters, self._end_tokens)
-        for numbers in self._together(rows):
+        chosen = choice(parameters, self._end_tokens, never(self._tokenizer, parameters))
+        for numbers in self._together(prompts):
+            places = all_texts.places(numbers)
             writers.write(
                 self._decoder,
-                numbers,
-                [rows[number].payload.tokens for number in numbers],
+                places,
+                [prompts[all_texts.owners[place]].tokens for place in places],
                 chosen,
-                [random.Random(parameters.get("seed", seed_of(job_ids[number]))) for number in numbers],
-                parameters["max_new_tokens"],
+                [all_texts.dice(place, parameters) for place in places],
+                self._most(parameters),
             )
-        return [answer(number) for number in range(len(rows))]
 
-    def _together(self, rows: Sequence[Prepared]) -> list[list[int]]:
+    def _write_beams(
+        self, prompts: Sequence[Prompt], texts: Sequence[list[Row]], parameters: Parameters, context: Context
+    ) -> None:
+        for numbers in self._together(prompts):
+            write_beams(
+                self._decoder.model,
+                self._tokenizer,
+                [prompts[number].tokens for number in numbers],
+                [texts[number] for number in numbers],
+                parameters,
+                dataclasses.replace(context, job_ids=[context.job_ids[number] for number in numbers]),
+                ends=self._end_tokens,
+                most=self._most(parameters),
+            )
+
+    def _together(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Rows that may share forward passes: all, or those with prompts of one length."""
         if not self._decoder.minds_padding:
-            return [list(range(len(rows)))]
+            return [list(range(len(prompts)))]
         groups: dict[int, list[int]] = {}
-        for number, row in enumerate(rows):
-            groups.setdefault(len(row.payload.tokens), []).append(number)
+        for number, prompt in enumerate(prompts):
+            groups.setdefault(len(prompt.tokens), []).append(number)
         return list(groups.values())
 
     def _decode(self, tokens: list[int], *, skip_special_tokens: bool) -> str:
         return str(self._tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens))
-
-
-def _texts(row: Inputs) -> list[str]:
-    return [row["text"]] if "text" in row else [message["content"] for message in row["messages"]]
 
 
 def _end_tokens(loaded: Loaded) -> frozenset[int]:
@@ -189,10 +212,11 @@ def _end_tokens(loaded: Loaded) -> frozenset[int]:
     return frozenset(token for token in [*own, loaded.tokenizer.eos_token_id] if token is not None)
 
 
-def _answer(prompt: Prompt, row: Row, parameters: Parameters) -> Answer:
-    if not row.finite:
+def _answer(prompt: Prompt, texts: Sequence[Row], parameters: Parameters) -> Answer:
+    if not all(text.finite for text in texts):
         return refusals.not_finite()
-    if prompt.text is not None:
-        text = row.text()
-        return {"generated_text": prompt.text + text if parameters["return_full_text"] else text}
-    return row.next_turn(len(prompt.tokens))
+    if prompt.text is None:
+        return next_turn(texts, len(prompt.tokens))
+    before = prompt.text if parameters["return_full_text"] else ""
+    first, *others = [before + text.text() for text in texts]
+    return {"generated_text": first, **alternatives(others)}

@@ -11,10 +11,11 @@ import torch
 from contract.errors import InputError
 from worker.backends import generating, refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
-from worker.backends.choosing import samples
+from worker.backends.choosing import never, samples
 from worker.backends.encoder import Encoder, Encoding
 from worker.backends.key_values import bytes_of_a_token
 from worker.backends.languages import Direction, Languages
+from worker.backends.several import alternatives, side_by_side
 from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
 from worker.backends.weights import Loaded
 from worker.backends.writing import STEP
@@ -64,7 +65,7 @@ class Text2TextGeneration(TaskModel):
         if isinstance(encodings, InputError):
             return refuse_all(rows, encodings)
         most = self._most(parameters)
-        beams = generating.beams(self._own, parameters)
+        beams = max(generating.beams(self._own, parameters), side_by_side(parameters))
         return [
             # What it reads and what it may write: both have keys and values in every beam.
             row if isinstance(row, InputError) else Prepared(row, len(row["input_ids"]) + most, beams)
@@ -82,7 +83,12 @@ class Text2TextGeneration(TaskModel):
                 f"max_new_tokens must be below {self._positions}, what this model can write.",
                 "parameters.max_new_tokens",
             )
-        return refusals.more_than_most(parameters, most)
+        beams = generating.beams(self._own, parameters)
+        return (
+            refusals.more_than_most(parameters, most)
+            or refusals.more_than_written(parameters, beams, draws=samples(parameters))
+            or refusals.unreadable_words(parameters)
+        )
 
     def _encode(self, texts: Sequence[str], parameters: Parameters) -> list[Encoding | InputError] | InputError:
         prefix = self._prefix(parameters)
@@ -96,21 +102,31 @@ class Text2TextGeneration(TaskModel):
         tensors = self._encoder.padded([row.payload for row in rows])
         read = {name: tensors[name] for name in ("input_ids", "attention_mask")}
         most = self._most(parameters)
-        config = generating.configured(self._own, parameters, most=most, **self._more(parameters))
+        more = {"bad_words_ids": never(self._tokenizer, parameters), **self._more(parameters)}
+        config = generating.configured(self._own, parameters, most=most, **more)
         written = generating.write(self._model, read, config, parameters, context)
-        return [refusals.not_finite() if tokens is None else self._answer(tokens, parameters) for tokens in written]
+        several = config.num_return_sequences
+        each = [written[start : start + several] for start in range(0, len(written), several)]
+        return [self._answer(texts, parameters) for texts in each]
 
     def _more(self, parameters: Parameters) -> dict[str, Any]:
         """What else the library's generation is told."""
         return {}
 
-    def _answer(self, tokens: list[int], parameters: Parameters) -> Answer:
+    def _answer(self, texts: Sequence[list[int] | None], parameters: Parameters) -> Answer:
+        """A row's texts, the best first."""
+        read = [self._text(tokens, parameters) for tokens in texts if tokens is not None]
+        if len(read) < len(texts):
+            return refusals.not_finite()
+        return {self.answers_as: read[0], **alternatives(read[1:])}
+
+    def _text(self, tokens: list[int], parameters: Parameters) -> str:
         text = self._tokenizer.decode(
             tokens,
             skip_special_tokens=True,
             clean_up_tokenization_spaces=parameters.get("clean_up_tokenization_spaces"),
         )
-        return {self.answers_as: text.strip()}
+        return str(text).strip()
 
 
 class Summarization(Text2TextGeneration):

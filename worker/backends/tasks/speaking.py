@@ -14,7 +14,7 @@ import torch
 from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Binary, Context, Inputs, Parameters, Prepared, WithFiles
-from worker.backends.choosing import seed_of
+from worker.backends.choosing import dice_of_the_library
 from worker.backends.encoder import Encoder
 from worker.backends.generating import Asking
 from worker.backends.tasks.task import Answer, Example, TaskModel, one_sequence, refuse_all
@@ -69,9 +69,7 @@ class TextToAudio(TaskModel):
         context.wanted([job_id])
         padded = self._encoder.padded([encoding])
         read = {name: padded[name] for name in ("input_ids", "attention_mask")}
-        device = self._voice.model.device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(parameters.get("seed", seed_of(job_id)))
+        with dice_of_the_library(parameters, job_id, self._voice.model.device):
             made = self._voice.made(read, parameters, Asking([job_id], context))
         sound = made.float().cpu().reshape(-1, made.shape[-1])
         if not sound.isfinite().all():

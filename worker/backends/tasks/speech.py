@@ -7,7 +7,7 @@ model and is the library's business. One recording is written down at a time, pi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import AutomaticSpeechRecognitionPipeline
@@ -17,7 +17,8 @@ from contract.errors import InputError
 from models.media.sound import Sound
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
-from worker.backends.generating import Asking
+from worker.backends.choosing import dice_of_the_library
+from worker.backends.generating import USUAL_TOKENS, Asking
 from worker.backends.hearing import FRAME, Hearing
 from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
 from worker.backends.weights import Loaded, corrupt
@@ -26,8 +27,17 @@ _WHISPER, _CTC, _WRITER = "seq2seq_whisper", "ctc", "seq2seq"
 #: From how long on a model of waveforms hears in pieces: its attention grows with the square of what it hears.
 _WHOLE_SECONDS = 60.0
 _PIECE_SECONDS = 30.0
+_NO_LIMIT = 1 << 30
 _HEARD = ("chunk_length_s", "stride_length_s")
-_WRITTEN = ("language", "task", "max_new_tokens", "num_beams")
+#: What models have that write, and what only Whisper has.
+_WRITTEN = (
+    "language", "task", "max_new_tokens", "num_beams", "length_penalty", "no_repeat_ngram_size", "repetition_penalty",
+)  # fmt: skip
+_STEERED = ("condition_on_prev_tokens", "compression_ratio_threshold", "logprob_threshold", "no_speech_threshold")
+_OF_WHISPER = (*_STEERED, "temperature", "prompt", "return_language")
+_OF_LANGUAGES = ("language", "task", "return_language")
+#: Tokens with which Whisper begins: that it does, the language, the task, and that there are no times.
+_BEGINS = 4
 
 
 class AutomaticSpeechRecognition(TaskModel):
@@ -51,6 +61,10 @@ class AutomaticSpeechRecognition(TaskModel):
             raise corrupt("Speech recognition of this architecture is not served. Choose a Whisper or a CTC model.")
         self._type: str = self._pipeline.type
         self._languages = _languages(loaded.model)
+        self._positions = getattr(loaded.model.config, "max_target_positions", None) or _NO_LIMIT
+
+    def draws(self, parameters: Parameters) -> bool:
+        return self._type == _WHISPER and any(heat > 0 for heat in _heats(parameters))
 
     def example(self, inputs: Inputs, parameters: Parameters) -> Example:
         return inputs, parameters if self._type == _CTC else {**parameters, "max_new_tokens": 4, "num_beams": 1}
@@ -92,17 +106,55 @@ class AutomaticSpeechRecognition(TaskModel):
 
     def _refused_words(self, parameters: Parameters) -> InputError | None:
         """Parameters of models that write, sent to one that does not, or that does not know this language."""
-        if self._type == _CTC:
-            unused = next((name for name in _WRITTEN if name in parameters), None)
-            if unused is None:
-                return None
+        has = {_WHISPER: (), _CTC: (*_WRITTEN, *_OF_WHISPER), _WRITER: _OF_WHISPER}[self._type]
+        unused = next((name for name in has if parameters.get(name) not in (None, False)), None)
+        if unused is not None:
             return refusals.rejected(f"This model has no {unused}: leave it out.", f"parameters.{unused}")
-        asked = next((name for name in ("language", "task") if name in parameters), None)
+        asked = next((name for name in _OF_LANGUAGES if parameters.get(name)), None)
         if asked and not self._languages:
             return refusals.rejected(f"This model knows one language: leave {asked} out.", f"parameters.{asked}")
         if asked == "language" and parameters["language"].lower() not in self._languages:
             return refusals.rejected("This model does not know this language.", "parameters.language")
-        return None
+        if "no_speech_threshold" in parameters and "logprob_threshold" not in parameters:
+            message = "no_speech_threshold says something only beside logprob_threshold. Send both."
+            return refusals.rejected(message, "parameters.no_speech_threshold")
+        return self._too_much_to_write(parameters)
+
+    def _too_much_to_write(self, parameters: Parameters) -> InputError | None:
+        if self._type == _CTC:
+            return None
+        try:
+            room = self._room(parameters)
+        except InputError as refused:
+            return refused
+        if parameters.get("max_new_tokens", 0) <= room:
+            return None
+        return refusals.rejected(
+            f"max_new_tokens must be at most {room}, what this model can write behind what it reads before.",
+            "parameters.max_new_tokens",
+        )
+
+    def _room(self, parameters: Parameters) -> int:
+        """Tokens that can be written for one piece. Raises InputError for a prompt that is too long."""
+        half = self._positions // 2
+        prompt = self._prompt(parameters)
+        read = 0 if prompt is None else len(prompt)
+        if read >= half:
+            raise refusals.rejected(f"The prompt has {read} tokens; the model takes {half - 1}.", "parameters.prompt")
+        # The library gives the text before up to half of all places.
+        return self._positions - _BEGINS - (half if parameters.get("condition_on_prev_tokens") else read)
+
+    def _prompt(self, parameters: Parameters) -> torch.Tensor | None:
+        words = parameters.get("prompt")
+        if words is None:
+            return None
+        if not refusals.is_unicode(words):
+            raise refusals.half_a_character()
+        try:
+            return cast("torch.Tensor", self._pipeline.tokenizer.get_prompt_ids(words, return_tensors="pt"))
+        except ValueError as error:
+            message = "The prompt holds a mark that this model knows, such as <|en|>. Send words."
+            raise refusals.rejected(message, "parameters.prompt") from error
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         job_ids = list(context.job_ids) or [""] * len(rows)
@@ -114,23 +166,39 @@ class AutomaticSpeechRecognition(TaskModel):
     def _written(self, sound: Sound, parameters: Parameters, job_ids: Sequence[str], context: Context) -> Answer:
         pipeline = self._pipeline
         stamps = parameters["return_timestamps"] or None
-        asked = {name: parameters[name] for name in (*_HEARD, *_WRITTEN) if name in parameters}
+        asked = {name: parameters[name] for name in (*_HEARD, *_WRITTEN, *_STEERED) if name in parameters}
         in_windows = self._hears_on(sound) and "chunk_length_s" not in asked
         if self._type == _CTC and sound.seconds > _WHOLE_SECONDS:
             asked = {"chunk_length_s": _PIECE_SECONDS, **asked}
         if self._type != _CTC:
-            asked["stopping_criteria"] = [Asking(job_ids, context)]
+            asked |= self._to_write(parameters) | {"stopping_criteria": [Asking(job_ids, context)]}
         # Whisper finds its way through a long recording by the times that it writes.
         hear, write, put_together = pipeline._sanitize_parameters(
             return_timestamps=stamps or (True if in_windows else None), ignore_warning=True, **asked
         )
         outputs = []
-        for piece in pipeline.preprocess({"raw": sound.samples, "sampling_rate": sound.rate}, **hear):
-            # Asking also says that the pass goes on.
-            context.wanted(job_ids)
-            outputs.append(pipeline.forward(piece, **write))
+        with dice_of_the_library(parameters, job_ids[0], pipeline.model.device):
+            for piece in pipeline.preprocess({"raw": sound.samples, "sampling_rate": sound.rate}, **hear):
+                # Asking also says that the pass goes on.
+                context.wanted(job_ids)
+                outputs.append(pipeline.forward(piece, **write))
         result = pipeline.postprocess(outputs, **put_together)
-        return {"text": result["text"], **({"chunks": _chunks(result)} if stamps else {})}
+        found = {"text": result["text"], **({"chunks": _chunks(result)} if stamps else {})}
+        return {**found, "language": _language(result)} if parameters["return_language"] else found
+
+    def _to_write(self, parameters: Parameters) -> dict[str, Any]:
+        """What the library is told of the writing besides what the caller names by the same name."""
+        told: dict[str, Any] = {"return_language": True} if parameters["return_language"] else {}
+        if heats := _heats(parameters):
+            told["temperature"] = tuple(heats)
+        prompt = self._prompt(parameters)
+        if prompt is not None:
+            told["prompt_ids"] = prompt.to(self._pipeline.model.device)
+        own = self._pipeline.model.generation_config
+        usual = own.max_new_tokens or (0 if own.max_length else USUAL_TOKENS)
+        if "max_new_tokens" not in parameters and usual > (room := self._room(parameters)):
+            told["max_new_tokens"] = room
+        return told
 
     def _hears_on(self, sound: Sound) -> bool:
         return self._type == _WHISPER and len(sound.samples) > self._hearing.extractor.n_samples
@@ -145,8 +213,24 @@ _STAMPS = {
 
 def _chunks(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        {"text": chunk["text"], "timestamp": [_second(at) for at in chunk["timestamp"]]} for chunk in result["chunks"]
+        {
+            "text": chunk["text"],
+            "timestamp": [_second(at) for at in chunk["timestamp"]],
+            **({"language": chunk["language"]} if "language" in chunk else {}),
+        }
+        for chunk in result["chunks"]
     ]
+
+
+def _language(result: dict[str, Any]) -> str | None:
+    """That of the first words; None where nothing is said."""
+    return next((chunk["language"] for chunk in result["chunks"] if chunk["language"]), None)
+
+
+def _heats(parameters: Parameters) -> list[float]:
+    """Temperatures to try, one after the other."""
+    asked = parameters.get("temperature", [])
+    return [float(heat) for heat in (asked if isinstance(asked, list) else [asked])]
 
 
 def _second(at: Any) -> float | None:

@@ -13,7 +13,7 @@ from contract.errors import ErrorCode, InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.encoder import Encoding
-from worker.backends.tasks.task import Answer, TaskModel
+from worker.backends.tasks.task import Answer, TaskModel, spans
 from worker.backends.weights import Loaded
 
 _NAMES = ("input_ids", "attention_mask", "token_type_ids")
@@ -21,12 +21,17 @@ _NAMES = ("input_ids", "attention_mask", "token_type_ids")
 _ROWS = 255
 
 Table = dict[str, list[str]]
+#: By column and row from 1, whether a cell is part of an answer.
+Cells = dict[tuple[int, int], bool]
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
     table: Table
-    encoding: Encoding
+    #: The table with each question.
+    encodings: list[Encoding]
+    #: Whether a list of answers is wanted, of however many questions.
+    listed: bool
 
 
 class TableQuestionAnswering(TaskModel):
@@ -45,7 +50,18 @@ class TableQuestionAnswering(TaskModel):
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         return [self._prepare(row["query"], row["table"], cut=parameters["truncation"]) for row in rows]
 
-    def _prepare(self, query: str, table: Table, *, cut: bool) -> Prepared | InputError:
+    def _prepare(self, query: str | list[str], table: Table, *, cut: bool) -> Prepared | InputError:
+        questions = [query] if isinstance(query, str) else query
+        encodings: list[Encoding] = []
+        for question in questions:
+            encoding = self._encoded(question, table, cut=cut)
+            if isinstance(encoding, InputError):
+                return encoding
+            encodings.append(encoding)
+        longest = max(len(encoding["input_ids"]) for encoding in encodings)
+        return Prepared(Asked(table, encodings, isinstance(query, list)), longest, len(encodings))
+
+    def _encoded(self, query: str, table: Table, *, cut: bool) -> Encoding | InputError:
         if refusal := _flaw(query, table):
             return refusal
         # Every cell has a token, so that what cannot fit is known without reading it.
@@ -53,10 +69,7 @@ class TableQuestionAnswering(TaskModel):
         rows = len(next(iter(table.values())))
         if rows > most and not cut:
             return self._too_long((rows + 1) * len(table))
-        encoding = self._encode(query, {name: cells[: max(1, most)] for name, cells in table.items()}, cut=cut)
-        if isinstance(encoding, InputError):
-            return encoding
-        return Prepared(Asked(table, encoding), len(encoding["input_ids"]))
+        return self._encode(query, {name: cells[: max(1, most)] for name, cells in table.items()}, cut=cut)
 
     def _encode(self, query: str, table: Table, *, cut: bool) -> Encoding | InputError:
         import pandas
@@ -88,12 +101,39 @@ class TableQuestionAnswering(TaskModel):
         )
 
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
-        output = self._model(**self._padded([row.payload.encoding for row in rows]))
+        asked: list[Asked] = [row.payload for row in rows]
+        answers = self._in_turn(asked) if parameters["sequential"] else self._at_once(asked)
+        return [_told(one, found) for one, found in zip(asked, answers, strict=True)]
+
+    def _at_once(self, asked: Sequence[Asked]) -> list[list[Answer]]:
+        encodings = [encoding for one in asked for encoding in one.encodings]
+        tables = [one.table for one in asked for _ in one.encodings]
+        found = [
+            self._answer(table, encoding, *scores)
+            for table, encoding, scores in zip(tables, encodings, self._scores(encodings), strict=True)
+        ]
+        return [found[span] for span in spans(len(one.encodings) for one in asked)]
+
+    def _in_turn(self, asked: Sequence[Asked]) -> list[list[Answer]]:
+        """Every row's first question in one pass, then every row's second one with what the first was answered, …"""
+        answers: list[list[Answer]] = [[] for _ in asked]
+        before: list[Cells] = [{} for _ in asked]
+        for turn in range(max(len(one.encodings) for one in asked)):
+            places = [place for place, one in enumerate(asked) if turn < len(one.encodings)]
+            encodings = [_knowing(asked[place].encodings[turn], before[place]) for place in places]
+            for place, encoding, scores in zip(places, encodings, self._scores(encodings), strict=True):
+                answers[place].append(self._answer(asked[place].table, encoding, *scores))
+                before[place] = _chosen(encoding, scores[0])
+        return answers
+
+    def _scores(self, encodings: Sequence[Encoding]) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+        """One pass: of each sequence the logits of its tokens, and of the operators where the model has some."""
+        output = self._model(**self._padded(encodings))
         logits = output.logits.float().cpu()
-        operators = output.logits_aggregation.float().cpu() if self._operators else [None] * len(rows)
+        operators = output.logits_aggregation.float().cpu() if self._operators else [None] * len(encodings)
         return [
-            self._answer(row.payload, scores[: row.length], operator)
-            for row, scores, operator in zip(rows, logits, operators, strict=True)
+            (scores[: len(encoding["input_ids"])], operator)
+            for encoding, scores, operator in zip(encodings, logits, operators, strict=True)
         ]
 
     def _padded(self, encodings: Sequence[Encoding]) -> dict[str, torch.Tensor]:
@@ -108,16 +148,18 @@ class TableQuestionAnswering(TaskModel):
             padded[name] = whole.to(self._model.device)
         return padded
 
-    def _answer(self, asked: Asked, logits: torch.Tensor, operator: torch.Tensor | None) -> Answer:
+    def _answer(
+        self, table: Table, encoding: Encoding, logits: torch.Tensor, operator: torch.Tensor | None
+    ) -> Answer:
         if not logits.isfinite().all() or (operator is not None and not operator.isfinite().all()):
             return refusals.not_finite()
-        data = {name: torch.tensor([asked.encoding[name]]) for name in _NAMES}
+        data = {name: torch.tensor([encoding[name]]) for name in _NAMES}
         # One row at a time: the library leaves rows without a table out, and those after them would move up.
         found = self._tokenizer.convert_logits_to_predictions(
             data, logits.unsqueeze(0), None if operator is None else operator.unsqueeze(0)
         )
         places = [[int(row), int(column)] for each in found[0] for row, column in each]
-        columns = list(asked.table.values())
+        columns = list(table.values())
         cells = [columns[column][row] for row, column in places]
         answer = {"answer": ", ".join(cells), "coordinates": places, "cells": cells}
         return answer if self._operators is None else self._with_operator(answer, int(found[1][0]))
@@ -127,6 +169,33 @@ class TableQuestionAnswering(TaskModel):
         word = str(self._operators[operator])
         prefix = "" if operator == self._no_operator else f"{word} > "
         return {**answer, "answer": prefix + answer["answer"], "aggregator": word}
+
+
+def _chosen(encoding: Encoding, logits: torch.Tensor) -> Cells:
+    """Which cells of a table an answer is made of, as the library tells the next question."""
+    found: dict[tuple[int, int], list[float]] = {}
+    for (segment, column, row, *_), chance in zip(encoding["token_type_ids"], logits.sigmoid().tolist(), strict=True):
+        if segment == 1 and column > 0 and row > 0:
+            found.setdefault((column, row), []).append(chance)
+    return {cell: sum(chances) / len(chances) > 0.5 for cell, chances in found.items()}
+
+
+def _knowing(encoding: Encoding, before: Cells) -> Encoding:
+    """The same with the cells that the question before was answered with."""
+    if not before:
+        return encoding
+    types = [
+        [segment, column, row, int(segment == 1 and before.get((column, row), False)), *more]
+        for segment, column, row, _, *more in encoding["token_type_ids"]
+    ]
+    return {**encoding, "token_type_ids": types}
+
+
+def _told(asked: Asked, answers: Sequence[Answer]) -> Answer:
+    refused = next((answer for answer in answers if isinstance(answer, InputError)), None)
+    if refused is not None:
+        return refused
+    return list(answers) if asked.listed else answers[0]
 
 
 def _bare(encoding: Any) -> Encoding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from transformers.pipelines.token_classification import AggregationStrategy, Tok
 from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
-from worker.backends.encoder import Encoder, Encoding
+from worker.backends.encoder import Encoder, Encoding, Text
 from worker.backends.tasks.task import (
     Answer,
     EncoderTask,
@@ -45,14 +46,27 @@ class TokenClassification(EncoderTask):
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         if refusal := self._refusal(parameters):
             return refuse_all(rows, refusal)
-        texts = [row["text"] for row in rows]
+        found: list[Any] = [None] * len(rows)
+        for name in ("text", "words"):
+            places = [place for place, row in enumerate(rows) if name in row]
+            sentences = [_sentence(rows[place], parameters["delimiter"]) for place in places]
+            encodings = self._encoded([rows[place][name] for place in places], parameters) if places else []
+            for place, sentence, windows in zip(places, sentences, encodings, strict=True):
+                found[place] = _with_sentence(sentence, windows)
+        return found
+
+    def _encoded(
+        self, texts: Sequence[Text], parameters: Parameters
+    ) -> Sequence[list[Encoding] | Encoding | InputError]:
+        """`texts`: all as they were written, or all as words."""
+        in_words = not isinstance(texts[0], str)
+        if in_words and not self._fast:
+            return [_no_words()] * len(texts)
         options = {"return_special_tokens_mask": True, "return_offsets_mapping": self._fast}
-        found: Sequence[list[Encoding] | Encoding | InputError]
+        options |= {"is_split_into_words": True} if in_words else {}
         if stride := parameters.get("stride"):
-            found = self.encoder.windows(texts, stride, **options)
-        else:
-            found = self.encoder.encode(texts, truncation=parameters["truncation"], **options)
-        return [_with_sentence(text, windows) for text, windows in zip(texts, found, strict=True)]
+            return self.encoder.windows(texts, stride, **options)
+        return self.encoder.encode(texts, truncation=parameters["truncation"], **options)
 
     def _refusal(self, parameters: Parameters) -> InputError | None:
         strategy = parameters["aggregation_strategy"]
@@ -88,11 +102,28 @@ class TokenClassification(EncoderTask):
         return [_plain(entity) for entity in entities]
 
 
-def _with_sentence(text: str, found: list[Encoding] | Encoding | InputError) -> Prepared | InputError:
+def _sentence(row: Inputs, delimiter: str) -> Encoding:
+    """What places are counted in, and where in it each word is, where words were sent."""
+    if "text" in row:
+        return {"sentence": row["text"]}
+    words: list[str] = row["words"]
+    ends = itertools.accumulate(len(word) + len(delimiter) for word in words)
+    starts = [0, *ends][: len(words)]
+    places = [(start, start + len(word)) for start, word in zip(starts, words, strict=True)]
+    return {"sentence": delimiter.join(words), "word_to_chars_map": places}
+
+
+def _no_words() -> InputError:
+    return refusals.rejected(
+        "This model's tokenizer does not say which words its tokens belong to. Send inputs.text.", "inputs.words"
+    )
+
+
+def _with_sentence(sentence: Encoding, found: list[Encoding] | Encoding | InputError) -> Prepared | InputError:
     if isinstance(found, InputError):
         return found
     windows = found if isinstance(found, list) else [found]
-    return many_sequences([{**window, "sentence": text} for window in windows])
+    return many_sequences([{**window, **sentence} for window in windows])
 
 
 def _as_the_library_has_it(window: Encoding, logits: torch.Tensor) -> dict[str, Any]:
@@ -103,6 +134,8 @@ def _as_the_library_has_it(window: Encoding, logits: torch.Tensor) -> dict[str, 
         "input_ids": [window["input_ids"]],
         "offset_mapping": None if offsets is None else [offsets],
         "special_tokens_mask": torch.tensor([window["special_tokens_mask"]]),
+        "word_ids": window.get("word_ids"),
+        "word_to_chars_map": window.get("word_to_chars_map"),
     }
 
 

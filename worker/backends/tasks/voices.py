@@ -68,7 +68,7 @@ class Vits(Voice):
 class MusicGen(Voice):
     """Writes tokens of sound, which its codec plays."""
 
-    takes = ("max_new_tokens", "do_sample", "temperature", "guidance_scale")
+    takes = ("max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "guidance_scale")
 
     def example(self, parameters: Parameters) -> Parameters:
         return {**parameters, "max_new_tokens": 8}
