@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import httpx
 
-from cli.exits import NotFound, Refused, Unreachable
+from cli.exits import Broken, NotFound, Refused, Unreachable
 from contract.jsons import dumps, loads
 
 Json = dict[str, Any]
@@ -46,16 +46,15 @@ class Api:
         timeout = httpx.Timeout(None, connect=5.0, read=300.0)
         return self._call("POST", path, files=parts, timeout=timeout)
 
-    def download(self, path: str, out: IO[bytes], **params: Any) -> int:
-        """Stream an answer into `out`; how many bytes it had."""
+    @contextlib.contextmanager
+    def stream(self, path: str, **params: Any) -> Iterator[httpx.Response]:
+        """An answer that is no error, its body still to be read."""
         timeout = httpx.Timeout(300.0, connect=5.0)
         with self._sentences(), self._client.stream("GET", path, params=_given(params), timeout=timeout) as answer:
             if answer.is_error:
                 answer.read()
                 raise _problem(answer)
-            for piece in answer.iter_bytes():
-                out.write(piece)
-            return answer.num_bytes_downloaded
+            yield answer
 
     def wait_until_over(self, job: Json, over: frozenset[str], *, end: float) -> Json:
         """Long-poll a job until its status is one of `over` or `time.monotonic()` is `end`; how it stood last."""
@@ -90,7 +89,7 @@ class Api:
         except httpx.TimeoutException as error:
             raise Unreachable(f"The server at {self.url} did not answer in time.") from error
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise Unreachable(f"The connection to {self.url} broke.") from error
+            raise Broken(f"The connection to {self.url} broke.") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise Unreachable(f"{self.url} is not the URL of a server.") from error
 

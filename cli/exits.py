@@ -35,6 +35,10 @@ class Unreachable(click.ClickException):
     exit_code = Exit.UNREACHABLE
 
 
+class Broken(Unreachable):
+    """A server was there, and the connection to it ended before its answer did."""
+
+
 class Refused(click.ClickException):
     exit_code = Exit.REFUSED
 

@@ -31,6 +31,11 @@ def open_out(path: str | None) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
+def may_begin_again(out: IO[bytes]) -> bool:
+    """Whether what was written can be taken back: not what somebody else may have read."""
+    return out is not sys.stdout.buffer
+
+
 def format_of(path: str | None) -> str | None:
     """The format that the name of the file asks for; None: the upload's own."""
     suffix = Path(path or "").suffix.lower().removeprefix(".")

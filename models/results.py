@@ -21,7 +21,7 @@ from models.database import reading
 from models.jobs import Job, list_batch_jobs
 from models.outcomes import RowOutcome, outcomes, rejected
 from models.sheets import formats
-from models.sheets.export import Joined, Table, written
+from models.sheets.export import BY_ROW, Joined, Table, written
 from models.sheets.layout import TEXTS, Layout, columns_of
 from models.vectors import unpack
 
@@ -42,15 +42,19 @@ def results(
     columns: str | None = None,
     statuses: frozenset[str] | None = None,
     from_row: int = 0,
+    numbered: bool = False,
 ) -> Iterator[bytes]:
     """The rows that are over, in the order of the file, from `from_row` on.
 
+    `numbered`: where a row can be told from the next one (BY_ROW), it begins with its number.
     An unknown column raises RequestError before any byte.
     """
     layout = Layout.from_dict(batch.layout) if batch.layout else None
     texts = layout is not None and layout.format in TEXTS
     table = Table(spec.catalogue, layout.columns if layout else [], format=format, texts=texts)
     chosen = table.choose(columns)
+    if numbered and format in BY_ROW:
+        chosen = [table.number, *chosen]
     wanted = frozenset(STATUSES) if statuses is None else statuses
 
     def rows() -> Iterator[Joined]:

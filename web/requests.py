@@ -82,10 +82,16 @@ def _one(param: Param) -> Any:
         return param.schema.get("default")
     if len(given) > 1:
         raise RequestError(ErrorCode.INVALID_VALUE, f"Give {param.name} once.", field=param.name)
-    text = given[0]
-    value = int(text) if param.schema["type"] == "integer" and _WHOLE.match(text) else text
+    value = _value(param.schema["type"], given[0])
     check(param.schema, value, at=param.name)
     return value
+
+
+def _value(kind: str, text: str) -> Any:
+    """A text as its schema's type; one that is none stays a text, so that the check names it."""
+    if kind == "integer" and _WHOLE.match(text):
+        return int(text)
+    return {"true": True, "false": False}.get(text, text) if kind == "boolean" else text
 
 
 def encode_cursor(kind: str, key: str) -> str:

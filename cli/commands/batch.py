@@ -207,8 +207,10 @@ def _poll(api: Api, batch: dict[str, Any], progress: BatchProgress) -> dict[str,
 
 
 def fetch(api: Api, batch: dict[str, Any], out: str) -> None:
+    from cli.downloading import download
+
     with open_out(out) as file:
-        api.download(f"/batches/{batch['id']}/results", file, format=format_of(out))
+        download(api, f"/batches/{batch['id']}/results", file, format=format_of(out))
     click.echo(f"Wrote {out} ({Path(out).stat().st_size:,} bytes).", err=True)
 
 

@@ -21,14 +21,18 @@ from cli.outfile import format_of, open_out, unpack
 def results(
     batch: str, format_: str | None, out: str | None, status: str | None, columns: str | None, url: str
 ) -> None:
-    """Download the results of BATCH in row order, each beside its input. While it runs: what is finished."""
+    """Download the results of BATCH in row order, each beside its input. While it runs: what is finished.
+
+    When the connection breaks, CSV and JSONL go on where they were, and other formats begin again.
+    """
     from cli.api import Api
+    from cli.downloading import download
 
     wanted = format_ or format_of(out)
     is_folder = wanted == "datasets" and out not in (None, "-") and not str(out).endswith(".zip")
     path = f"{str(out).rstrip('/')}.zip" if is_folder else out
     with open_out(path) as file:
-        Api(url).download(f"/batches/{batch}/results", file, format=wanted, status=status, columns=columns)
+        download(Api(url), f"/batches/{batch}/results", file, format=wanted, status=status, columns=columns)
     if is_folder:
         unpack(Path(str(path)), str(out).rstrip("/"))
         Path(str(path)).unlink()

@@ -35,6 +35,8 @@ MEDIA = {
 ENDINGS = {"datasets": "zip"}
 #: Formats whose rows are flat: a label and a score, each in a column of its own.
 FLAT = frozenset({"csv", "parquet", "xlsx", "datasets"})
+#: Formats of which any row is of use by itself, so that a download that broke goes on behind one.
+BY_ROW = frozenset({"csv", "jsonl"})
 _WITH_VECTORS = frozenset({"parquet", "datasets"})
 _PIECE = 1 << 16
 
@@ -89,6 +91,8 @@ class Table:
         ]
         self.results = [*own, *ends] if flat else [*places, result, *ends]
         self._known = {column.name: column for column in [*self.inputs, *own, result, *ends, *places]}
+        #: Goes before the others where it is asked for; `row` may be among those.
+        self.number = Column(_free("row_number", taken), lambda joined: joined.row, Kind.WHOLE)
 
     def choose(self, wanted: str | None) -> list[Column]:
         """All, `inputs`, `results`, or a comma list of names (in quotes where a name holds a comma)."""

@@ -1,4 +1,4 @@
-"""Large files over bad lines: a tus client, the command and a browser, with the web server killed and lines cut."""
+"""Large files over bad lines, both ways: with the web server killed and lines cut, files go on where they were."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from click.testing import CliRunner
 from cli import resuming
 from cli.api import Api
 from cli.main import main
+from cli.stack import backoff
 from cli.unfinished import Unfinished
+from tests.cutting import cutting
 from tests.e2e.test_browser import CHROMIUM, FLAGS, SECONDS
 from tests.processes import Stack, running_stack, wait_until
 
@@ -171,6 +173,80 @@ def test_an_upload_that_nobody_comes_back_for_is_removed_while_the_stack_runs(st
 
     wait_until(lambda: not any(part.exists() for part in parts), what="the parts to go", show=stack.shown)
     assert (len(parts), httpx.head(url, headers=TUS, timeout=30).status_code) == (2, 404)
+
+
+@pytest.fixture(scope="module")
+def baked(stack) -> str:
+    """The id of a batch whose results are some megabytes, every third of its rows failed."""
+    texts = ["raise" if n % 3 == 2 else f'{n}: "cold",\r\n' + "crumbs " * 900 for n in range(1_500)]
+    lines = (json.dumps({"text": text, "row": n % 7}) for n, text in enumerate(texts))
+    files = {"request": (None, '{"pipeline": "fake"}', "application/json"), "file": ("t.jsonl", "\n".join(lines))}
+    made = httpx.post(f"{stack.url}/api/v1/batches", files=files, timeout=30).raise_for_status().json()
+
+    def is_over() -> bool:
+        return bool(httpx.get(f"{stack.url}/api/v1/batches/{made['id']}").json()["status"] == "completed")
+
+    wait_until(is_over, what="the batch", show=stack.shown)
+    return str(made["id"])
+
+
+def fetched(url: str, batch: str, out: Path, *words: str) -> tuple[int, str]:
+    """`fournil results` in this process: its exit code, and what it says."""
+    done = CliRunner().invoke(main, ["results", batch, "--out", str(out), "--url", url, *words])
+    return done.exit_code, done.stderr
+
+
+ASKED = {
+    "results.csv": [],
+    "results.jsonl": [],
+    "failed.csv": ["--status", "failed", "--columns", "error,row"],
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_rows_that_come_down_go_on_where_the_line_was_cut(stack, baked, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(backoff, "LONGEST", 0.01)
+    whole, out = tmp_path / f"whole.{name}", tmp_path / name
+    fetched(stack.url, baked, whole, *ASKED[name])
+    size = whole.stat().st_size
+    with cutting(stack.url, [100, 1_000, size // 3, size // 3]) as line:
+        assert fetched(line.url, baked, out, *ASKED[name])[0] == 0
+
+    assert out.read_bytes() == whole.read_bytes()
+    assert line.cuts == 4
+    # What was there was not asked for again.
+    assert "from_row" not in line.asked[0]
+    assert int(line.asked[-1].partition("from_row=")[2].split()[0]) > 500
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", "results.json"])
+def test_a_download_outlives_the_web_server(stack, baked, tmp_path, name):
+    whole, out = tmp_path / f"whole.{name}", tmp_path / name
+    fetched(stack.url, baked, whole)
+    with cutting(stack.url, [1_000_000], on_cut=lambda: kill_web(stack)) as line:
+        code, said = fetched(line.url, baked, out)
+
+    assert code == 0, said
+    assert out.read_bytes() == whole.read_bytes()
+    assert "broke. " in said
+    assert ("It goes on with row " in said, "begins again" in said) == (
+        (name == "results.jsonl"),
+        (name == "results.json"),
+    )
+
+
+def test_files_that_are_no_use_in_parts_begin_again_so_often_and_no_more(stack, baked, tmp_path, monkeypatch):
+    monkeypatch.setattr(backoff, "LONGEST", 0.01)
+    fetched(stack.url, baked, tmp_path / "whole.parquet")
+    with cutting(stack.url, [1_000, 2_000]) as line:
+        assert fetched(line.url, baked, tmp_path / "results.parquet")[0] == 0
+    with cutting(stack.url, [1_000] * 20) as line:
+        code, said = fetched(line.url, baked, tmp_path / "never.parquet")
+
+    assert (tmp_path / "results.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert (code, line.cuts) == (3, 6)
+    assert "given up after 6 tries" in said
+    assert {path.name for path in tmp_path.iterdir()} == {"whole.parquet", "results.parquet"}
 
 
 @pytest.fixture

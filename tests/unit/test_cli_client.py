@@ -344,10 +344,10 @@ def test_results_go_to_stdout_or_to_a_file(run, server, tmp_path):
     server.on("GET /api/v1/batches/b1/results", b'{"label": "even"}\n')
 
     assert run("results", "b1", "--format", "jsonl", "--columns", "results").stdout == '{"label": "even"}\n'
-    assert server.requests[-1][0].endswith("?format=jsonl&columns=results")
+    assert server.requests[-1][0].endswith("?format=jsonl&columns=results&numbered=true")
     run("results", "b1", "--out", str(tmp_path / "r.jsonl"), "--status", "failed")
     assert (tmp_path / "r.jsonl").read_bytes() == b'{"label": "even"}\n'
-    assert server.requests[-1][0].endswith("?format=jsonl&status=failed")
+    assert server.requests[-1][0].endswith("?format=jsonl&status=failed&numbered=true")
 
 
 def test_results_of_nothing_leave_no_file(run, tmp_path):

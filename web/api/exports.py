@@ -42,6 +42,12 @@ _FROM_ROW = Param(
     "Only rows of the file from this one on, the first being 0: to go on with a download that broke. "
     "A CSV then comes without its header.",
 )
+_NUMBERED = Param(
+    "numbered",
+    {"type": "boolean", "default": False},
+    "CSV and JSONL: before the columns there is one more, `row_number`. A download that breaks goes on with "
+    "`from_row` one more than the last of them, also where rows are left out.",
+)
 
 
 @blueprint.get("/batches/<batch_id>/results")
@@ -52,7 +58,7 @@ _FROM_ROW = Param(
     "that are over so far. In JSONL and JSON the result is as the job has it, elsewhere in flat columns (a label, a "
     "score). In CSV and xlsx a text that begins like a formula gets a ' before it. "
     "datasets is a .zip of Parquet files and a card: unpacked, a folder that datasets.load_dataset reads.",
-    query=(_FORMAT, _COLUMNS, _STATUS, _FROM_ROW),
+    query=(_FORMAT, _COLUMNS, _STATUS, _FROM_ROW, _NUMBERED),
     answers={200: Answer("The file.", {"type": "string", "format": "binary"}, media="*/*")},
     errors=(404, 409),
 )
@@ -72,6 +78,7 @@ def download(batch_id: str) -> Response:
     pieces = results.results(
         here.engine, path, batch, stored.spec,
         format=wanted, columns=g.query["columns"], statuses=statuses, from_row=g.query["from_row"],
+        numbered=g.query["numbered"],
     )  # fmt: skip
     return _file(pieces, MEDIA[wanted], f"{PurePath(batch.filename).stem}-results.{ENDINGS.get(wanted, wanted)}")
 
