@@ -41,7 +41,7 @@ def job(value: dict[str, Any]) -> None:
 
 def batch(value: dict[str, Any]) -> None:
     rows = _facts(value, ("id", "pipeline", "status", "filename", "format"))
-    rows.append(("rows", counts(value["counts"])))
+    rows.append(("rows", counts(value["counts"]) if value["status"] != "failed" else _refused(value)))
     rows.append(("progress", f"{value['progress']:.0%}"))
     if value["eta"] is not None:
         rows.append(("time left", _seconds(value["eta"])))
@@ -54,6 +54,11 @@ def counts(value: dict[str, Any]) -> str:
     total = "not counted yet" if value["total"] is None else f"{value['total']:,} in all"
     states = [f"{number:,} {state}" for state, number in value.items() if state != "total" and number]
     return f"{total}: {', '.join(states)}" if states else total
+
+
+def _refused(value: dict[str, Any]) -> str:
+    """Nothing of a refused file is in any state; what was read of it is told."""
+    return f"{value['rows_read']:,} read: {value['counts']['invalid']:,} invalid, none ran"
 
 
 def pipelines(values: list[dict[str, Any]]) -> None:

@@ -34,13 +34,7 @@ from models.sheets.rows import Row
 from models.sweeps import cancel_batch_rows
 from models.webhooks import NewWebhook, add_webhooks, find_webhooks
 from web.errors import not_found
-from web.intake import (
-    EXPIRES_IN,
-    METADATA,
-    expiry,
-    named_pipeline,
-    read_parameters,
-)
+from web.intake import EXPIRES_IN, METADATA, expiry, named_pipeline, read_parameters
 from web.pace import speed
 from web.requests import check
 from web.services import Services
@@ -282,6 +276,7 @@ def show_batch(conn: sa.Connection, batch: Batch, *, now: datetime) -> dict[str,
         "file_id": batch.file_id,
         "metadata": batch.metadata or {},
         "counts": counts,
+        "rows_read": batch.cursor.row,
         **speed(conn, batch, counts, now),
         "created_at": rfc3339(batch.created_at),
         "started_at": rfc3339(batch.started_at),

@@ -236,12 +236,20 @@ BATCH = a_record(
         "metadata": _OBJECT,
         "counts": a_record(
             {
-                "total": {"type": ["integer", "null"], "description": "null until the file is read to its end."},
+                "total": {
+                    "type": ["integer", "null"],
+                    "description": "null until the file is read to its end, and of a file that was refused.",
+                },
                 **{status.value: _WHOLE for status in JobStatus},
                 "invalid": {**_WHOLE, "description": "Rows that were not taken."},
             },
             description="Once total is known, the others add up to it.",
         ),
+        "rows_read": {
+            **_WHOLE,
+            "description": "Rows of the file that were read so far; of a refused one: until it was refused. With "
+            "on_invalid_rows = fail a file is read to its end twice, first to look at it.",
+        },
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
         "rate": {"type": "number", "minimum": 0, "description": "Rows a second; 0 where none is known yet."},
         "eta": {**_SECONDS, "description": "Seconds that are left."},

@@ -293,6 +293,7 @@ def test_one_bad_row_refuses_the_file(caller):
     path = caller.batch(b'{"text": "x"}\n{nope\n', name="j.jsonl")
     batch = caller.read(path)
     assert (batch["status"], batch["progress"], batch["counts"]["invalid"]) == ("failed", 0, 1)
+    assert (batch["counts"]["total"], batch["rows_read"]) == (None, 2)
     assert (batch["errors"][0]["line"], batch["errors"][0]["code"]) == (2, "invalid_row")
     assert json.loads(caller.get(f"{path}/errors").text)["row"] == 1
     assert caller.http.get(f"{path}/results").status_code == 409

@@ -127,6 +127,7 @@ def test_one_bad_row_and_nothing_of_the_file_runs(bench):
     batch_id = bench.batch(sheet(250, bad=lambda n: n % 2 == 1))
     batch = bench.read(batch_id, rows=20)
     assert (batch.status, batch.invalid, batch.total, bench.rows(batch_id)) == (BatchStatus.FAILED, 125, None, [])
+    assert batch.cursor.row == 250
     assert len(batch.errors) == 100
     first = {name: batch.errors[0][name] for name in ("row", "line", "code")}
     assert first == {"row": 1, "line": 3, "code": "invalid_value"}

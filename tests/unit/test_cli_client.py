@@ -44,7 +44,7 @@ COUNTS = {
 }
 BATCH = {
     "object": "batch", "id": "b1", "pipeline": "fake", "status": "completed", "filename": "r.csv", "format": "csv",
-    "counts": COUNTS, "progress": 1.0, "rate": 10.5, "eta": None, "errors": [],
+    "counts": COUNTS, "rows_read": 3, "progress": 1.0, "rate": 10.5, "eta": None, "errors": [],
 }  # fmt: skip
 RUNNING = BATCH | {
     "status": "running", "progress": 0.3, "eta": 4.0, "counts": COUNTS | {"total": None, "queued": 2, "succeeded": 1},
@@ -308,6 +308,7 @@ def test_a_watched_batch_ends_with_how_its_rows_ended(run, server, tmp_path, end
 
     assert done.exit_code == exit_code
     assert ("line 3: Not a row." in done.stdout) == bool(end["errors"])
+    assert ("3 read: 0 invalid, none ran" in done.stdout) == (end["status"] == "failed")
 
 
 def test_a_batch_that_is_only_handed_in_is_exit_code_0(run, server, tmp_path):
