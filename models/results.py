@@ -6,6 +6,7 @@ a slow caller downloads.
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -130,7 +131,7 @@ def _pages(
 
 def _with_inputs(over: Iterator[Joined], path: Path, layout: Layout) -> Iterator[Joined]:
     """Each row with its columns from the file; rows of the file that are not asked for are passed over."""
-    records = formats.records(path, layout)
+    records = formats.records(path, dataclasses.replace(layout, exact=True))
     for joined in over:
         record = next((record for record in records if record.row >= joined.row), None)
         inputs = {} if record is None else columns_of(record, layout.columns)

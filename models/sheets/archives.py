@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from contract.errors import ErrorCode
+from models.sheets.jsonl import loader
 from models.sheets.layout import FILE_NAME, FileError, Layout, Named, Place, Record
 from models.sheets.members import Member, about
 from models.sheets.packed import beside, plain
@@ -57,13 +58,13 @@ def sniff(path: Path, layout: Layout, *, most: int) -> Layout:
 
 def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
     """Files from `place` on, by name; `line` counts them from 1."""
-    archive, row = plain(path, layout), place.row
+    archive, row, loads = plain(path, layout), place.row, loader(layout)
     with _list(path, layout, _COUNTED).open("rb") as file:
         end = max(layout.start, place.offset)
         file.seek(end)
         for data in file:
             end += len(data)
-            values, at, flaw, *several = orjson.loads(data)
+            values, at, flaw, *several = loads(data)
             files = several[0] if several else [[FILE_NAME, values[0], at, None]]
             named = tuple(_named(archive, *file) for file in files)
             flaw = None if flaw is None else about(values[0], flaw)

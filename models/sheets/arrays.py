@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from contract.errors import ErrorCode
-from models.sheets.jsonl import an_object, with_columns
+from models.sheets.jsonl import an_object, loader, with_columns
 from models.sheets.layout import MAX_RECORD, FileError, Layout, Place, Record, Sample
 from models.sheets.packed import opened
 
@@ -62,12 +62,13 @@ class _Elements:
         self._cut, self._text, self._at = b"", "", 0
 
     def records(self, row: int) -> Iterator[Record]:
+        bare, loads = self._layout.bare or "text", loader(self._layout)
         while self._goes_on(after_one=row > 0):
             line = self._line
             end = self._end_of_element()
             element = self._text[self._at : end]
             self._pass(end)
-            values, flaw = an_object(element, self._layout.bare or "text", what="row")
+            values, flaw = an_object(element, bare, what="row", loads=loads)
             yield Record(row, line, values, flaw, self._offset, self._line)
             row += 1
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from contract.errors import ErrorCode, RequestError
+from contract.jsons import dumps_anything
 from contract.tasks.task import Task
 from models.sheets import folders, parquets, workbooks
 from models.sheets.formulas import defused
@@ -210,11 +210,7 @@ def _in_pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _dumps(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        # More lists in one another than orjson writes; the line it came from was read all the same.
-        return json.dumps(value, ensure_ascii=False, default=_from_fragment).encode()
+    return dumps_anything(value, _from_fragment)
 
 
 def _from_fragment(value: Any) -> Any:

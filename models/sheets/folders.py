@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from models.sheets.export import Column, Joined
 
 _PIECE = 1 << 18
-_TYPES = {Kind.BOOL: "dtype: bool", Kind.WHOLE: "dtype: int64", Kind.NUMBER: "dtype: float64"}
+_WHOLE = "dtype: int64"
+_TYPES = {Kind.BOOL: "dtype: bool", Kind.WHOLE: _WHOLE, Kind.LONG: _WHOLE, Kind.NUMBER: "dtype: float64"}
 _CARD = """---
 configs:
 - config_name: default

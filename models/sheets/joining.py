@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from contract.jsons import dumps_anything, loads_exactly
 from models.sheets.contents import Entry, clean
 from models.sheets.layout import FILE_NAME, FILE_NAMES, Layout, Record, columns_of, names_files
 
@@ -103,7 +104,7 @@ class Joining:
             files = self._all_of(orjson.loads(links)) if links else []
             own = files[0] if files else self._own(name, at, found, cells, whence)
             flaw = f"{whence}: {own.flaw}" if own.flaw and whence else own.flaw
-            known = orjson.loads(cells) if cells else {}
+            known = loads_exactly(cells) if cells else {}
             values = [own.name, *(known.get(column) for column in others)]
             yield [values, own.place if flaw is None else None, flaw, *([list(map(list, files))] if files else [])]
 
@@ -189,7 +190,7 @@ def _key(name: str) -> str:
 
 def _dumped(cells: dict[str, Any]) -> str:
     try:
-        return orjson.dumps(cells).decode()
-    except TypeError:
+        return dumps_anything(cells).decode()
+    except RecursionError:
         # More lists in one another than a writer takes.
         return "{}"

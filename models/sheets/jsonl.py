@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import orjson
 
 from contract.errors import ErrorCode
+from contract.jsons import loads_exactly
 from models.sheets.layout import MAX_CELL, MAX_COLUMNS, FileError, Layout, Place, Record, Sample
 from models.sheets.lines import rows_by_line
 
@@ -63,15 +65,21 @@ def with_columns(layout: Layout, found: Iterator[Record]) -> Layout:
 def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
     """Data rows from `place` on; blank lines are none."""
     bare = layout.bare or "text"
-    return rows_by_line(path, layout, place, lambda text: an_object(text, bare, what="line"), flawed=lambda _: {})
+    read = functools.partial(an_object, bare=bare, what="line", loads=loader(layout))
+    return rows_by_line(path, layout, place, read, flawed=lambda _: {})
 
 
-def an_object(text: str, bare: str, *, what: str) -> tuple[dict[str, Any], str | None]:
+def loader(layout: Layout) -> Callable[[str], Any]:
+    """How the rows of a file are read."""
+    return loads_exactly if layout.exact else orjson.loads
+
+
+def an_object(text: str, bare: str, *, what: str, loads: Callable[[str], Any]) -> tuple[dict[str, Any], str | None]:
     """What one row of JSON holds, or why it is none."""
     if len(text) > MAX_CELL:
         return {}, f"The {what} has more than {MAX_CELL:,} characters."
     try:
-        value = orjson.loads(text)
+        value = loads(text)
     except (orjson.JSONDecodeError, RecursionError):
         return {}, f"The {what} is not JSON."
     if isinstance(value, str):

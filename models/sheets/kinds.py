@@ -6,18 +6,22 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
-from contract.jsons import dumps
+from contract.jsons import dumps, dumps_anything
 
 _INT64 = range(-(2**63), 2**63)
+#: Whole numbers that a float holds, each of them.
+_IN_FLOATS = range(-(2**53), 2**53 + 1)
 
 
 class Kind(StrEnum):
     NONE = "none"
     BOOL = "bool"
     WHOLE = "whole"
+    #: Whole numbers in 64 bits, some of which no float holds.
+    LONG = "long"
     NUMBER = "number"
     VECTOR = "vector"
-    #: Also of everything that is mixed or nested, which is written as JSON.
+    #: Also of everything that is mixed or nested, which is written as JSON, and of longer whole numbers.
     TEXT = "text"
 
 
@@ -29,7 +33,7 @@ def kind_of(value: Any) -> Kind:
     if isinstance(value, bool):
         return Kind.BOOL
     if isinstance(value, int):
-        return Kind.WHOLE if value in _INT64 else Kind.TEXT
+        return Kind.WHOLE if value in _IN_FLOATS else Kind.LONG if value in _INT64 else Kind.TEXT
     if isinstance(value, float):
         return Kind.NUMBER
     # The empty list too: an embedding is never empty, and a list of nothing says nothing of its kind.
@@ -43,7 +47,10 @@ def both(one: Kind, other: Kind) -> Kind:
         return one
     if one is Kind.NONE:
         return other
-    return Kind.NUMBER if {one, other} == {Kind.WHOLE, Kind.NUMBER} else Kind.TEXT
+    return _WIDER.get(frozenset((one, other)), Kind.TEXT)
+
+
+_WIDER = {frozenset((Kind.WHOLE, Kind.NUMBER)): Kind.NUMBER, frozenset((Kind.WHOLE, Kind.LONG)): Kind.LONG}
 
 
 def kind_of_all(values: Iterable[Any], known: Kind = Kind.NONE) -> Kind:
@@ -65,5 +72,5 @@ def as_text(value: Any) -> str:
     try:
         return dumps(value)
     except TypeError:
-        # A whole number beyond 64 bits, or more lists in one another than a JSON writer takes.
-        return str(value)
+        # A whole number beyond 64 bits, or more lists in one another than orjson writes.
+        return dumps_anything(value, str).decode()

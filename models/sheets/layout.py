@@ -61,6 +61,8 @@ class Layout:
     size: int | None = None
     #: models.hub.dataset.Dataset: the file is not uploaded but written as this is read.
     dataset: dict[str, Any] | None = None
+    #: JSON: whole numbers beyond 64 bits as they are, for whoever only passes them on. No pipeline takes them.
+    exact: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -13,6 +13,7 @@ What is wrong with the archive as a whole is one line of JSON on stdout, and the
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 import orjson
 
 from contract.errors import ErrorCode
+from contract.jsons import dumps_anything
 from models.sheets import contents, formats
 from models.sheets.archives import REFUSED, WORKBOOK, IsWorkbook
 from models.sheets.contents import Entry, most_unpacked
@@ -60,7 +62,7 @@ def _write(archive: Path, out: Path, limit: int, most: int) -> int:
     with out.open("wb") as file:
         file.write(orjson.dumps({"columns": joining.columns, "rows": joining.count()}) + b"\n")
         for row in joining.rows():
-            file.write(orjson.dumps(row) + b"\n")
+            file.write(dumps_anything(row) + b"\n")
     return 0
 
 
@@ -82,7 +84,7 @@ def _join(joining: Joining, archive: Path, note: Entry, out: Path, bound: int) -
         with copy.open("wb") as file:
             for piece in note.member(archive).pieces(field="file"):
                 file.write(piece)
-        layout = _layout(copy, note)
+        layout = dataclasses.replace(_layout(copy, note), exact=True)
         folder = note.name.rpartition("/")[0]
         for record in formats.records(copy, layout):
             joining.note(record, layout, whence=note.name, folder=folder)

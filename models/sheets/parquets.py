@@ -124,6 +124,7 @@ def _type(kind: Kind) -> Any:
     return {
         Kind.BOOL: pa.bool_(),
         Kind.WHOLE: pa.int64(),
+        Kind.LONG: pa.int64(),
         Kind.NUMBER: pa.float64(),
         Kind.VECTOR: pa.list_(pa.float32()),
     }.get(kind, pa.string())

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -173,6 +174,14 @@ def test_results_as_jsonl_and_json_are_nested(caller):
     ]
     assert lines[0]["result"] == LABELS
     assert lines[3]["error"] == {"code": "inference_failed", "message": "It raised."}
+
+
+def test_a_number_that_no_computer_word_holds_comes_back_as_it_was_sent(caller):
+    path = caller.done(b'{"text": "x", "n": 123456789012345678901}', {"pipeline": "fake"}, name="n.jsonl")
+    for format in ("jsonl", "json", "csv"):
+        assert re.findall(r"\b1234567[0-9.e+]+", caller.get(f"{path}/results?format={format}").text) == [
+            "123456789012345678901"
+        ]
 
 
 @pytest.mark.parametrize("format", ["parquet", "xlsx"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import importlib
 import io
@@ -114,6 +115,14 @@ def test_metadata_is_joined_by_the_name_beside_it(tmp_path, name, metadata, fold
         {"file_name": f"{folder}b.png", "question": "What?", "n": "1"},
     ]
     assert bodies(records) == [b"A", b"B"]
+
+
+def test_whole_numbers_of_metadata_are_joined_as_they_are_however_long(tmp_path):
+    long = 123_456_789_012_345_678_901
+    note = f'{{"file_name": "a.png", "n": {long}}}'.encode()
+    layout, _ = read(tmp_path, zipped({"a.png": b"1", "metadata.jsonl": note}))
+    exact = dataclasses.replace(layout, exact=True)
+    assert [record.values for record in formats.records(tmp_path / "upload", exact)] == [["a.png", long]]
 
 
 def test_two_files_of_metadata_speak_of_their_own_folders(tmp_path):

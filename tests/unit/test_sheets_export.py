@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -11,6 +12,7 @@ import pytest
 
 from contract.errors import RequestError
 from contract.tasks import CATALOGUE
+from models.sheets import formats
 from models.sheets.export import WRITERS, Joined, Table, written
 
 TASK = CATALOGUE["text-classification"]
@@ -154,3 +156,41 @@ def test_masks_are_exported_as_the_ids_of_their_files(name, tmp_path):
     ]
 
     assert [json.loads(cell) for cell in cells] == [["f1", "f2"]] * 2
+
+
+LONG = [2**53 + 1, 2**64, -(2**63) - 1, 123_456_789_012_345_678_901_234_567_890]
+LINES = [json.dumps({"n": n, "inner": {"of": [n]}, "part": 0.5 if n > 2**70 else 7}) for n in LONG]
+
+
+@pytest.mark.parametrize("source", ["\n".join(LINES), f"[{', '.join(LINES)}]"], ids=["jsonl", "json"])
+def test_whole_numbers_come_out_as_they_came_in_however_long(tmp_path, source):
+    file = tmp_path / "numbers"
+    file.write_text(source, encoding="utf-8")
+    layout = dataclasses.replace(formats.sniff(file, main_field="text"), exact=True)
+    rows = [row(record.row, record.values) for record in formats.records(file, layout)]
+
+    assert [one["n"] for one in as_json(rows, layout.columns)] == LONG
+    assert [one["inner"] for one in as_json(rows, layout.columns, fmt="json")] == [{"of": [n]} for n in LONG]
+    cells = [(one["n"], json.loads(one["inner"])) for one in as_csv(rows, layout.columns)]
+    assert cells == [(str(n), {"of": [n]}) for n in LONG]
+    columns = Table(TASK, layout.columns, format="parquet").choose(None)
+    table = pq.read_table(io.BytesIO(b"".join(written("parquet", columns, rows, folder=tmp_path)))).to_pydict()
+    assert (table["n"], table["part"]) == ([str(n) for n in LONG], [7.0, 7.0, 7.0, 0.5])
+    assert list(map(json.loads, table["inner"])) == [{"of": [n]} for n in LONG]
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([1, 2**53 + 1, None], [1, 2**53 + 1, None]),
+        ([2**53 + 1, 0.5], [str(2**53 + 1), "0.5"]),
+        ([0.5, 2], [0.5, 2.0]),
+    ],
+)
+def test_a_column_of_numbers_is_a_column_of_texts_before_one_of_them_changes(tmp_path, values, found):
+    columns = Table(TASK, ["n"], format="parquet").choose("n")
+    rows = [row(place, {"n": value}) for place, value in enumerate(values)]
+    assert (
+        pq.read_table(io.BytesIO(b"".join(written("parquet", columns, rows, folder=tmp_path))))["n"].to_pylist()
+        == found
+    )
