@@ -210,9 +210,10 @@ _ROW_ERROR = a_record(
         "line": {"type": ["integer", "null"], "description": "Line of the file where the row starts, from 1."},
         "code": {"type": "string", "enum": [code.value for code in ErrorCode]},
         "field": _TEXT,
+        "column": {**_TEXT_OR_NULL, "description": "Of the file; null where the row as such is wrong."},
         "message": _TEXT,
     },
-    optional=("field",),
+    optional=("field", "column"),
 )
 
 BATCH = a_record(

@@ -33,7 +33,7 @@ from models.pipelines import find_pipeline
 from models.porter import Porter
 from models.sheets import formats
 from models.sheets.layout import MAX_UNPACKED, FileError, Layout, Place, Record
-from models.sheets.mapping import resolve
+from models.sheets.mapping import Mapping, resolve
 from models.sheets.preview import file_error
 from models.sheets.rows import Row, Rows
 from worker.pieces import commit, in_first_pass
@@ -127,7 +127,7 @@ class _Ingest:
         try:
             with self._porter(spec):
                 for piece, ended in self._pieces(layout, rows, tap):
-                    if self._stop_when_late() or not self._take(self._brought(piece), ended=ended, tap=tap):
+                    if self._stop_when_late() or not self._take(self._brought(piece), mapping, ended=ended, tap=tap):
                         return "done"
                     if time.monotonic() >= until:
                         tap = self._put_back(tap, ended=ended)
@@ -229,11 +229,13 @@ class _Ingest:
         transaction(self._hands.engine, lambda conn: batches.expire_batches(conn, now=now))
         return True
 
-    def _take(self, piece: list[Row], *, ended: bool, tap: Tap | None) -> bool:
+    def _take(self, piece: list[Row], mapping: Mapping, *, ended: bool, tap: Tap | None) -> bool:
         """Commit one piece; False when somebody else moved the batch on, or ended it."""
         before, now, engine = self._batch, self._hands.now_fn(), self._hands.engine
         mark = tap.stream.mark if tap else None
-        after = transaction(engine, lambda conn: commit(conn, before, piece, ended=ended, now=now, mark=mark))
+        after = transaction(
+            engine, lambda conn: commit(conn, before, piece, mapping, ended=ended, now=now, mark=mark)
+        )
         if after is None:
             return False
         self._batch = after

@@ -22,6 +22,7 @@ from models.batches import ERRORS_SHOWN, Batch, BatchRow, Cursor
 from models.files import find_files, set_size
 from models.job_files import attach_rows, link_rows
 from models.sheets.layout import MAX_COLUMNS, FileError, Layout
+from models.sheets.mapping import Mapping
 from models.sheets.preview import NO_ROWS, duplicate, file_error, row_error
 from models.sheets.rows import Row, shown
 
@@ -33,6 +34,7 @@ def commit(
     conn: sa.Connection,
     batch: Batch,
     piece: list[Row],
+    mapping: Mapping,
     *,
     ended: bool,
     now: datetime,
@@ -40,6 +42,7 @@ def commit(
 ) -> Batch | None:
     """Write one piece; the batch as it is then, or None when this reader has lost it.
 
+    `mapping`: which columns its rows were read from.
     `mark`: where a new reader of a dataset may begin so as to come to the row behind the piece.
     """
     checked = _without_doubles(conn, batch, _with_files(conn, piece))
@@ -48,7 +51,7 @@ def commit(
     cursor = dataclasses.replace(_behind(batch.cursor, piece, invalid=len(bad)), mark=mark)
     if ended and not cursor.row:
         return _refuse(conn, batch, cursor, [file_error(FileError(ErrorCode.NO_ROWS, NO_ROWS))], now=now)
-    changes: dict[str, Any] = {"layout": _widened(batch, piece), "errors": _errors(batch, bad)}
+    changes: dict[str, Any] = {"layout": _widened(batch, piece), "errors": _errors(batch, bad, mapping)}
     if batch.cursor.phase == "check":
         return _commit_checked(conn, batch, cursor, changes, bad, good, ended=ended, now=now)
     if batch.status is BatchStatus.VALIDATING:
@@ -101,8 +104,8 @@ def _refuse(
     return dataclasses.replace(after, status=BatchStatus.FAILED, ingested=True, errors=errors)
 
 
-def _errors(batch: Batch, bad: list[Row]) -> list[dict[str, Any]]:
-    return (batch.errors + [row_error(row) for row in bad[:ERRORS_SHOWN]])[:ERRORS_SHOWN]
+def _errors(batch: Batch, bad: list[Row], mapping: Mapping) -> list[dict[str, Any]]:
+    return (batch.errors + [row_error(row, mapping) for row in bad[:ERRORS_SHOWN]])[:ERRORS_SHOWN]
 
 
 def _without_doubles(conn: sa.Connection, batch: Batch, piece: list[Row]) -> list[Row]:

@@ -32,6 +32,14 @@ class Mapping:
         """As a request says it."""
         return {**self.inputs, **{PARAMETER + name: column for name, column in self.parameters.items()}}
 
+    def column_of(self, field: str) -> str | None:
+        """The column that a field of a row (`inputs.text`, `parameters.top_k`, a part of one) came from."""
+        if field == "id_column":
+            return self.id_column
+        where, _, path = field.partition(".")
+        name = path.partition(".")[0]
+        return {"inputs": self.inputs, "parameters": self.parameters}.get(where, {}).get(name)
+
 
 def check_request(spec: PipelineSpec, mapping: Any) -> dict[str, Column]:
     """The part of a mapping that needs no file: every field is known, every column a name or a place."""

@@ -131,7 +131,7 @@ def _read(
         if row.problems:
             invalid += 1
             if len(errors) < ERRORS_SHOWN:
-                errors.append(row_error(row))
+                errors.append(row_error(row, mapping))
         elif len(shown) < ROWS_SHOWN:
             shown.append(as_sent(row))
         if until is not None and (bring is not None or total % 1_000 == 0) and time.monotonic() > until:
@@ -151,11 +151,11 @@ def as_sent(row: Row) -> dict[str, Any]:
     return {**sent, "id": row.external_id}
 
 
-def row_error(row: Row) -> dict[str, Any]:
+def row_error(row: Row, mapping: Mapping) -> dict[str, Any]:
     """An entry of `errors`: what is wrong with a row, and where."""
     first = row.problems[0]
     error: dict[str, Any] = {"row": row.record.row, "line": row.record.line, "code": first.code.value}
-    return {**error, "field": first.field, "message": row.message}
+    return {**error, "field": first.field, "column": mapping.column_of(first.field), "message": row.message}
 
 
 def file_error(error: FileError) -> dict[str, Any]:

@@ -157,9 +157,8 @@ class Rows:
 
     def _located(self, problem: Problem) -> Problem:
         """Names the column a field came from, where the caller knows it by another name."""
-        field = problem.field.partition(".")[2]
-        column = self._mapping.as_dict().get(field) or self._mapping.parameters.get(field)
-        if column is None or column == field:
+        column, name = self._mapping.column_of(problem.field), problem.field.partition(".")[2]
+        if column is None or column == name or problem.field == "id_column":
             return problem
         return Problem(problem.field, problem.code, f"{problem.message.removesuffix('.')} (column '{column[:60]}').")
 

@@ -289,7 +289,7 @@ def test_bad_rows_are_skipped_listed_and_exported(caller):
     path = caller.done(data, {"pipeline": "fake", "on_invalid_rows": "skip"})
     batch = caller.shown(path)
     assert {k: v for k, v in batch["counts"].items() if v} == {"total": 3, "succeeded": 1, "failed": 1, "invalid": 1}
-    assert [(error["row"], error["line"]) for error in batch["errors"]] == [(1, 3)]
+    assert [(error["row"], error["line"], error["column"]) for error in batch["errors"]] == [(1, 3, "text")]
     rows = list(csv.DictReader(caller.get(f"{path}/results").text.splitlines()))
     assert [(row["n"], row["status"]) for row in rows] == [("1", "succeeded"), ("2", "invalid"), ("3", "failed")]
     found = [json.loads(line) for line in caller.get(f"{path}/errors").text.splitlines()]

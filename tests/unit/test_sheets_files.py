@@ -143,6 +143,14 @@ def test_parameters_come_from_columns_typed_and_checked(tmp_path):
     assert [row["parameters"] for row in found.rows] == [{"truncation": True, "top_k": 2}, {"truncation": True}]
     assert [(bad["row"], bad["field"]) for bad in found.errors] == [(2, "parameters.top_k"), (3, "parameters.top_k")]
     assert "(column 'k')" in found.errors[0]["message"]
+    assert found.errors[0]["column"] == "k"
+
+
+def test_a_bad_row_says_which_column_is_wrong_unless_it_is_the_row_as_such(tmp_path):
+    found = tried(tmp_path, b"review,ref\n,1\na,2,3\nb,\n", mapping={"text": 0}, id_column="REF")
+    assert [(bad["field"], bad["column"]) for bad in found.errors] == [
+        ("inputs.text", "review"), ("file", None), ("id_column", "ref"),
+    ]  # fmt: skip
 
 
 def test_at_most_a_thousand_bad_rows_are_listed_and_all_are_counted(tmp_path):
