@@ -18,6 +18,7 @@ _NONE = "\x1f"
 _TELLING = 1 << 16
 _RECORDS = 200
 _EXCEL_HINT = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
+_LATE_QUOTE = re.compile(r' +"')
 _MARKUP = ("<!doctype", "<html", "<?xml")
 
 
@@ -25,33 +26,51 @@ def sniff(sample: Sample, *, hint: str | None) -> Layout:
     """Find the delimiter and read the header row."""
     if sample.text.lstrip()[:9].lower().startswith(_MARKUP):
         raise FileError(ErrorCode.UNKNOWN_FORMAT, "This is a web page or XML. Save the table as CSV or xlsx.")
-    bare = sample.layout("csv", [])
-    said = _EXCEL_HINT.fullmatch(sample.text.splitlines(keepends=True)[0])
-    delimiter = said[1] if said else _delimiter(sample, hint)
-    layout = Layout(**{**bare.as_dict(), "delimiter": delimiter})
+    lines = _telling(sample)
+    said = _EXCEL_HINT.fullmatch(lines[0])
+    delimiter = said[1] if said else "\t" if hint == "tsv" else _delimiter(lines)
+    skips_blanks = delimiter is not None and _skips_blanks(lines[1:] if said else lines, delimiter)
+    layout = sample.layout("csv", [], delimiter=delimiter, skips_blanks=skips_blanks)
     return _with_header(sample.path, layout, skip=1 if said else 0)
 
 
-def _delimiter(sample: Sample, hint: str | None) -> str | None:
-    """The one most rows agree with the header on; None where rows of one cell are more."""
-    if hint == "tsv":
-        return "\t"
+def _telling(sample: Sample) -> list[str]:
+    """The first lines, none of them cut."""
     text = sample.text[:_TELLING]
     lines = text.splitlines(keepends=True)
     if len(text) < len(sample.text) or not sample.whole:
         lines = lines[:-1] or lines
+    return lines
+
+
+def _delimiter(lines: list[str]) -> str | None:
+    """The one most rows agree with the header on; None where rows of one cell are more."""
     best, best_score = None, (0.0, 0)
     for delimiter in _DELIMITERS:
-        score = _agreement(lines, delimiter)
+        score = _agreement(lines, delimiter, skips_blanks=_has_late_quotes(lines, delimiter))
         if score > best_score:
             best, best_score = delimiter, score
     return best
 
 
-def _agreement(lines: list[str], delimiter: str) -> tuple[float, int]:
+def _skips_blanks(lines: list[str], delimiter: str) -> bool:
+    """Whether quotes that stand behind a blank open cells: more rows agree with the header then, or as many."""
+    if not _has_late_quotes(lines, delimiter):
+        return False
+    plain, skipping = (_agreement(lines, delimiter, skips_blanks=skips) for skips in (False, True))
+    # A quoted text with such a quote in it is no reason.
+    is_one = any(_LATE_QUOTE.match(cell) for cells in csv.reader(lines, delimiter=delimiter) for cell in cells)
+    return skipping > plain or (skipping == plain and is_one)
+
+
+def _has_late_quotes(lines: list[str], delimiter: str) -> bool:
+    return any(f'{delimiter} "' in line for line in lines)
+
+
+def _agreement(lines: list[str], delimiter: str, *, skips_blanks: bool) -> tuple[float, int]:
     """The share of rows with as many cells as the header, and how many those are; nothing for one cell."""
     widths: list[int] = []
-    reader = csv.reader(iter(lines), delimiter=delimiter)
+    reader = csv.reader(iter(lines), delimiter=delimiter, skipinitialspace=skips_blanks)
     while len(widths) < _RECORDS:
         try:
             widths.append(len(next(reader)))
@@ -103,7 +122,7 @@ def column_names(header: list[str]) -> list[str]:
 
 def _reader(lines: Lines, layout: Layout) -> Iterator[list[str]]:
     csv.field_size_limit(MAX_CELL)
-    return csv.reader(lines, delimiter=layout.delimiter or _NONE)
+    return csv.reader(lines, delimiter=layout.delimiter or _NONE, skipinitialspace=layout.skips_blanks)
 
 
 def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
@@ -139,7 +158,10 @@ def _ragged(cells: list[str], width: int) -> str | None:
     if len(cells) > width and not any(cells[width:]):
         del cells[width:]
         return None
-    return out_of_step(cells, width)
+    # Only of a file whose first rows have no such quote: blanks are skipped in the others.
+    late = next((place for place, cell in enumerate(cells, start=1) if _LATE_QUOTE.match(cell)), None)
+    hint = f" In cell {late} there is a blank before the quote, so that it opens no text." if late else ""
+    return out_of_step(cells, width) + hint
 
 
 def out_of_step(cells: list[str], width: int) -> str:

@@ -46,6 +46,8 @@ class Layout:
     columns: list[str]
     #: CSV alone; None: a single column.
     delimiter: str | None = None
+    #: CSV alone: blanks behind a delimiter are no part of the cell, so that a quote behind them opens it.
+    skips_blanks: bool = False
     newline: str = "\n"
     #: Byte where the first data row may start, and the number of its line.
     start: int = 0

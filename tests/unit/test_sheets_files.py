@@ -50,6 +50,10 @@ GOOD = {
     "empty cells past the header": (b"text,n\na,1,,\nb,2,\n", "utf-8", ",", ["a", "b"]),
     "a synonym in capitals": (b"Id, Review \n1,good\n", "utf-8", ",", ["good"]),
     "the end as DOS marks it": (b"text,n\r\na,1\r\n\x1a", "utf-8", ",", ["a"]),
+    "blanks before quotes": (b'text, n\n"a", "1, 2"\nb, 3\n', "utf-8", ",", ["a", "b"]),
+    "blanks before quotes, semicolons": (b'n; text\n1; "a; b\nc"\n2; "d"\n', "utf-8", ";", ["a; b\nc", "d"]),
+    "blanks before quotes that change no width": (b'n, text\n1, "a"\n2,b\n', "utf-8", ",", ["a", "b"]),
+    "a blank before a quote within a text": (b'n,text\n1,"x, ""a"""\n2, b\n', "utf-8", ",", ['x, "a"', " b"]),
     "quotes doubled": (b'text,n\n"say ""hi""",1\n', "utf-8", ",", ['say "hi"']),
 }  # fmt: skip
 
@@ -114,6 +118,16 @@ def test_a_bad_row_is_named_and_its_neighbours_are_read(what, tmp_path):
     assert found.error is None
     assert [(bad["row"], bad["line"], bad["code"]) for bad in found.errors] == expected
     assert found.total == len(found.rows) + found.invalid
+
+
+def test_a_late_quote_that_nothing_announced_is_what_is_wrong(tmp_path):
+    found = tried(tmp_path, b"text,n\n" + b"a,1\n" * 30_000 + b'b, "1, 2"\n')
+    [error] = found.errors
+    assert error["line"] == 30_002
+    assert error["message"] == (
+        "The row has 3 cells, the header has 2. "
+        "In cell 2 there is a blank before the quote, so that it opens no text."
+    )
 
 
 def test_an_id_may_come_once(tmp_path):
