@@ -124,7 +124,7 @@ def _rule_words(keyword: str, rule: Any, parent: Mapping[str, Any]) -> str:
         kinds = [rule] if isinstance(rule, str) else rule
         return "be " + " or ".join(_TYPE_WORDS[kind] for kind in kinds)
     if keyword == "enum":
-        return "be one of " + ", ".join(str(word) for word in rule)
+        return "be one of " + ", ".join(str(word) for word in rule if word is not None)
     if keyword == "pattern":
         return str(parent.get("x-pattern-words", f"match {rule}"))
     words = {

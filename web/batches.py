@@ -71,12 +71,12 @@ BATCH_REQUEST: JsonSchema = {
     "properties": {
         "pipeline": {"type": "string", "description": "Name of a pipeline, as GET /api/v1/pipelines lists them."},
         "inputs": {
-            "type": "object",
+            "type": ["object", "null"],
             "description": "Input field to column, by name or by number from 0; `parameters.NAME` takes that "
             "parameter from a column. Left out: columns are found by their names.",
             "additionalProperties": _COLUMN,
         },
-        "parameters": {"type": "object", "description": "For every row that has none of its own."},
+        "parameters": {"type": ["object", "null"], "description": "For every row that has none of its own."},
         "id_column": {**_COLUMN, "type": ["string", "integer", "null"], "description": "Your ids; each only once."},
         "format": {
             "type": ["string", "null"],
@@ -84,15 +84,18 @@ BATCH_REQUEST: JsonSchema = {
             "description": "A hint; the content decides.",
         },
         "on_invalid_rows": {
-            "type": "string",
-            "enum": [word.value for word in OnInvalidRows],
+            "type": ["string", "null"],
+            "enum": [*(word.value for word in OnInvalidRows), None],
             "default": OnInvalidRows.FAIL.value,
             "description": "fail: one bad row and nothing runs. skip: good rows run, bad ones are listed.",
         },
         "metadata": METADATA,
         "expires_in": EXPIRES_IN,
         "webhook": webhook_schema(BATCH_EVENTS),
-        "file_id": {"type": "string", "description": "A file of POST /api/v1/files, in place of the part `file`."},
+        "file_id": {
+            "type": ["string", "null"],
+            "description": "A file of POST /api/v1/files, in place of the part `file`.",
+        },
         "dataset": DATASET,
     },
     "required": ["pipeline"],
@@ -126,10 +129,10 @@ def read_request(here: Services, conn: sa.Connection, body: Mapping[str, Any]) -
     return Asked(
         spec=spec,
         mapping=mapping,
-        parameters=read_parameters(spec, body.get("parameters", {}), mapped=mapped),
+        parameters=read_parameters(spec, body.get("parameters") or {}, mapped=mapped),
         id_column=body.get("id_column"),
         format=body.get("format"),
-        on_invalid_rows=OnInvalidRows(body.get("on_invalid_rows", OnInvalidRows.FAIL)),
+        on_invalid_rows=OnInvalidRows(body.get("on_invalid_rows") or OnInvalidRows.FAIL),
         metadata=body.get("metadata"),
         expires_in=body.get("expires_in"),
         dataset=_dataset(body),

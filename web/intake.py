@@ -53,12 +53,12 @@ JOB_REQUEST: JsonSchema = {
             "The pipeline's `input_schema` says which.",
         },
         "parameters": {
-            "type": "object",
+            "type": ["object", "null"],
             "description": "The pipeline's `parameters_schema` says which, with bounds and defaults.",
         },
         "priority": {
-            "type": "string",
-            "enum": [priority.value for priority in Priority],
+            "type": ["string", "null"],
+            "enum": [*(priority.value for priority in Priority), None],
             "default": Priority.INTERACTIVE.value,
             "description": "interactive: somebody waits. bulk: behind everything interactive.",
         },
@@ -113,7 +113,7 @@ def read_job(
     refuse_webhook(services.settings, body)
     check(JOB_REQUEST, body)
     spec = services.counter.pipeline(body["pipeline"])
-    inputs, parameters = read_inputs(spec, body["inputs"]), body.get("parameters", {})
+    inputs, parameters = read_inputs(spec, body["inputs"]), body.get("parameters") or {}
     if parts:
         inputs = with_parts(spec, inputs, parts)
     inputs, problems = in_one_form(spec.catalogue, checker(spec.catalogue.inputs), inputs)
@@ -124,7 +124,7 @@ def read_job(
         pipeline=spec.name,
         inputs=inputs,
         parameters=whole_numbers(spec.catalogue.parameters, parameters),
-        priority=Priority(body.get("priority", Priority.INTERACTIVE)),
+        priority=Priority(body.get("priority") or Priority.INTERACTIVE),
         metadata=body.get("metadata"),
         expires_at=expiry(body.get("expires_in"), now),
         webhook=read_webhook(services.settings, body),

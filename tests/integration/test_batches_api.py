@@ -298,6 +298,15 @@ def test_bad_rows_are_skipped_listed_and_exported(caller):
     assert caller.get(f"{path}/results?status=invalid").text.count("\r\n") == 2
 
 
+def test_null_is_as_good_as_leaving_a_field_out(caller):
+    fields = ("inputs", "parameters", "id_column", "format", "on_invalid_rows", "metadata", "expires_in", "webhook")
+    nothing = dict.fromkeys((*fields, "file_id", "dataset"))
+    batch = caller.shown(caller.batch(b"text\na\n", {"pipeline": "fake", **nothing}))
+    assert (batch["parameters"], batch["inputs"], batch["on_invalid_rows"]) == ({}, {"text": "text"}, "fail")
+    answer = caller.http.post("/api/v1/batches", json={"pipeline": "fake", **nothing})
+    assert (answer.status_code, answer.json["error"]["field"]) == (422, "file")
+
+
 def test_one_bad_row_refuses_the_file(caller):
     path = caller.batch(b'{"text": "x"}\n{nope\n', name="j.jsonl")
     batch = caller.read(path)

@@ -256,7 +256,7 @@ def _named_file(here: Services, body: dict[str, Any]) -> Received | None:
         # Whatever else is wrong is said first: a misspelled field is no missing file.
         if read_request(here, conn, body).dataset is not None:
             return None
-        if "file_id" not in body:
+        if body.get("file_id") is None:
             message = (
                 "Send the file as the part `file` of multipart/form-data, or name one with file_id, or a dataset."
             )

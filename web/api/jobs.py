@@ -195,7 +195,9 @@ def _with_texts(form: Form) -> dict[str, Any]:
     if "request" not in texts:
         raise RequestError(ErrorCode.MISSING_FIELD, "The part request is missing.", field="request")
     body = object_from(texts.pop("request"), field="request")
-    inputs = body.setdefault("inputs", {}) if texts or form.files else None
+    if (texts or form.files) and body.get("inputs") is None:
+        body["inputs"] = {}
+    inputs = body.get("inputs")
     if texts and isinstance(inputs, dict):
         for name in texts.keys() & inputs.keys():
             message = f"{name[:64]} came twice: as a part and in the request."

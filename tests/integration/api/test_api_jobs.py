@@ -107,7 +107,8 @@ def test_a_form_without_a_request_is_told_so(client):
         ({"colour": 1}, "unknown_field", "colour"),
         ({"parameters": {"top_k": -1}}, "invalid_value", "parameters.top_k"),
         ({"parameters": {"shell": "rm"}}, "unknown_field", "parameters.shell"),
-        ({"parameters": None}, "invalid_value", "parameters"),
+        ({"parameters": []}, "invalid_value", "parameters"),
+        ({"inputs": None}, "invalid_value", "inputs"),
         ({"pipeline": "labels"}, "missing_field", "parameters.candidate_labels"),
         ({"pipeline": "chat", "inputs": {}}, "missing_field", "inputs"),
         ({"priority": "urgent"}, "invalid_value", "priority"),
@@ -124,6 +125,13 @@ def test_a_wrong_field_is_named(client, wrong, code, field):
     error = problem(client.post(URL, json=body(**wrong)), 422)
 
     assert (error["code"], error["field"]) == (code, field)
+
+
+def test_null_is_as_good_as_leaving_a_field_out(client):
+    nothing = dict.fromkeys(("parameters", "priority", "metadata", "expires_in", "webhook"))
+    job = client.post(URL, json=body(**nothing)).get_json()
+
+    assert (job["parameters"], job["priority"], job["metadata"], job["expires_at"]) == ({}, "interactive", {}, None)
 
 
 def test_a_misspelt_pipeline_gets_the_nearest_name(client):
