@@ -74,7 +74,9 @@ def loader(layout: Layout) -> Callable[[str], Any]:
     return loads_exactly if layout.exact else orjson.loads
 
 
-def an_object(text: str, bare: str, *, what: str, loads: Callable[[str], Any]) -> tuple[dict[str, Any], str | None]:
+def an_object(
+    text: str, bare: str, *, what: str, loads: Callable[[str], Any] = orjson.loads
+) -> tuple[dict[str, Any], str | None]:
     """What one row of JSON holds, or why it is none."""
     if len(text) > MAX_CELL:
         return {}, f"The {what} has more than {MAX_CELL:,} characters."
