@@ -69,7 +69,7 @@ def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
     return rows_by_line(path, layout, place, read, flawed=lambda _: {})
 
 
-def loader(layout: Layout) -> Callable[[str], Any]:
+def loader(layout: Layout) -> Callable[[str | bytes], Any]:
     """How the rows of a file are read."""
     return loads_exactly if layout.exact else orjson.loads
 
