@@ -37,8 +37,10 @@ class Mapping:
         if field == "id_column":
             return self.id_column
         where, _, path = field.partition(".")
-        name = path.partition(".")[0]
-        return {"inputs": self.inputs, "parameters": self.parameters}.get(where, {}).get(name)
+        name, _, part = path.partition(".")
+        column = {"inputs": self.inputs, "parameters": self.parameters}.get(where, {}).get(name)
+        # A row of an archive may name the files of one field in several columns.
+        return None if part and column == FILE_NAME else column
 
 
 def check_request(spec: PipelineSpec, mapping: Any) -> dict[str, Column]:

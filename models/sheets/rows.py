@@ -158,7 +158,7 @@ class Rows:
     def _located(self, problem: Problem) -> Problem:
         """Names the column a field came from, where the caller knows it by another name."""
         column, name = self._mapping.column_of(problem.field), problem.field.partition(".")[2]
-        if column is None or column == name or problem.field == "id_column":
+        if column is None or column == name or not name:
             return problem
         return Problem(problem.field, problem.code, f"{problem.message.removesuffix('.')} (column '{column[:60]}').")
 
