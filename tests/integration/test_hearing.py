@@ -166,11 +166,12 @@ def test_whisper_is_steered_as_the_pipeline_is(whisper, steered, monkeypatch):
         return forward(*inputs, **more)
 
     monkeypatch.setattr(whisper.library, "forward", seeded)
-    expected = whisper.library(LONG.copy(), return_timestamps=True, generate_kwargs={**WRITTEN, **told})
+    # Two windows: the second one knows what was written before.
+    heard = LONG[: 16_000 * 35]
+    expected = whisper.library(heard.copy(), return_timestamps=True, generate_kwargs={**WRITTEN, **told})
 
-    [found] = whisper.run([sent(LONG)], return_timestamps=True, seed=7, **WRITTEN, **steered)
+    [found] = whisper.run([sent(heard)], return_timestamps=True, seed=7, **WRITTEN, **steered)
     assert_same(listed(expected), found)
-    assert whisper.run([sent(LONG)], return_timestamps=True, seed=7, **WRITTEN, **steered) == [found]
 
 
 @pytest.mark.parametrize("stamps", [False, True])
