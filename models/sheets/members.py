@@ -48,6 +48,9 @@ class Member(NamedTuple):
     def pieces(self, *, field: str) -> Iterator[bytes]:
         """Its bytes, never more than `size`; raises RequestError, which names `field`, where they are damaged."""
         try:
+            if not 0 <= self.offset <= self.archive.stat().st_size or self.size < 0:
+                # Damaged numbers, which no file can be read from.
+                raise EOFError
             yield from self._from_tar() if self.method is None else self._from_zip()
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error) as error:
             message = "The archive is damaged where this file should be."

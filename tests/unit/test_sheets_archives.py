@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from contract.errors import ErrorCode, RequestError
 from contract.pipelines import PipelineSpec
-from models.sheets import contents, formats
+from models.sheets import contents, formats, members
 from models.sheets.archives import IsWorkbook
 from models.sheets.layout import FileError, Layout, Place, Record
 from models.sheets.mapping import resolve
@@ -293,6 +293,15 @@ def test_whatever_is_broken_about_it_nothing_unforeseen_is_raised(tmp_path, data
             list(entry.member(path).pieces(field="x"))
     except (RequestError, IsWorkbook):
         return
+
+
+@pytest.mark.parametrize("offset", [-5, 1 << 64])
+@pytest.mark.parametrize("method", [None, zipfile.ZIP_STORED])
+def test_a_file_that_is_said_to_lie_outside_of_its_archive_is_damaged(tmp_path, offset, method):
+    member = members.Member(saved(tmp_path, zipped({"a.png": b"1"})), "a.png", offset, 1, 1, method, 0)
+    with pytest.raises(RequestError, match="damaged") as refused:
+        list(member.pieces(field="image"))
+    assert refused.value.field == "image"
 
 
 def test_the_files_feed_the_field_of_files_and_columns_feed_the_others(tmp_path):
