@@ -28,7 +28,8 @@ sentence that says what to write. This page is generated from `contract/settings
 _TASKS_HEAD = """# Tasks
 
 What each task takes and gives. This page is generated from `contract/tasks/` by `make docs`;
-`GET /api/v1/tasks` answers the same as JSON.
+`GET /api/v1/tasks` answers the same as JSON. Where a parameter has no default, the checkpoint decides (its
+`generation_config.json` or configuration), as it does in transformers; a pipeline may have defaults of its own.
 
 """
 
@@ -68,8 +69,14 @@ def _task(task: Task) -> str:
         f"## {task.name}\n\n{task.summary}\n\n"
         f"| input | type | |\n| --- | --- | --- |\n{_fields(task.inputs)}\n"
         f"| parameter | type | |\n| --- | --- | --- |\n{_fields(task.parameters)}\n"
-        f"```json\n{dumps(dict(task.example))}\n```\n"
+        f"```json\n{dumps(dict(task.example))}\n```\n\n{_columns(task)}"
     )
+
+
+def _columns(task: Task) -> str:
+    taken = "; ".join(f"`{field}` from {', '.join(names)}" for field, names in task.synonyms.items())
+    given = ", ".join(f"`{name}`" for name in task.result_columns)
+    return f"Columns of a file of rows, whichever comes first: {taken}. Columns of its results: {given}.\n"
 
 
 def _fields(schema: JsonSchema) -> str:

@@ -160,12 +160,22 @@ TASK = a_record(
         "object": {"const": "task"},
         "name": _TEXT,
         "title": _TEXT,
+        "aliases": {"type": "array", "items": _TEXT},
         "summary": _TEXT,
         "modality": {"type": "string", "enum": ["text", "audio", "image", "video", "multimodal"]},
         "input_schema": _OBJECT,
         "parameters_schema": _OBJECT,
         "result_schema": _OBJECT,
         "main_field": {**_TEXT, "description": "What a bare text as `inputs` stands for."},
+        "column_names": {
+            **_OBJECT,
+            "description": "Names of a file's columns that are taken for an input field, by field, the likeliest first.",
+        },
+        "result_columns": {
+            "type": "array",
+            "items": _TEXT,
+            "description": "What an export has for a result.",
+        },
         "example": {**_OBJECT, "description": "`inputs` and `parameters` that run."},
         "deterministic": {"type": "boolean"},
     }

@@ -38,7 +38,7 @@ from contract.tasks.things import MASK_GENERATION
 from contract.tasks.tokens import FILL_MASK, TOKEN_CLASSIFICATION
 from contract.tasks.watching import VIDEO_CLASSIFICATION
 
-__all__ = ["ALIASES", "CATALOGUE", "JsonSchema", "Task", "canonical_name", "implied_parameters"]
+__all__ = ["ALIASES", "CATALOGUE", "JsonSchema", "Task", "aliases_of", "canonical_name", "implied_parameters"]
 
 CATALOGUE: dict[str, Task] = {
     task.name: task
@@ -89,6 +89,12 @@ ALIASES = {
 
 #: translation_xx_to_yy names its languages.
 _PAIR = re.compile(r"translation_(.+?)_to_(.+)")
+
+
+def aliases_of(task: str) -> list[str]:
+    """Other names of a task of the catalogue; xx and yy stand for two languages."""
+    pairs = ["translation_xx_to_yy"] if task == "translation" else []
+    return [alias for alias, name in ALIASES.items() if name == task] + pairs
 
 
 def canonical_name(name: str) -> str:

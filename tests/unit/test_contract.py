@@ -81,6 +81,16 @@ def test_ids_increase_and_are_urlsafe():
     assert all(is_id(i) and i[12] == "7" and i[16] in "89ab" for i in ids)
 
 
+def _says_all(rule: dict) -> bool:
+    """Whether a property says what it is for, of which type it is, and how much of it is taken."""
+    kinds = set([rule["type"]] if isinstance(rule.get("type"), str) else rule.get("type", ()))
+    needed = {"description"}
+    needed |= {"minimum", "maximum"} if kinds & {"integer", "number"} else set()
+    needed |= {"maxItems"} if kinds == {"array"} else set()
+    needed |= {"maxLength"} if kinds == {"string"} and "enum" not in rule else set()
+    return needed <= rule.keys() and bool(rule["description"]) and bool(kinds or "enum" in rule or "oneOf" in rule)
+
+
 @pytest.mark.parametrize("task", CATALOGUE.values(), ids=lambda task: task.name)
 def test_every_task_holds_together(task):
     assert not checker(task.inputs).problems(task.example["inputs"], at="inputs")
@@ -90,6 +100,7 @@ def test_every_task_holds_together(task):
     for schema in (task.inputs, task.parameters):
         assert schema["additionalProperties"] is False
         assert all(rule.get("title") for rule in schema["properties"].values())
+        assert [name for name, rule in schema["properties"].items() if not _says_all(rule)] == []
     for name, rule in task.parameters["properties"].items():
         if "default" in rule:
             partial = {**task.parameters, "required": []}

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from contract.tasks import CATALOGUE, Task
+from contract.tasks import CATALOGUE, Task, aliases_of
 from web.operations import Answer, operation, ref
 from web.responses import json_response
 from web.serializers import page_json
@@ -24,6 +24,7 @@ def _task_json(task: Task) -> dict[str, Any]:
     return {
         "object": "task",
         "name": task.name,
+        "aliases": aliases_of(task.name),
         "title": task.title,
         "summary": task.summary,
         "modality": task.modality,
@@ -31,6 +32,8 @@ def _task_json(task: Task) -> dict[str, Any]:
         "parameters_schema": task.parameters,
         "result_schema": task.result,
         "main_field": task.main_field,
+        "column_names": {field: list(names) for field, names in task.synonyms.items()},
+        "result_columns": list(task.result_columns),
         "example": dict(task.example),
         "deterministic": task.deterministic,
     }

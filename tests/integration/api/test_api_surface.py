@@ -9,6 +9,7 @@ import pytest
 from contract.schemas import checker
 from contract.settings import Broker, Settings, Storage
 from contract.statuses import PipelineState
+from contract.tasks import ALIASES
 from contract.times import utc_now
 from models.database import transaction
 from models.pipelines import note_loaded, set_state
@@ -82,6 +83,15 @@ def test_examples_of_the_catalogue_are_accepted(client):
     for task in client.get("/api/v1/tasks").get_json()["data"]:
         assert checker(task["input_schema"]).problems(task["example"]["inputs"], at="inputs") == []
         assert checker(task["parameters_schema"]).problems(task["example"]["parameters"], at="p") == []
+
+
+def test_the_catalogue_says_by_which_other_names_a_task_and_its_columns_go(client):
+    tasks = {task["name"]: task for task in client.get("/api/v1/tasks").get_json()["data"]}
+
+    named = {alias: name for name, task in tasks.items() for alias in task["aliases"]}
+    assert named == {**ALIASES, "translation_xx_to_yy": "translation"}
+    assert "review" in tasks["text-classification"]["column_names"]["text"]
+    assert tasks["text-classification"]["result_columns"] == ["label", "score"]
 
 
 def test_a_worker_that_fell_silent_is_shown_and_not_live(client, oven):
