@@ -169,7 +169,7 @@ TASK = a_record(
         "main_field": {**_TEXT, "description": "What a bare text as `inputs` stands for."},
         "column_names": {
             **_OBJECT,
-            "description": "Names of a file's columns that are taken for an input field, by field, the likeliest first.",
+            "description": "Columns of a file that are taken for an input field, by field, the likeliest first.",
         },
         "result_columns": {
             "type": "array",
