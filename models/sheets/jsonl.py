@@ -17,6 +17,8 @@ from models.sheets.layout import MAX_CELL, MAX_COLUMNS, FileError, Layout, Place
 from models.sheets.lines import rows_by_line
 
 _RECORDS = 1_000
+#: Lists and objects in one another: what is read shall be written again, and writers give up at a thousand.
+_DEEPEST = 500
 _HINTED = 20
 
 
@@ -84,8 +86,20 @@ def an_object(
         value = loads(text)
     except (orjson.JSONDecodeError, RecursionError):
         return {}, f"The {what} is not JSON."
+    if text.count("[") + text.count("{") > _DEEPEST and _is_deep(value):
+        return {}, f"The {what} has more than {_DEEPEST} lists and objects in one another."
     if isinstance(value, str):
         return {bare: value}, None
     if not isinstance(value, dict):
         return {}, f"The {what} must be a JSON object or a text."
     return value, None
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        nested = [one for one in level if isinstance(one, list | dict)]
+        level = [inner for one in nested for inner in (one.values() if isinstance(one, dict) else one)]
+        if not nested:
+            return False
+    return True

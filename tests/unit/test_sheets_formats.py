@@ -208,3 +208,14 @@ def test_a_text_in_parquet_that_is_not_utf8_is_that_rows_fault(tmp_path):
     pq.write_table(pa.table({"text": bad}), out)
     found = tried(tmp_path, out.getvalue())
     assert [(bad["row"], bad["code"]) for bad in found.errors] == [(1, "invalid_row"), (2, "missing_field")]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_what_could_not_be_written_again_is_a_bad_row(tmp_path, name):
+    deep = [json.dumps({"text": "b", "k": json.loads("[" * levels + "]" * levels)}) for levels in (499, 500)]
+    rows = [json.dumps({"text": "a"}), *deep, json.dumps({"text": "[" * 600})]
+    path = tmp_path / name
+    path.write_text("[" + ",\n".join(rows) + "]" if name == "a.json" else "\n".join(rows))
+    found = list(formats.records(path, formats.sniff(path, main_field="text", filename=name)))
+    assert [record.flaw is None for record in found] == [True, True, False, True]
+    assert "500 lists and objects" in (found[2].flaw or "")
