@@ -7,6 +7,7 @@ from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Column
 
 from cli.show import counts
 
@@ -33,8 +34,13 @@ class Reading:
 
 def upload_bar(console: Console) -> Progress:
     name = TextColumn("{task.description}", markup=False)
-    columns = (name, BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (name, BarColumn(), DownloadColumn(table_column=_whole()), TransferSpeedColumn(table_column=_whole()))
     return Progress(*columns, console=console, transient=True, disable=not _is_live(console))
+
+
+def _whole() -> Column:
+    """Of a table whose bar is what becomes shorter."""
+    return Column(no_wrap=True)
 
 
 def _is_live(console: Console) -> bool:
@@ -50,7 +56,7 @@ class BatchProgress:
         self._is_live = _is_live(console)
         columns = [TextColumn(f"{{task.fields[{part}]}}", markup=False) for part in ("name", "rest")]
         self._bar = Progress(columns[0], BarColumn(), columns[1], console=console, disable=not self._is_live)
-        self._task = self._bar.add_task("", total=None, name="", rest="")
+        self._task = self._bar.add_task("", total=None, name="", rest="", visible=False)
         self._spoken = 0.0
         self._is_away = False
 
@@ -65,11 +71,11 @@ class BatchProgress:
         over = sum(batch["counts"][state] or 0 for state in ("succeeded", "failed", "canceled", "expired", "invalid"))
         total = batch["counts"]["total"]
         name, rest = fitting(batch, f"{over:,}/{'?' if total is None else format(total, ',')}", self._console.width)
-        self._bar.update(self._task, completed=over, total=total, name=name, rest=rest)
+        self._bar.update(self._task, completed=over, total=total, name=name, rest=rest, visible=True)
         self._is_away = False
         if last or time.monotonic() - self._spoken >= _LINE_SECONDS:
             self._spoken = time.monotonic()
-            self._say(f"{batch['status']}: {', '.join([counts(batch['counts']), *_parts(batch)])}")
+            self._say(f"{batch['status']}: {', '.join([counts(batch['counts']), *_left(batch), *_rate(batch)])}")
 
     def away(self) -> None:
         """The server does not answer, and is asked again."""
@@ -99,14 +105,17 @@ def fitting(batch: dict[str, Any], done: str, width: int) -> tuple[str, str]:
 
 
 def _parts(batch: dict[str, Any]) -> list[str]:
-    parts = []
-    if batch["eta"] is not None and batch["progress"] < 1:
-        parts.append(f"{_duration(batch['eta'])} left")
-    if failed := batch["counts"]["failed"] + batch["counts"]["invalid"]:
-        parts.append(f"{failed:,} failed")
-    if batch["rate"]:
-        parts.append(f"{batch['rate']:,.1f} rows/s")
-    return parts
+    """What may stand behind the bar, the most telling first."""
+    failed = batch["counts"]["failed"] + batch["counts"]["invalid"]
+    return [*_left(batch), *([f"{failed:,} failed"] if failed else []), *_rate(batch)]
+
+
+def _left(batch: dict[str, Any]) -> list[str]:
+    return [] if batch["eta"] is None else [f"{_duration(batch['eta'])} left"]
+
+
+def _rate(batch: dict[str, Any]) -> list[str]:
+    return [f"{batch['rate']:,.1f} rows/s"] if batch["rate"] else []
 
 
 def _duration(seconds: float) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from contract.errors import ErrorCode
-from contract.statuses import PRIORITY_RANK, JobStatus, Priority
+from contract.statuses import PRIORITY_RANK, BatchStatus, JobStatus, Priority
 from models.counts import Move, moved
-from models.tables import NOT_SUCCEEDED, jobs, pipelines
+from models.tables import NOT_SUCCEEDED, batches, jobs, pipelines
 from models.webhooks import job_is_over
 
 _OPEN = sa.and_(jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")]), NOT_SUCCEEDED)
@@ -38,6 +38,17 @@ class Touched:
 def cancel(conn: sa.Connection, job_id: str, *, now: datetime) -> bool:
     """Cancel a job that is not over. A worker that has it in hand will find it is no longer its own."""
     return bool(_end(conn, JobStatus.CANCELED, jobs.c.id == job_id, limit=1, now=now).jobs)
+
+
+def go_on_canceling(conn: sa.Connection, batch_id: str, *, limit: int, now: datetime) -> int:
+    """Cancel up to `limit` open rows of a batch that is being canceled, and of no other.
+
+    Who was asked late, or twice, may come when it is over and a retry has opened its rows again. Nobody ends it while
+    this transaction lasts.
+    """
+    canceling = batches.c.status == BatchStatus.CANCELING.value
+    held = sa.select(batches.c.id).where(batches.c.id == batch_id, canceling).with_for_update(read=True)
+    return 0 if conn.scalar(held) is None else cancel_batch_rows(conn, batch_id, limit=limit, now=now)
 
 
 def cancel_batch_rows(conn: sa.Connection, batch_id: str, *, limit: int, now: datetime) -> int:

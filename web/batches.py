@@ -31,7 +31,7 @@ from models.sheets.layout import FileError
 from models.sheets.mapping import PARAMETER, Column, check_request, resolve
 from models.sheets.preview import NO_ROWS, Preview, preview
 from models.sheets.rows import Row
-from models.sweeps import cancel_batch_rows
+from models.sweeps import go_on_canceling
 from models.webhooks import NewWebhook, add_webhooks, find_webhooks
 from web.errors import not_found
 from web.intake import EXPIRES_IN, METADATA, expiry, named_pipeline, read_parameters
@@ -299,7 +299,7 @@ def cancel_batch(here: Services, batch_id: str) -> None:
     now = utc_now()
     if not transaction(here.engine, lambda conn: batches.begin_cancel(conn, batch_id)):
         return
-    ended = transaction(here.engine, lambda conn: cancel_batch_rows(conn, batch_id, limit=CANCELED_AT_ONCE, now=now))
+    ended = transaction(here.engine, lambda conn: go_on_canceling(conn, batch_id, limit=CANCELED_AT_ONCE, now=now))
     # From the first commit on no worker begins a row of it, and from the second on none goes on with one.
     if ended < CANCELED_AT_ONCE:
         transaction(here.engine, lambda conn: batches.close_if_over(conn, batch_id, now=utc_now()))

@@ -82,7 +82,7 @@ def _remove(engine: sa.Engine, storage: FileStorage) -> None:
 def cancel_rows(engine: sa.Engine, signals: Signals, batch_id: str) -> None:
     """Cancel the open rows of a batch in pieces, so that no claim waits long for the table; then end it."""
     while transaction(
-        engine, lambda conn: sweeps.cancel_batch_rows(conn, batch_id, limit=_CANCEL_PIECE, now=utc_now())
+        engine, lambda conn: sweeps.go_on_canceling(conn, batch_id, limit=_CANCEL_PIECE, now=utc_now())
     ):
         signals.changed([batch_id])
     transaction(engine, lambda conn: batches.close_if_over(conn, batch_id, now=utc_now()))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cli.progress import BatchProgress, fitting
+from cli.progress import BatchProgress, fitting, upload_bar
 
 COUNTS = {"total": 1_000_000, "queued": 599_000, "running": 512, "succeeded": 400_488, "failed": 0, "invalid": 0}
 BATCH = {
@@ -65,15 +65,27 @@ def test_where_nothing_can_be_drawn_again_lines_are_said_and_silence_of_the_serv
     # Colors are forced, as in logs of CI; a bar is not.
     console = Console(file=io.StringIO(), width=40, force_terminal=True, no_color=True)
     with BatchProgress(console) as progress:
-        for step in (BATCH, None, None, BATCH, None):
+        for step in (FAILED, None, None, BATCH, None):
             progress.away() if step is None else progress.show(step)
         progress.show({**BATCH, "status": "completed", "eta": None, "progress": 1}, last=True)
 
     away = "the server does not answer; trying again"
     rows = "1,000,000 in all: 599,000 queued, 512 running, 400,488 succeeded"
     assert said(console) == [
-        f"running: {rows}, 110 s left, 5,432.1 rows/s", away, away, f"completed: {rows}, 5,432.1 rows/s"
-    ]  # fmt: skip
+        f"running: {rows}, 12 failed, 3 invalid, 2.2 h left, 5,432.1 rows/s",
+        away,
+        away,
+        f"completed: {rows}, 5,432.1 rows/s",
+    ]
+
+
+def test_the_bar_of_an_upload_is_one_line_too(terminal):
+    bar = upload_bar(Console(file=terminal, width=40, force_terminal=True))
+    bar.update(bar.add_task("upload [all] my reviews.csv", total=288_900), completed=288_900)
+    drawn = Console(file=io.StringIO(), width=40, force_terminal=False)
+    drawn.print(bar.get_renderable())
+    (line,) = said(drawn)
+    assert line.startswith("upload [all]")
 
 
 def said(console: Console) -> list[str]:

@@ -111,3 +111,17 @@ def test_who_stood_behind_canceled_rows_is_called_when_they_are_gone(engine, bat
     assert job is not None
     assert job.status is JobStatus.QUEUED
     assert found_batch(engine, batch.id).status is BatchStatus.CANCELED
+
+
+def test_a_cancel_that_comes_late_leaves_a_retry_alone(engine, batch_factory):
+    batch = batch_factory(3)
+    transaction(engine, lambda conn: batches.begin_cancel(conn, batch.id))
+    upkeep.cancel_rows(engine, Heard(), batch.id)  # type: ignore[arg-type]
+    over = found_batch(engine, batch.id)
+    assert transaction(engine, lambda conn: batches.retry(conn, over, now=utc_now())) == 3
+    # Its message was doubled, or a sweep saw the batch before it was over.
+    upkeep.cancel_rows(engine, Heard(), batch.id)  # type: ignore[arg-type]
+    again = found_batch(engine, batch.id)
+    with reading(engine) as conn:
+        assert batches.counts(conn, again)["queued"] == 3
+    assert again.status is BatchStatus.RUNNING
