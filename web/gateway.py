@@ -37,7 +37,13 @@ class Gateway(ThreadWorker):  # type: ignore[misc]
             conn.sock = Caller.of(conn.sock)
         if isinstance(conn.sock, Caller):
             conn.sock.begin()
-        return super().handle(conn)
+        kept = super().handle(conn)
+        if kept is False:
+            # Here: it lasts until the other end closes too, for up to two seconds, and by itself the one thread that
+            # accepts would wait for it.
+            conn.close(graceful=True)
+            conn.close = _closed
+        return kept
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - theirs
         """Called where a request could not be read, or its answer not be sent; the connection is closed after."""
@@ -51,6 +57,10 @@ class Gateway(ThreadWorker):  # type: ignore[misc]
             util.write_nonblock(client, _answer(exc, request_id) if is_theirs else _broken(request_id))
         except OSError:
             self.log.debug("Whoever sent it is gone.")
+
+
+def _closed(*, graceful: bool = False) -> None:
+    """Closing a connection once more."""
 
 
 def _answer(error: BaseException, request_id: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -269,3 +270,15 @@ def test_latency_of_the_web_part(http, oven, record_property):
         worker.join()
 
     record_property("p50_seconds", sorted(took)[10])
+
+
+def test_who_does_not_hang_up_after_the_last_answer_keeps_nobody_from_being_accepted(http):
+    with contextlib.ExitStack() as opened:
+        for _ in range(8):
+            address = ("127.0.0.1", http.base_url.port)
+            lingering = opened.enter_context(socket.create_connection(address, timeout=10))
+            lingering.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        # One after the other they would take sixteen seconds.
+        with socket.create_connection(address, timeout=8) as newcomer:
+            newcomer.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert newcomer.recv(15) == b"HTTP/1.1 200 OK"
