@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contract.pipelines import PipelineSpec
 from models.claims import Claimed
 from worker.backends.backend import LoadedPipeline
-from worker.budgets import Budgets
+from worker.budgets import Budgets, most_tokens
 from worker.cellar import Cellar
 from worker.hand import Hand
 from worker.larder import Larder
@@ -62,7 +62,7 @@ class Board:
         return Turn(spec, model, load_seconds, rows, layout.trays, full, time.monotonic())
 
     def _limits(self, spec: PipelineSpec, model: LoadedPipeline) -> Limits:
-        # Keys and values must fit beside whatever is warm now.
-        room = self.shelf.room_left() // model.token_bytes if model.token_bytes else None
         decks = self.decks if model.side_by_side else 1
-        return self.budgets.limits(spec.name, most=room, decks=decks, padding=model.padding)
+        # What passes hold must fit beside whatever is warm now.
+        most = most_tokens(model, self.shelf.room_for_passes(), decks=decks)
+        return self.budgets.limits(spec.name, most=most, decks=decks, padding=model.padding)

@@ -96,14 +96,17 @@ class Budget:
         """A microbatch did not fit into memory: half of it is the most from now on."""
         self.ceiling = max(1, min(self.ceiling, padded_tokens // 2))
 
-    def rehearse(self, bake: Callable[[int], int], *, seconds: float = _REHEARSAL_SECONDS) -> None:
+    def rehearse(self, bake: Callable[[int], int], *, seconds: float = _REHEARSAL_SECONDS, most: int = MOST) -> None:
         """Measure the rungs in about `seconds`. `bake(tokens)` runs one pass of about so many; how many they were.
+
+        No rung above `most`, what there is memory for now: on a CPU a pass that does not fit raises no error, the
+        kernel kills its process.
 
         A rung that costs 10% more a token than the best ends the climb, the second time it is seen.
         """
         bake(LEAST)  # the first pass of a process allocates
         starts = time.monotonic()
-        rungs = list(self._climb(bake, starts + seconds / 3))
+        rungs = list(self._climb(bake, starts + seconds / 3, min(self.ceiling, most)))
         # Again in turns, so that a busy moment of the machine does not hit one rung alone.
         rounds = 1
         while self._goes_on(rounds, time.monotonic() - starts, seconds):
@@ -114,9 +117,9 @@ class Budget:
     def _goes_on(self, rounds: int, passed: float, seconds: float) -> bool:
         return passed < seconds or (rounds < _FEWEST and passed < _PATIENCE * seconds)
 
-    def _climb(self, bake: Callable[[int], int], ends: float) -> Iterator[int]:
+    def _climb(self, bake: Callable[[int], int], ends: float, most: int) -> Iterator[int]:
         best, worse, rung = float("inf"), 0, LEAST
-        while rung <= self.ceiling and worse < 2 and time.monotonic() < ends:
+        while rung <= most and worse < 2 and time.monotonic() < ends:
             cost = self._try(bake, rung)
             yield rung
             worse = worse + 1 if cost > _WORSE * best else 0

@@ -17,7 +17,7 @@ from typing import Any
 from contract.jsons import dumps, loads
 from contract.logs import get_logger
 from worker.backends.backend import Context, LoadedPipeline, OutOfMemory
-from worker.budget import Budget
+from worker.budget import MOST, Budget
 from worker.planner import Limits
 
 log = get_logger(__name__)
@@ -37,8 +37,11 @@ class Budgets:
         self._open: dict[str, tuple[Budget, dict[str, str]]] = {}
         self._saved: dict[str, float] = {}
 
-    def open(self, pipeline: str, task: str, model: LoadedPipeline) -> None:
-        """Find the budget of a pipeline that was just loaded: in its file, or by rehearsing."""
+    def open(self, pipeline: str, task: str, model: LoadedPipeline, *, room: int | None = None) -> None:
+        """Find the budget of a pipeline that was just loaded: in its file, or by rehearsing.
+
+        `room`: bytes that a rehearsal may take; None: never mind.
+        """
         identity = model.identity
         key = {
             "place": self._place, "task": task, "commit": identity.commit, "dtype": identity.dtype,
@@ -49,7 +52,8 @@ class Budgets:
         budget = dataclasses.replace(kept or Budget(), fixed=self._fixed, usual=model.usual_budget, measured=measured)
         self._open[pipeline] = (budget, key)
         if kept is None and not self._fixed and measured:
-            _rehearse(budget, model, self._decks if model.side_by_side else 1)
+            decks = self._decks if model.side_by_side else 1
+            _rehearse(budget, model, decks, most=None if room is None else most_tokens(model, room, decks=decks))
             self._write(pipeline)
             log.info("A budget was measured.", pipeline=pipeline, tokens=budget.tokens, overhead=budget.overhead)
 
@@ -57,9 +61,7 @@ class Budgets:
         """What a microbatch of the next plan may be; `most`: tokens that there is memory for, None: never mind."""
         budget = self.of(pipeline)
         tokens = budget.for_next_plan()
-        return Limits(
-            tokens if most is None else max(1, min(tokens, most)), budget.overhead, decks=decks, padding=padding
-        )
+        return Limits(tokens if most is None else min(tokens, most), budget.overhead, decks=decks, padding=padding)
 
     def of(self, pipeline: str) -> Budget:
         return self._open[pipeline][0] if pipeline in self._open else Budget(fixed=self._fixed)
@@ -101,7 +103,12 @@ class Budgets:
         return self._folder / f"{hashlib.sha256(dumps(key).encode()).hexdigest()[:24]}.json"
 
 
-def _rehearse(budget: Budget, model: LoadedPipeline, decks: int) -> None:
+def most_tokens(model: LoadedPipeline, room: int, *, decks: int) -> int | None:
+    """Padded tokens of a microbatch for which so many bytes are enough, when `decks` bake; None: never mind."""
+    return max(1, room // (model.token_bytes * decks)) if model.token_bytes else None
+
+
+def _rehearse(budget: Budget, model: LoadedPipeline, decks: int, *, most: int | None) -> None:
     """Bake the pipeline's example, as many copies as make the tokens of a rung, on as many decks as will bake."""
     assert model.example is not None
     row, parameters = model.example
@@ -117,6 +124,6 @@ def _rehearse(budget: Budget, model: LoadedPipeline, decks: int) -> None:
 
     try:
         with ThreadPoolExecutor(decks) as threads:
-            budget.rehearse(bake)
+            budget.rehearse(bake, most=MOST if most is None else most)
     except (OutOfMemory, MemoryError):
         budget.ran_out(2 * max(budget.samples, default=2))

@@ -39,7 +39,7 @@ class Loader:
         try:
             pipeline, seconds = self._shelf.get(spec)
             if seconds:
-                self._budgets.open(spec.name, spec.task, pipeline)
+                self._budgets.open(spec.name, spec.task, pipeline, room=self._shelf.room_for_passes())
         except CheckpointError as error:
             self._broken(spec.name, error.message)
             return None

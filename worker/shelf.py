@@ -25,6 +25,8 @@ log = get_logger(__name__)
 
 #: Sizes are shown again when they differ from what was shown by more than so much of the room.
 _WORTH_SHOWING = 0.01
+#: The room is 80% of the memory, and an eighth of it half of the rest: a full shelf must not mean a row at a time.
+_PASSES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,9 +117,9 @@ class Shelf:
         if most > _WORTH_SHOWING * self._place.room:
             self._show()
 
-    def room_left(self) -> int:
-        """Bytes beside the warm pipelines."""
-        return max(0, self._place.room - sum(self.sizes().values()))
+    def room_for_passes(self) -> int:
+        """Bytes that microbatches may take: what is free, and a part of what is nobody's on a shelf that is full."""
+        return max(self._place.room // _PASSES, self._place.room - sum(self.sizes().values()))
 
     def put_away(self, name: str) -> None:
         held = self._held.pop(name)

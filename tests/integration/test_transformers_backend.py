@@ -584,6 +584,14 @@ def test_half_precision_is_raised_to_float32_on_a_cpu(oven: Any) -> None:
     assert oven("text-classification", half, dtype="bfloat16").loaded.identity.dtype == "bfloat16"
 
 
+@pytest.mark.parametrize("task", ["fill-mask", "text-classification"])
+def test_a_token_holds_what_goes_through_its_layers_and_a_score_of_each_word_it_may_be(oven: Any, task: str) -> None:
+    found = oven(task)
+    config = found.library.model.config
+    words = config.vocab_size if task == "fill-mask" else 0
+    assert found.loaded.token_bytes == 4 * (6 * config.hidden_size + 2 * config.intermediate_size + words)
+
+
 def test_a_closed_pipeline_holds_nothing(tmp_path: Path) -> None:
     loaded = Oven("text-classification", tiny.classifier(tmp_path / "model"), tmp_path).loaded
     assert loaded.nbytes() > 0

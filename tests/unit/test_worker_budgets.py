@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.unit.machines import Machine
 from worker.backends.backend import Context, Identity, Prepared
 from worker.budget import UNMEASURED
-from worker.budgets import Budgets
+from worker.budgets import Budgets, most_tokens
 
 IDENTITY = Identity("m", "c0ffee", "float32", "onnx")
 
@@ -115,6 +115,25 @@ def test_a_rehearsal_that_runs_out_of_memory_leaves_a_budget_that_fits(machine, 
     budget = opened(folder, Loaf(machine)).of("a")
     assert 128 <= budget.ceiling <= 300
     assert opened(folder, Loaf(machine)).of("a").ceiling == budget.ceiling
+
+
+@pytest.mark.parametrize(("decks", "most"), [(1, 512), (2, 256)])
+def test_a_rehearsal_takes_no_more_memory_than_there_is_beside_what_is_warm(machine, folder, decks, most):
+    loaf = Loaf(machine, token_bytes=1000, side_by_side=True)
+    budgets = Budgets(folder, place="cpu", fixed=0, decks=decks)
+    budgets.open("a", "t", loaf, room=512_000)  # type: ignore[arg-type]
+    assert max(machine.asked) == most
+    # What was free for a moment is not remembered as what fits.
+    assert budgets.of("a").ceiling > most
+
+
+def test_a_microbatch_is_no_larger_than_the_memory_for_it(machine, folder):
+    budgets, loaf = opened(folder, Loaf(machine, token_bytes=1000)), Loaf(machine, token_bytes=1000)
+    assert most_tokens(loaf, 300_000, decks=1) == 300  # type: ignore[arg-type]
+    assert most_tokens(loaf, 0, decks=2) == 1  # type: ignore[arg-type]
+    assert most_tokens(Loaf(machine), 0, decks=1) is None  # type: ignore[arg-type]
+    found = {budgets.limits("a", most=300, decks=1, padding=1.0).budget for _ in range(60)}
+    assert found == {300}
 
 
 def test_what_fits_into_memory_is_not_lost_to_what_does_not(machine, folder):

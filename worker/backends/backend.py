@@ -137,7 +137,10 @@ class LoadedPipeline(Protocol):
 
     @property
     def token_bytes(self) -> int:
-        """Bytes that each padded token of a microbatch holds while it is baked (keys and values); 0: never mind."""
+        """Bytes that each padded token of a microbatch holds at most while it is baked; 0: never mind.
+
+        Keys and values of a text that is written; what goes from layer to layer of an encoder.
+        """
         ...
 
     def nbytes(self) -> int:

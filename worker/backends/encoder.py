@@ -18,6 +18,8 @@ from worker.backends.onnx_model import OnnxModel
 from worker.backends.weights import Loaded, corrupt
 
 _PIECE = 16_384
+#: What configurations call the width inside a layer.
+_INNER = ("intermediate_size", "hidden_dim", "d_ff", "ffn_dim")
 
 #: As it was written, or as its words.
 Text = str | Sequence[str]
@@ -40,6 +42,8 @@ class Encoder:
         self.tokenizer = loaded.tokenizer
         self.limit = loaded.limit
         self._takes = _taken_by(loaded.model)
+        #: What a pass holds of each padded token at most.
+        self.token_bytes = _bytes_of_a_token(loaded.model)
         #: What stands in padding; what else a tokenizer gives, it pads itself.
         self._fills = _fills(loaded.tokenizer)
         if loaded.tokenizer.num_special_tokens_to_add(pair=True) >= loaded.limit:
@@ -196,6 +200,15 @@ def _fills(tokenizer: Any) -> dict[str, int]:
 
 def _taken_by(model: Any) -> set[str]:
     return model.takes if isinstance(model, OnnxModel) else set(inspect.signature(model.forward).parameters)
+
+
+def _bytes_of_a_token(model: Any) -> int:
+    """What goes into a layer and out of it, queries, keys and values, its inner part twice; a score of each word."""
+    config = model.config.get_text_config()
+    hidden = getattr(config, "hidden_size", 0)
+    inner = next((getattr(config, name) for name in _INNER if getattr(config, name, None)), 4 * hidden)
+    words = config.vocab_size if model.get_output_embeddings() is not None else 0
+    return int(model.dtype.itemsize * (6 * hidden + 2 * inner + words))
 
 
 def _row(batch: Any, index: int) -> Encoding:

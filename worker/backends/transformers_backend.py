@@ -228,6 +228,8 @@ class TransformersPipeline:
 
     @property
     def token_bytes(self) -> int:
+        if isinstance(self._task, EncoderTask):
+            return self._task.encoder.token_bytes
         return 0 if self._task is None else self._task.token_bytes
 
     def nbytes(self) -> int:

@@ -131,6 +131,28 @@ def test_what_grew_in_use_makes_room_at_the_end_of_its_slice(house_with: Any) ->
     assert sum(Bread.held.values()) <= 3 * SIZE
 
 
+@pytest.mark.parametrize(
+    ("room", "others", "most"), [(4 * SIZE, "", 3 * SIZE), (16 * SIZE, "bcd", 12 * SIZE), (2 * SIZE, "b", SIZE // 4)]
+)
+def test_passes_fit_beside_what_is_warm_and_a_full_shelf_leaves_them_something(
+    room: int, others: str, most: int, house_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = house_with(room=room)
+    bake(house, "a", *others)
+    passes: list[int] = []
+
+    def watched(self: Any, rows: Any, *rest: Any) -> list[Any]:
+        passes.append(sum(row.length for row in rows))
+        return FakePipeline.bake(self, rows, *rest)
+
+    monkeypatch.setattr(Bread, "bake", watched)
+    monkeypatch.setattr(Bread, "token_bytes", 1)
+    jobs = [house.put("hello", pipeline="a") for _ in range(30)]
+    house.oven.serve("a")
+    assert {house.job(job_id).status for job_id in jobs} == {JobStatus.SUCCEEDED}
+    assert max(passes) == min(most, len(jobs))
+
+
 def test_room_is_made_for_what_it_grew_to_in_another_life(house_with: Any) -> None:
     Bread.rises["c"] = SIZE
     bake(house_with(room=9 * SIZE), "c")
