@@ -21,7 +21,10 @@ SECTIONS = (
     "writing",
     "shelf",
     "shared_weights",
+    "latency",
 )
+#: Which stand outside this package.
+_OUTSIDE = {"latency": "benchmarks.latency"}
 
 
 def main() -> None:
@@ -31,7 +34,8 @@ def main() -> None:
     if options and len(named) != 1:
         raise SystemExit(f"{__doc__}\nOptions belong to one section of: {', '.join(SECTIONS)}")
     for name in named or SECTIONS:
-        subprocess.run([sys.executable, "-m", f"benchmarks.engine.{name}", *options], check=True)
+        module = _OUTSIDE.get(name, f"benchmarks.engine.{name}")
+        subprocess.run([sys.executable, "-m", module, *options], check=True)
     subprocess.run([sys.executable, "-m", "benchmarks.engine.report"], check=True)
 
 

@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 
 def main() -> None:
-    parts = (_machine, bulk, backends, callers, tasks, overhead, budget, packed, writing, shelf, shared)
+    parts = (_machine, bulk, backends, callers, one_caller, tasks, overhead, budget, packed, writing, shelf, shared)
     sections = [_HEAD, *(line for part in parts for line in part())]
     (DOCS / "benchmarks.md").write_text("\n".join(sections).rstrip() + "\n", encoding="utf-8")
     print("wrote docs/benchmarks.md")
@@ -143,12 +143,37 @@ def callers() -> Iterator[str]:
         if "failed" in record:
             yield f"- {name} did not run: {record['failed'].strip().splitlines()[0]}"
     yield ""
+    yield "CPU of a call of Fournil (backend auto) by process, ms; a process that shows less than 0.01 is left out.\n"
+    yield from table(
+        ("beside", *_PROCESSES), [_cpu_row(name, record["servers"]["fournil"]) for name, record in worked.items()]
+    )
     groups = [
         Group(name, [Bar(_label(server, name), one["calls_per_second"]["p50"]) for server, one in servers(record)])
         for name, record in worked.items()
     ]
     if groups:
         yield picture("callers", "64 callers: answers a second, in the same run as each peer", "", groups)
+
+
+def one_caller() -> Iterator[str]:
+    path = RESULTS / "latency.json"
+    if not path.exists():
+        return
+    record = json.loads(path.read_text())
+    yield "## One caller, and the bare call\n"
+    yield (
+        "One short text through `sentiment` over HTTP, committed before it is accepted, and the bare `pipeline()` "
+        f"call of the library in turns, {record['http_ms']['n']} each; commit {record['commit']}.\n"
+    )
+    ways = {"http_ms": "Fournil", "pipeline_ms": "`pipeline()`", "fake_pipeline_http_ms": "Fournil, nothing computed"}
+    rows = [[words, *(round(record[way][of], 1) for of in ("p50", "p95", "min"))] for way, words in ways.items()]
+    yield from table(("way", "p50 ms", "p95 ms", "least ms"), rows)
+    yield f"Fournil adds {record['added_p50_ms']} ms to the median; of its own, {_of_which(record['of_which'])}.\n"
+
+
+def _of_which(found: Record) -> str:
+    parts = {"queue_p50_ms": "in line", "inference_p50_ms": "in the forward pass"}
+    return " and ".join(f"{found[name]} ms {words}" for name, words in parts.items())
 
 
 def servers(record: Record) -> list[tuple[str, Record]]:
@@ -162,11 +187,20 @@ def _label(server: str, peer: str) -> str:
     return "the peer" if server == peer else {"fournil": "Fournil", "fournil-torch": "Fournil on torch"}[server]
 
 
+_PROCESSES = ("web", "oven", "broker", "upkeep", "scheduler")
+
+
+def _cpu_row(peer: str, one: Record) -> list[Any]:
+    used = one["cpu_ms_a_call"]
+    return [peer, *(f"{used[name]:.2f}" if used.get(name, 0.0) >= 0.01 else "" for name in _PROCESSES)]
+
+
 def _callers_rows(peer: str, record: Record) -> Iterator[list[Any]]:
     for server, one in servers(record):
         mine = record["ratio_to_peer"].get(server)
         setting = ", ".join(f"{name} {value}" for name, value in record["setting"].items())
-        setting = f"{setting} (of {len(record['sweep'])} tried)" if server == peer else ""
+        run = f"(of {len(record['sweep'])} tried; {record['rounds']} rounds, {record['commit']})"
+        setting = f"{setting} {run}" if server == peer else ""
         yield [
             f"**{server}**" if server == peer else server, setting, round(one["calls_per_second"]["p50"], 1),
             round(one["p50_ms"]), round(one["p95_ms"]), one["one_caller_p50_ms"], one["cpu_ms_a_call"]["all"],
@@ -185,7 +219,7 @@ def tasks() -> Iterator[str]:
     )
     head = (
         "task", "order", "rows", "best size", "best fixed, rows/s", "Fournil, rows/s", "ratio", "÷ one by one",
-        "ratio on torch",
+        "ratio on torch", "commit",
     )  # fmt: skip
     yield from table(head, [row for name, record in found.items() for row in _task_rows(name, record)])
     groups = [
@@ -208,7 +242,7 @@ def _task_rows(name: str, record: Record) -> Iterator[list[Any]]:
         yield [
             name, order, record["rows"], one["best_fixed_size"], round(speeds["best_fixed"]["p50"], 1),
             round(speeds["fournil"]["p50"], 1), ratio(one["ratio_to_best_fixed"]),
-            ratio(one["ratio_to_one_by_one"]), ratio(one["torch_ratio_to_best_fixed"]),
+            ratio(one["ratio_to_one_by_one"]), ratio(one["torch_ratio_to_best_fixed"]), record["commit"],
         ]  # fmt: skip
 
 
@@ -240,7 +274,7 @@ def _overhead_row(name: str, one: Record, parts: Record) -> list[Any]:
 def budget() -> Iterator[str]:
     for record in records("budget").values():
         yield "## The budget that is found\n"
-        yield "The oven's own budget beside fixed ones: the same texts in turns, planned and baked as ovens do.\n"
+        yield f"The oven's own beside fixed ones: the same texts in turns, as ovens do; commit {record['commit']}.\n"
         head = ("backend", "found, tokens", "measured in, s", "best fixed, tokens", "found ÷ best fixed")
         keys = ("found_tokens", "rehearsal_seconds", "best_fixed", "found_over_best_fixed")
         yield from table(head, [[name, *(record[name][key] for key in keys)] for name in ("torch", "onnx")])
@@ -249,7 +283,7 @@ def budget() -> Iterator[str]:
 def packed() -> Iterator[str]:
     for record in records("packed").values():
         yield "## Padding left out\n"
-        yield "Passes of MiniLM on torch with the padding of a microbatch left out, beside the same passes with it.\n"
+        yield f"Passes of MiniLM on torch without and with the padding of a microbatch; commit {record['commit']}.\n"
         words = {"sorted": "a file, sorted", "waiting": "64 texts that wait"}
         rows = [
             [words[order], budget, f"{100 * one['padding']:.1f}%", ratio(one["packed_times_as_fast"])]
@@ -262,7 +296,8 @@ def packed() -> Iterator[str]:
 def writing() -> Iterator[str]:
     for record in records("writing").values():
         yield "## Texts that are written\n"
-        yield f"{record['answers']} chat answers of at most {record['tokens']} tokens by SmolLM2, tokens/s.\n"
+        yield f"{record['answers']} chat answers of at most {record['tokens']} tokens by SmolLM2, tokens/s; "
+        yield f"commit {record['commit']}.\n"
         ways = record["tokens_per_second"]
         yield from table([name.replace("_", " ") for name in ways], [[round(way["p50"], 1) for way in ways.values()]])
 
@@ -271,7 +306,8 @@ def shelf() -> Iterator[str]:
     for record in records("shelf").values():
         yield "## Twenty pipelines, room for four\n"
         room = record["room_for_any_four"]
-        yield f"{room['requests']} Zipf requests, room {room['room_megabytes']} MB, medians of 20 shuffles.\n"
+        yield f"{room['requests']} Zipf requests, room {room['room_megabytes']} MB, medians of 20 shuffles; "
+        yield f"commit {record['commit']}.\n"
         rules = {name: found for name, found in room.items() if isinstance(found, dict) and "reloads" in found}
         rows = [
             [name.replace("_", " "), round(found["reloads"]), round(found["reload_seconds"])]
@@ -283,7 +319,7 @@ def shelf() -> Iterator[str]:
 def shared() -> Iterator[str]:
     for record in records("shared_weights").values():
         yield "## Processes that share weights\n"
-        yield "MB of PSS that each process adds for MiniLM (87 MB of weights).\n"
+        yield f"MB of PSS that each process adds for MiniLM (87 MB of weights); commit {record['commit']}.\n"
         found = record["megabytes_added"]
         rows = [[name.replace("_", " "), *(one["pss"] for one in found[name].values())] for name in found]
         yield from table(
