@@ -15,7 +15,7 @@ import torch
 from contract.errors import ErrorCode, InputError
 from worker.backends import refusals
 from worker.backends.onnx_model import OnnxModel
-from worker.backends.weights import Loaded, corrupt
+from worker.backends.weights import Loaded, corrupt, text_config
 
 _PIECE = 16_384
 #: What configurations call the width inside a layer.
@@ -204,7 +204,7 @@ def _taken_by(model: Any) -> set[str]:
 
 def _bytes_of_a_token(model: Any) -> int:
     """What goes into a layer and out of it, queries, keys and values, its inner part twice; a score of each word."""
-    config = model.config.get_text_config()
+    config = text_config(model.config)
     hidden = getattr(config, "hidden_size", 0)
     inner = next((getattr(config, name) for name in _INNER if getattr(config, name, None)), 4 * hidden)
     words = config.vocab_size if model.get_output_embeddings() is not None else 0

@@ -257,8 +257,7 @@ def _give_padding(tokenizer: Any, model: Any) -> None:
 
 def _positions(model: Any, tokenizer: Any) -> int:
     """The lesser of what the model has positions for and what its tokenizer says, which may be absurd."""
-    # What reads the text, where another part writes something else.
-    reader = getattr(model.config, "text_encoder", None) or model.config.get_text_config()
+    reader = text_config(model.config)
     positions = getattr(reader, "max_position_embeddings", None) or _NO_LIMIT
     said = min(tokenizer.model_max_length, _NO_LIMIT)
     return int(min(positions - _positions_before_the_first(model), said))
@@ -274,3 +273,8 @@ def _positions_before_the_first(model: Any) -> int:
 
 def corrupt(sentence: str) -> CheckpointError:
     return CheckpointError(ErrorCode.CHECKPOINT_CORRUPT, sentence)
+
+
+def text_config(config: Any) -> Any:
+    """Of the part that reads texts; where another part writes something else the library does not choose."""
+    return getattr(config, "text_encoder", None) or config.get_text_config()
