@@ -13,7 +13,7 @@ import struct
 import subprocess
 import termios
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -235,15 +235,31 @@ def test_watching_draws_one_line_of_a_terminal_and_ctrl_c_stops_nothing_but_that
     assert run_fournil("cancel", batch_id, cwd=tmp_path, FOURNIL_URL=shared.url).returncode == 0
 
 
+@contextlib.contextmanager
+def hearing_ctrl_c() -> Iterator[None]:
+    """Whoever is started here hears it, though a shell started these tests in its background, where nobody does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Screen:
     """A command on a terminal of its own."""
 
     def __init__(self, *words: str, cwd: Path, **env: str) -> None:
         self._keyboard, inner = pty.openpty()
         kept = {name: value for name, value in clean_environment().items() if name not in ("COLUMNS", "LINES")}
-        self.process = subprocess.Popen(
-            fournil(*words), stdin=inner, stdout=inner, stderr=inner, cwd=cwd, env={**kept, "TERM": "xterm", **env}
-        )
+        with hearing_ctrl_c():
+            self.process = subprocess.Popen(
+                fournil(*words),
+                stdin=inner,
+                stdout=inner,
+                stderr=inner,
+                cwd=cwd,
+                env={**kept, "TERM": "xterm", **env},
+            )
         os.close(inner)
         self._drawn: list[str] = []
         self._reader = threading.Thread(target=self._read)
