@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from worker.backends.backend import Context, Parameters
 from worker.backends.choosing import never
+from worker.backends.decoding import padded
 from worker.backends.generating import configured, write
 from worker.backends.writing import Row
 
@@ -28,7 +27,6 @@ def write_beams(
     most: int,
 ) -> None:
     """Fill each prompt's texts, the likeliest first, with `most` tokens at most."""
-    width = max(map(len, prompts))
     padding = tokenizer.pad_token_id
     stops = list(parameters.get("stop", ()))
     more = {
@@ -38,15 +36,12 @@ def write_beams(
         "bad_words_ids": never(tokenizer, parameters),
     }
     config = configured(model.generation_config, parameters, most=most, **more)
-    inputs = {
-        "input_ids": [[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts],
-        "attention_mask": [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts],
-    }
-    tensors = {name: torch.tensor(rows, device=model.device) for name, rows in inputs.items()}
+    read, mask = padded(prompts, padding, model.device)
+    tensors = {"input_ids": read, "attention_mask": mask}
     extra = {"tokenizer": tokenizer} if stops else {}
     written = write(model, tensors, config, parameters, context, **extra)
     for text, tokens in zip((text for each in texts for text in each), written, strict=True):
         if tokens is None:
             text.finite = False
         else:
-            text.add_all(tokens[width:], ends)
+            text.add_all(tokens[read.shape[1] :], ends)

@@ -38,12 +38,7 @@ class Sheet:
     """The rows being written: `tokens` and `mask` are (rows, columns), of ids and of 0 for padding."""
 
     def __init__(self, decoder: Decoder, prompts: Sequence[Sequence[int]]) -> None:
-        width = max(len(prompt) for prompt in prompts)
-        device = decoder.model.device
-        padded = [[decoder.padding] * (width - len(prompt)) + list(prompt) for prompt in prompts]
-        masks = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-        self.tokens = torch.tensor(padded, device=device)
-        self.mask = torch.tensor(masks, device=device)
+        self.tokens, self.mask = padded(prompts, decoder.padding, decoder.model.device)
         self._decoder = decoder
         self._cache = None if decoder.cache_name is None else empty_cache(decoder.model.config)[0]
         self._read = 0
@@ -89,3 +84,11 @@ class Sheet:
     def own_tokens(self) -> torch.Tensor:
         """`tokens` where padding is each row's last token: what a row was padded with says nothing of it."""
         return torch.where(self.mask.bool(), self.tokens, self.tokens[:, -1:])
+
+
+def padded(prompts: Sequence[Sequence[int]], padding: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Prompts as (rows, columns), padded on the left, and a mask that is 0 there."""
+    width = max(map(len, prompts))
+    tokens = [[padding] * (width - len(prompt)) + list(prompt) for prompt in prompts]
+    masks = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    return torch.tensor(tokens, device=device), torch.tensor(masks, device=device)

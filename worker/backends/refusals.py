@@ -29,14 +29,23 @@ def rejected(sentence: str, field: str | None = None) -> InputError:
     return InputError(ErrorCode.INPUT_REJECTED, sentence, field=field)
 
 
-def more_than_most(parameters: Mapping[str, Any], most: int) -> InputError | None:
+def of_writing(parameters: Mapping[str, Any], most: int, beams: int, *, draws: bool) -> InputError | None:
+    """Where a text cannot be written as is asked: up to `most` tokens, in so many beams, drawn or not."""
+    return (
+        _more_than_most(parameters, most)
+        or _more_than_written(parameters, beams, draws=draws)
+        or _unreadable_words(parameters)
+    )
+
+
+def _more_than_most(parameters: Mapping[str, Any], most: int) -> InputError | None:
     """Where a text is to have more new tokens at least than at most."""
     if parameters.get("min_new_tokens", 0) <= most:
         return None
     return rejected(f"min_new_tokens is above max_new_tokens, which is {most}.", "parameters.min_new_tokens")
 
 
-def more_than_written(parameters: Mapping[str, Any], beams: int, *, draws: bool) -> InputError | None:
+def _more_than_written(parameters: Mapping[str, Any], beams: int, *, draws: bool) -> InputError | None:
     """Where more texts are to be returned than are written."""
     several = parameters.get("num_return_sequences", 1)
     if several == 1 or (draws and beams == 1):
@@ -47,7 +56,7 @@ def more_than_written(parameters: Mapping[str, Any], beams: int, *, draws: bool)
     return rejected(f"num_return_sequences is above num_beams, which is {beams}.", field) if several > beams else None
 
 
-def unreadable_words(parameters: Mapping[str, Any]) -> InputError | None:
+def _unreadable_words(parameters: Mapping[str, Any]) -> InputError | None:
     """Where words that are not to be written are none."""
     if all(map(is_unicode, parameters.get("bad_words", ()))):
         return None

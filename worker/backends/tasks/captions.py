@@ -86,10 +86,8 @@ class ImageToText(ImageTask):
         return samples(parameters)
 
     def _refusal(self, parameters: Parameters) -> InputError | None:
-        refusal = refusals.more_than_most(parameters, parameters["max_new_tokens"]) or refusals.more_than_written(
-            parameters, beams(self, parameters), draws=samples(parameters)
-        )
-        if refusal:
+        most, draws = parameters["max_new_tokens"], samples(parameters)
+        if refusal := refusals.of_writing(parameters, most, beams(self, parameters), draws=draws):
             return refusal
         prompt = parameters.get("prompt", "")
         if prompt and self.config.model_type in _UNPROMPTED:

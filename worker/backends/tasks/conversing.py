@@ -75,12 +75,7 @@ class ImageTextToText(TaskModel):
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         most = longest(parameters, self._limit)
         beams = parameters.get("num_beams", 1)
-        refusal = (
-            refusals.more_than_most(parameters, most)
-            or refusals.more_than_written(parameters, beams, draws=samples(parameters))
-            or refusals.unreadable_words(parameters)
-        )
-        if refusal:
+        if refusal := refusals.of_writing(parameters, most, beams, draws=samples(parameters)):
             return refuse_all(rows, refusal)
         return [self._prepare(row, most, parameters) for row in rows]
 

@@ -83,12 +83,7 @@ class TextGeneration(TaskModel):
     def _refusal(self, parameters: Parameters) -> InputError | None:
         most = self._most(parameters)
         beams = parameters.get("num_beams", 1)
-        refusal = (
-            refusals.more_than_most(parameters, most)
-            or refusals.more_than_written(parameters, beams, draws=samples(parameters))
-            or refusals.unreadable_words(parameters)
-        )
-        if refusal:
+        if refusal := refusals.of_writing(parameters, most, beams, draws=samples(parameters)):
             return refusal
         if most >= self._positions:
             return refusals.rejected(

@@ -84,11 +84,7 @@ class Text2TextGeneration(TaskModel):
                 "parameters.max_new_tokens",
             )
         beams = generating.beams(self._own, parameters)
-        return (
-            refusals.more_than_most(parameters, most)
-            or refusals.more_than_written(parameters, beams, draws=samples(parameters))
-            or refusals.unreadable_words(parameters)
-        )
+        return refusals.of_writing(parameters, most, beams, draws=samples(parameters))
 
     def _encode(self, texts: Sequence[str], parameters: Parameters) -> list[Encoding | InputError] | InputError:
         prefix = self._prefix(parameters)
