@@ -159,9 +159,11 @@ def fournil(name: str, backend: str, corpus: list[str]) -> Iterator[Server]:
             assert port is not None
             target = Target(port, "/api/v1/jobs", bodies, headers=("Prefer: wait=60",))
             server = Server(name, target, psutil.Process(running.process.pid), role_of)
-            yield server
-            # A process that is stopped does not hear that it shall end.
-            _signal(server, psutil.Process.resume)
+            try:
+                yield server
+            finally:
+                # A process that is stopped does not hear that it shall end.
+                _signal(server, psutil.Process.resume)
 
 
 @contextlib.contextmanager

@@ -186,8 +186,10 @@ def _broker(folder: Path) -> Iterator[str]:
     port = _free_port()
     words = [str(server), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
-        yield f"redis://127.0.0.1:{port}/0"
-        process.terminate()
+        try:
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.terminate()
 
 
 def _end(process: psutil.Process) -> None:
