@@ -92,7 +92,9 @@ class Caller(socket.socket):
                 raise
             self.was_given_up = True
             # As of one that hung up: over any other error gunicorn would write its whole stack into the log.
-            raise ConnectionResetError(errno.ECONNRESET, "Nothing, or too little, came of a request's head.") from None
+            raise ConnectionResetError(
+                errno.ECONNRESET, "Nothing, or too little, came of a request's head."
+            ) from None
 
     def _recv(self, bufsize: int) -> bytes:
         if self._left <= 0:

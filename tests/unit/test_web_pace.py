@@ -12,7 +12,9 @@ from web.pace import Pace
 START = datetime(2026, 11, 26, tzinfo=UTC)
 
 
-def polled(seen: Pace, *, rates: list[tuple[float, float]], batch_id: str = "b", is_read: bool = True) -> float | None:
+def polled(
+    seen: Pace, *, rates: list[tuple[float, float]], batch_id: str = "b", is_read: bool = True
+) -> float | None:
     """What the last poll is told, of polls twice a second while rows are over at each rate for so many seconds."""
     now, done, said = START, 100.0, None
     for rate, seconds in rates:
