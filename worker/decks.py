@@ -142,8 +142,8 @@ class Decks:
         early = Early(tray, kitchen.recorder, turn.model.identity, seconds=turn.load_seconds)
 
         def take(ids: Sequence[str]) -> None:
-            rows = [row.id for row in tray.asking(ids)]
-            kitchen.hand.take(self._pid, turn.spec.name, rows, seconds=kitchen.seconds, place=place)
+            rows, tokens = [row.id for row in tray.asking(ids)], tray.tokens_of(ids)
+            kitchen.hand.take(self._pid, turn.spec.name, rows, seconds=kitchen.seconds, place=place, tokens=tokens)
 
         def wanted(ids: Sequence[str]) -> set[str]:
             # Whoever asks is alive: a long text may take longer than a microbatch may without a word.

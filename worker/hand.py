@@ -28,6 +28,8 @@ class Note:
     #: Unix time since when, and until when at most, the child works on it without a word; None: idle.
     since: float | None = None
     deadline: float | None = None
+    #: Padded tokens of the largest microbatch in hand.
+    tokens: int = 0
 
 
 class Hand:
@@ -38,18 +40,24 @@ class Hand:
         name = slot.replace("/", "_")
         self._note = folder / f"{name}.hand"
         self._stop = folder / f"{name}.stop"
+        self._killed = folder / f"{name}.killed"
         # Rows are prepared and baked in several threads at once; any of them may bring the process down.
         self._lock = threading.Lock()
         self._holds: dict[str, Note] = {}
         self._pid = 0
         self._file: int | None = None
 
-    def take(self, pid: int, pipeline: str, rows: Sequence[str], *, seconds: float, place: str = TABLE) -> None:
-        """About to work on `rows` (none: to load `pipeline`) at a place of their own, for `seconds` at most."""
+    def take(
+        self, pid: int, pipeline: str, rows: Sequence[str], *, seconds: float, place: str = TABLE, tokens: int = 0
+    ) -> None:
+        """About to work on `rows` (none: to load `pipeline`) at a place of their own, for `seconds` at most.
+
+        `tokens`: of the forward pass that is about to begin.
+        """
         now = time.time()
         with self._lock:
             self._pid = pid
-            self._holds[place] = Note(pid, pipeline, tuple(rows), now, now + seconds)
+            self._holds[place] = Note(pid, pipeline, tuple(rows), now, now + seconds, tokens)
             self._write()
 
     def leave(self, place: str = TABLE) -> None:
@@ -80,6 +88,21 @@ class Hand:
             # Emptied and not removed: a child that lives keeps writing to the file that it opened.
             os.truncate(self._note, 0)
 
+    def note_killed(self, note: Note) -> None:
+        """The kernel killed the child for want of memory, with this in hand: its successor is to know."""
+        self._killed.write_text(dumps({"pipeline": note.pipeline, "tokens": note.tokens}))
+
+    def killed_with(self, pipeline: str) -> int:
+        """Padded tokens with which a child was killed for want of memory, told once; 0: none was."""
+        try:
+            found = loads(self._killed.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return 0
+        if found["pipeline"] != pipeline:
+            return 0
+        self._killed.unlink(missing_ok=True)
+        return int(found["tokens"])
+
     def ask_to_stop(self) -> None:
         self._stop.touch()
 
@@ -109,4 +132,5 @@ def _joined(pid: int, holds: Sequence[Note]) -> Note:
         tuple(row for hold in holds for row in hold.rows),
         min(hold.since for hold in holds if hold.since is not None),
         min(hold.deadline for hold in holds if hold.deadline is not None),
+        max(hold.tokens for hold in holds),
     )

@@ -40,6 +40,8 @@ class Loader:
             pipeline, seconds = self._shelf.get(spec)
             if seconds:
                 self._budgets.open(spec.name, spec.task, pipeline, room=self._shelf.room_for_passes())
+                if tokens := self._hand.killed_with(spec.name):
+                    self._budgets.ran_out(spec.name, padded_tokens=tokens)
         except CheckpointError as error:
             self._broken(spec.name, error.message)
             return None

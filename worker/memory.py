@@ -11,6 +11,8 @@ from worker.backends.registry import memory_of, name_of
 # The rest is for activations, the interpreter and everybody else.
 _SHARE = 0.8
 _CPU_INFO = Path("/proc/cpuinfo")
+#: Where the kernel counts whom it killed for want of memory: in this container, else on this host.
+_KILLS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -44,3 +46,15 @@ def host_memory() -> int:
     except OSError:
         return total
     return min(total, int(limit)) if limit.isdigit() else total
+
+
+def kills() -> int:
+    """Processes that the kernel has killed for want of memory, here; 0 where it does not say."""
+    for file in _KILLS:
+        try:
+            counts = dict(line.split() for line in file.read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        if "oom_kill" in counts:
+            return int(counts["oom_kill"])
+    return 0

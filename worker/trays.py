@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from contract.errors import ErrorCode, InputError
@@ -50,6 +50,11 @@ class Tray:
     @property
     def padded_tokens(self) -> int:
         return padded([loaf.prepared for loaf in self.loaves], self.padding)
+
+    def tokens_of(self, ids: Collection[str]) -> int:
+        """Padded tokens of a pass over some of its loaves, by the rows that stand for them."""
+        wanted = set(ids)
+        return padded([loaf.prepared for loaf in self.loaves if wanted & {row.id for row in loaf.rows}], self.padding)
 
     def keep(self, ids: set[str]) -> Tray:
         """The same without the rows that nobody wants any more."""

@@ -26,6 +26,7 @@ from models.database import transaction
 from models.sweeps import Touched
 from models.workers import beat, set_worker
 from worker.hand import Hand, Note
+from worker.memory import kills
 from worker.signals import Signals
 
 log = get_logger(__name__)
@@ -47,6 +48,8 @@ class Warden:
         self._thread = threading.Thread(target=self._watch, name="warden", daemon=True)
         self._child: int | None = None
         self._pidfd: int | None = None
+        #: Whom the kernel had killed for want of memory when the child was seen first.
+        self._kills = 0
         self._next_beat = 0.0
 
     def start(self) -> None:
@@ -85,6 +88,7 @@ class Warden:
         if note.pid != self._child:
             self._follow(note.pid)
         if self._died():
+            self._note_killed()
             # What it wrote last: read again after its death, not before.
             self._reap_rest()
             self._hand.forget(note.pid)
@@ -98,9 +102,16 @@ class Warden:
 
     def _follow(self, pid: int) -> None:
         self._unfollow()
-        self._child = pid
+        self._child, self._kills = pid, kills()
         with contextlib.suppress(ProcessLookupError):
             self._pidfd = os.pidfd_open(pid)
+
+    def _note_killed(self) -> None:
+        """On a CPU a microbatch that does not fit raises nothing. One row alone is its own fault, and no budget's."""
+        note = self._hand.read()
+        if note is not None and len(note.rows) > 1 and note.tokens and kills() > self._kills:
+            log.warning("A child was killed for want of memory.", pipeline=note.pipeline, tokens=note.tokens)
+            self._hand.note_killed(note)
 
     def _unfollow(self) -> None:
         if self._pidfd is not None:
@@ -128,9 +139,7 @@ class Warden:
         def work(conn: sa.Connection) -> None:
             beat(conn, self._name, now=now, baking=baking)
             if note is not None:
-                # A lease that was given since the last beat can wait for the next.
-                ending_by = until - timedelta(seconds=self._beat_seconds)
-                claims.renew(conn, f"{self._name}#{note.pid}", until=until, ending_by=ending_by)
+                claims.renew(conn, f"{self._name}#{note.pid}", until=until)
 
         transaction(self._engine, work, lasting=False)
         self._next_beat = time.monotonic() + self._beat_seconds

@@ -14,12 +14,11 @@ import torch
 
 from contract.errors import ErrorCode, InputError
 from worker.backends import refusals
+from worker.backends.holding import of_layers
 from worker.backends.onnx_model import OnnxModel
 from worker.backends.weights import Loaded, corrupt, text_config
 
 _PIECE = 16_384
-#: What configurations call the width inside a layer.
-_INNER = ("intermediate_size", "hidden_dim", "d_ff", "ffn_dim")
 
 #: As it was written, or as its words.
 Text = str | Sequence[str]
@@ -203,12 +202,10 @@ def _taken_by(model: Any) -> set[str]:
 
 
 def _bytes_of_a_token(model: Any) -> int:
-    """What goes into a layer and out of it, queries, keys and values, its inner part twice; a score of each word."""
-    config = text_config(model.config)
-    hidden = getattr(config, "hidden_size", 0)
-    inner = next((getattr(config, name) for name in _INNER if getattr(config, name, None)), 4 * hidden)
+    """What its layers hold of it, and a score of each word."""
+    config, itemsize = text_config(model.config), model.dtype.itemsize
     words = config.vocab_size if model.get_output_embeddings() is not None else 0
-    return int(model.dtype.itemsize * (6 * hidden + 2 * inner + words))
+    return int(of_layers(config, itemsize) + itemsize * words)
 
 
 def _row(batch: Any, index: int) -> Encoding:

@@ -19,7 +19,7 @@ from models.database import reading, transaction
 from models.workers import Worker, list_workers, put_worker
 from tests.integration.ovens.conftest import Heard, hold, sleeper, status
 from tests.processes import wait_until
-from worker.hand import Hand
+from worker.hand import Hand, Note
 from worker.warden import Warden
 
 
@@ -150,3 +150,32 @@ def test_the_database_may_be_away_for_a_while(engine, warden, monkeypatch):
             return list_workers(conn)[0].heartbeat_at > before
 
     wait_until(has_beaten, what="a heartbeat after two failures", seconds=15)
+
+
+@pytest.mark.parametrize(
+    ("rows", "kills", "told"), [(2, 1, 4096), (1, 1, 0), (2, 0, 0)], ids=["for memory", "one row alone", "otherwise"]
+)
+def test_whom_the_kernel_killed_for_want_of_memory_is_told_to_the_next(
+    engine, warden, monkeypatch, rows, kills, told
+):
+    made, hand, _ = warden
+    killed = [3]
+    monkeypatch.setattr("worker.warden.kills", lambda: killed[0])
+    child = sleeper()
+    ids = hold(engine, child.pid, *"abc"[:rows])
+    made.start()
+    hand.take(child.pid, "fake", ids, seconds=60, tokens=4096)
+    wait_until(lambda: made._child == child.pid, what="the warden to follow the child")
+    killed[0] += kills
+    child.kill()
+    child.wait()
+    wait_until(lambda: status(engine, ids[0])[0] == "queued", what="the rows to come back", seconds=10)
+    assert hand.killed_with("other") == 0
+    assert hand.killed_with("fake") == told
+    assert hand.killed_with("fake") == 0
+
+
+def test_the_next_child_bakes_half_of_what_the_last_was_killed_with(house):
+    house.hand.note_killed(Note(1, "fake", ("a", "b"), tokens=64))
+    house.oven.warm_up()
+    assert house.oven._board.budgets.of("fake").tokens == 32

@@ -12,6 +12,7 @@ from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.hearing import Hearing
+from worker.backends.holding import of_a_recording
 from worker.backends.tasks.scores import FUNCTIONS, best_first, default_function
 from worker.backends.tasks.task import Answer, TaskModel, refuse_all
 from worker.backends.weights import Loaded
@@ -31,6 +32,7 @@ class AudioClassification(TaskModel):
 
     def __init__(self, loaded: Loaded) -> None:
         self._hearing = Hearing(loaded, loaded.processor)
+        self.token_bytes = of_a_recording(loaded.model)
         self._config = loaded.model.config
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
@@ -55,6 +57,7 @@ class ZeroShotAudioClassification(TaskModel):
 
     def __init__(self, loaded: Loaded) -> None:
         self._hearing = Hearing(loaded, loaded.processor.feature_extractor)
+        self.token_bytes = of_a_recording(loaded.model)
         self._tokenizer = loaded.processor.tokenizer
         self._limit = loaded.limit
 

@@ -12,6 +12,7 @@ from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.choosing import SAMPLING, dice_of_the_library, samples
+from worker.backends.key_values import bytes_of_a_token
 from worker.backends.several import side_by_side
 from worker.backends.tasks.images import ImageTask
 from worker.backends.tasks.scores import best_first
@@ -36,6 +37,8 @@ class VisualQuestionAnswering(ImageTask):
         super().__init__(loaded)
         self._limit = loaded.limit
         self._chooses = self.config.model_type in _CHOOSING
+        if not self._chooses:
+            self.token_bytes += bytes_of_a_token(loaded.model)
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         return [self._checked(self._ask(row), parameters) for row in rows]
@@ -76,6 +79,11 @@ class ImageToText(ImageTask):
     processor_class = "AutoProcessor"
     #: What a row takes is what it writes, and nobody knows that before.
     rehearses = False
+
+    def __init__(self, loaded: Loaded) -> None:
+        super().__init__(loaded)
+        # What it writes looks back at every square of the picture.
+        self.token_bytes += bytes_of_a_token(loaded.model)
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         if refusal := self._refusal(parameters):

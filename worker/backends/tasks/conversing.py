@@ -16,6 +16,7 @@ from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.choosing import never, samples
 from worker.backends.generating import Listener, configured, write
 from worker.backends.hearing import LEAST_SECONDS
+from worker.backends.key_values import bytes_of_a_token
 from worker.backends.media import MediaFile
 from worker.backends.several import alternatives, next_turn, side_by_side
 from worker.backends.tasks.task import Answer, TaskModel, refuse_all
@@ -59,6 +60,7 @@ class ImageTextToText(TaskModel):
         self._processor = loaded.processor
         self._tokenizer = loaded.tokenizer
         self._limit = loaded.positions
+        self.token_bytes = bytes_of_a_token(loaded.model)
         if loaded.tokenizer is None or not callable(loaded.processor):
             raise corrupt("This checkpoint has no processor for words and files together. Is it image-to-text's?")
         own = loaded.model.generation_config.eos_token_id

@@ -13,6 +13,7 @@ from PIL import Image
 from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Binary, Context, Inputs, Parameters, Prepared, WithFiles
+from worker.backends.holding import of_a_picture
 from worker.backends.picture_model import PictureModel
 from worker.backends.tasks.scores import FUNCTIONS, best_first, default_function
 from worker.backends.tasks.task import Answer, TaskModel, refuse_all
@@ -29,6 +30,7 @@ class ImageTask(TaskModel):
     def __init__(self, loaded: Loaded) -> None:
         self.pictures = PictureModel(loaded)
         self.config = loaded.model.config
+        self.token_bytes = of_a_picture(loaded.model)
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         return [self.pictures.prepare(row["image"], self.process, most_patches=self.most_patches) for row in rows]

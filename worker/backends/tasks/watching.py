@@ -8,6 +8,7 @@ from typing import Any
 from contract.errors import InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
+from worker.backends.holding import of_a_picture
 from worker.backends.picture_model import PROCESSOR_ERRORS, PictureModel, Pixels
 from worker.backends.tasks.scores import FUNCTIONS, best_first, default_function
 from worker.backends.tasks.task import Answer, TaskModel, refuse_all
@@ -26,6 +27,7 @@ class VideoClassification(TaskModel):
     def __init__(self, loaded: Loaded) -> None:
         self._pictures = PictureModel(loaded)
         self._config = loaded.model.config
+        self.token_bytes = of_a_picture(loaded.model)
         frames = getattr(self._config, "num_frames", None)
         if not isinstance(frames, int) or frames < 1:
             raise corrupt("The config.json of this checkpoint names no num_frames. Choose another checkpoint.")
