@@ -88,3 +88,8 @@ def note_loaded(
     """Remember what a pipeline was loaded with, and that it can be."""
     values = {"model": model, "fidelity": fidelity, "state": PipelineState.ACTIVE.value, "reason": None}
     conn.execute(sa.update(pipelines).where(pipelines.c.name == name, pipelines.c.state != "paused").values(values))
+
+
+def note_fidelity(conn: sa.Connection, name: str, fidelity: dict[str, Any]) -> None:
+    """What was found when a loaded pipeline was compared with float32 again."""
+    conn.execute(sa.update(pipelines).where(pipelines.c.name == name).values(fidelity=fidelity))

@@ -16,7 +16,7 @@ from models.database import make_engine, reading, transaction
 from models.files import FileStorage
 from models.hub.dataset import Reach
 from models.jobs import recent_inputs
-from models.pipelines import list_pipelines
+from models.pipelines import find_pipeline, list_pipelines
 from models.workers import Worker, put_worker, set_worker
 from worker import upkeep
 from worker.budgets import Budgets
@@ -149,11 +149,15 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) ->
     def changed(warm: dict[str, int]) -> None:
         transaction(engine, lambda conn: set_worker(conn, name, warm=warm))
 
+    pantry = Pantry(FileStorage(settings.storage.files_dir), settings.media)
+
     def recent(pipeline: str, count: int) -> list[Any]:
         with reading(engine) as conn:
-            return recent_inputs(conn, pipeline, limit=count)
+            stored = find_pipeline(conn, pipeline)
+            inputs = recent_inputs(conn, pipeline, limit=count)
+        unpack = pantry.unpacking(stored.spec) if stored else None
+        return inputs if unpack is None else [unpack(one) for one in inputs]
 
-    pantry = Pantry(FileStorage(settings.storage.files_dir), settings.media)
     oven = Oven(
         name=name,
         engine=engine,

@@ -66,6 +66,11 @@ class Ledger:
         count.budget = self._budgets.of(pipeline).tokens
         self._is_shown = False
 
+    def rows(self) -> dict[str, int]:
+        """Rows that were baked in this process, by pipeline."""
+        with self._lock:
+            return self._tally.rows()
+
     def spared(self, pipeline: str, rows: int) -> None:
         """So many rows were answered by what had been baked for equal ones."""
         if rows:

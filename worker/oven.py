@@ -44,6 +44,7 @@ from worker.recorder import Recorder
 from worker.shelf import Shelf
 from worker.signals import Signals
 from worker.slices import Slice
+from worker.tasting import Taster
 from worker.trays import Tray, Turn
 
 log = get_logger(__name__)
@@ -94,6 +95,7 @@ class Oven:
         )  # fmt: skip
         self._loader = Loader(engine, shelf, budgets, hand, seconds=seconds)
         self._lookahead = LookAhead(engine, shelf, self._loader)
+        self._taster = Taster(engine, shelf, self._ledger, hand, seconds=seconds)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._ahead: Future[Turn | None] | None = None
 
@@ -130,12 +132,15 @@ class Oven:
             self._let_go(blamed=note.rows if note else ())
 
     def rest(self) -> None:
-        """Called now and then while nobody calls: show what was counted last, load ahead what will be asked for."""
+        """Called now and then while nobody calls: show what was counted last, load ahead what will be asked for,
+        compare what is quantized with float32.
+        """
         if self._hand.should_stop():
             return
         try:
             self._ledger.show()
-            self._lookahead.look()
+            if self._lookahead.look() is None:
+                self._taster.look()
         except DeviceLost:
             log.exception("The device is lost; a new process takes over.")
             os._exit(_LOST)
@@ -213,6 +218,7 @@ class Oven:
         if not self._shelf.is_warm(spec):
             # A load may put away what bakes now.
             self._decks.empty()
+            self._taster.drop()
         loaded = self._loader.load(spec)
         turn = None if loaded is None else self._board.lay_out(spec, *loaded, rows, full=full, place=TABLE)
         self._hand.leave()

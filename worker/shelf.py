@@ -65,7 +65,7 @@ class Shelf:
         rule: Rule | None = None,
     ) -> None:
         self._place = place
-        self._recent = recent
+        self.recent = recent
         self._changed = changed
         self._measures = measures or Measures(None, place=place.device)
         self._rule = rule or Worth()
@@ -107,6 +107,14 @@ class Shelf:
 
     def sizes(self) -> dict[str, int]:
         return {name: held.size() for name, held in self._held.items()}
+
+    def held(self) -> dict[str, LoadedPipeline]:
+        """What is warm, by name."""
+        return {name: held.pipeline for name, held in self._held.items()}
+
+    def free(self) -> int:
+        """Bytes that nothing warm holds."""
+        return max(0, self._place.room - sum(self.sizes().values()))
 
     def settle(self, *, keep: str) -> None:
         """Put away what no longer fits since something grew in use, but not `keep`. Nothing may be baking."""
@@ -157,7 +165,7 @@ class Shelf:
         start = time.perf_counter()
         with Rise() if counts else contextlib.nullcontext() as rise:
             pipeline = backend_for(spec).load(
-                spec, device=self._place.device, cache=self._place.cache, recent=self._recent
+                spec, device=self._place.device, cache=self._place.cache, recent=self.recent
             )
         seconds, size = time.perf_counter() - start, pipeline.nbytes()
         if rise is None:

@@ -31,6 +31,9 @@ class Tally:
     def of(self, pipeline: str) -> Count:
         return self._counts.setdefault(pipeline, Count())
 
+    def rows(self) -> dict[str, int]:
+        return {name: count.rows for name, count in self._counts.items()}
+
     def as_dict(self) -> dict[str, dict[str, Any]]:
         # Rounded here and not where they are summed: a thousand passes of 20 µs are 20 ms.
         return {

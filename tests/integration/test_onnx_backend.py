@@ -112,7 +112,7 @@ def test_who_insists_on_onnx_hears_why_it_cannot_be(tmp_path: Path, monkeypatch:
     [
         ("text-generation", {"backend": "onnx"}, "Take backend and quantize out"),
         ("text-classification", {"backend": "onnx", "dtype": "bfloat16"}, "Take backend and quantize out"),
-        ("text-classification", {"backend": "torch", "quantize": "int8"}, "quantize needs backend"),
+        ("text-generation", {"quantize": "int8"}, "with backend = .torch. int8 is for what writes"),
     ],
 )
 def test_what_cannot_be_is_refused(task: str, options: dict[str, str], words: str, tmp_path: Path) -> None:

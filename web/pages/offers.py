@@ -61,6 +61,11 @@ def _likeness(fidelity: dict[str, Any] | None) -> str:
         found.append(f"cosine {fidelity['cosine_mean']} on average and {fidelity['cosine_min']} at the least")
     if "same_first" in fidelity:
         found.append(f"the same first answer for {fidelity['same_first']} of {fidelity['of']}")
+    if "same_text" in fidelity:
+        found.append(
+            f"the same text for {fidelity['same_text']} of {fidelity['texts']}, and on average the first "
+            f"{fidelity['same_words']:.0%} of a text's words the same"
+        )
     if "score_mean" in fidelity:
         found.append(f"its score off by {fidelity['score_mean']} on average and {fidelity['score_max']} at most")
     on = f"the last {fidelity['inputs']} inputs" if fidelity["recent"] else "the task's example alone"

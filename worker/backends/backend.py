@@ -108,6 +108,8 @@ class LoadedPipeline(Protocol):
     padding: float
     #: Padded tokens of a microbatch where `example` is None.
     usual_budget: int
+    #: How many inputs `compared` answers at most.
+    to_compare: int
     #: How far its results are from float32's (worker.backends.fidelity); None where they are the same.
     fidelity: dict[str, Any] | None
 
@@ -133,6 +135,16 @@ class LoadedPipeline(Protocol):
 
     def repeats(self, row: Inputs, parameters: Parameters) -> bool:
         """Whether this row's answer is that of every equal row: nothing is drawn, and nothing else comes of it."""
+        ...
+
+    def exact(self, *, room: int) -> LoadedPipeline | None:
+        """Its twin in float32, to compare with and to close soon; None where it is exact, or `room` bytes too few."""
+        ...
+
+    def compared(self, rows: Sequence[Inputs]) -> list[Any | InputError]:
+        """What it answers to inputs by its own parameters, of the first few and cut short where it writes: such that
+        two ways of computing a pipeline can be compared in a moment. One entry for each that it can take.
+        """
         ...
 
     @property

@@ -134,6 +134,11 @@ def _forbid_repeats(tokens: torch.Tensor, mask: torch.Tensor, scores: torch.Tens
     scores[rows, runs[rows, places, -1]] = float("-inf")
 
 
+def undrawn(parameters: Parameters) -> Parameters:
+    """The same with the likeliest token in the place of one that is drawn."""
+    return {name: value for name, value in parameters.items() if name not in SAMPLING} | {"do_sample": False}
+
+
 def _drawn(scores: torch.Tensor, throws: Sequence[float]) -> list[int]:
     """The token in whose share of the row's probability, (0, 1], its throw falls."""
     shares = scores.double().softmax(-1).cumsum(-1)

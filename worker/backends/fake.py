@@ -40,6 +40,7 @@ _COMMAND = re.compile(r"\b(sleep:|die|oom|raise)")
 class FakePipeline:
     example: tuple[Prepared, Parameters] | None = None
     fidelity: dict[str, Any] | None = None
+    to_compare = 0
     side_by_side = True
     padding = 1.0
     usual_budget = UNMEASURED
@@ -66,6 +67,12 @@ class FakePipeline:
         return [_answer(row.payload, parameters) for row in rows]
 
     def overhead(self, parameters: Parameters) -> int | None:
+        return None
+
+    def compared(self, rows: Sequence[Inputs]) -> list[Any | InputError]:
+        return []
+
+    def exact(self, *, room: int) -> LoadedPipeline | None:
         return None
 
     def repeats(self, row: Inputs, parameters: Parameters) -> bool:

@@ -26,8 +26,9 @@ from worker.backends.proof import Batch, difference, is_within
 
 log = get_logger(__name__)
 
-#: Largest difference of a logit or a hidden state between the graph and the model it was made from.
-_TOLERANCE = 1e-4
+#: Largest difference of a logit or a hidden state between the graph and the model it was made from; and of a score or
+#: a vector that callers see of it.
+_TOLERANCE, _TOLERANCE_SHOWN = 1e-4, 1e-5
 _OPSET = 17
 #: Part of a kept graph's name: raise it when the way it is kept changes.
 _LAYOUT = 2
@@ -36,6 +37,8 @@ _APART = 1024
 
 #: What a task reads of a model's output.
 Reads = Callable[[Any], torch.Tensor]
+#: What callers see of that: scores or vectors.
+Shows = Callable[[torch.Tensor, Batch], torch.Tensor]
 
 
 class NotExportable(Exception):
@@ -120,7 +123,7 @@ class Wish:
     cache: Path
 
 
-def as_graph(model: Any, batches: Sequence[Batch], wish: Wish, reads: Reads) -> OnnxModel:
+def as_graph(model: Any, batches: Sequence[Batch], wish: Wish, reads: Reads, shows: Shows) -> OnnxModel:
     """The proven graph of a torch model; raises NotExportable.
 
     `batches` are tokenized sentences as the model takes them: the first is what the export traces, all of them
@@ -129,7 +132,7 @@ def as_graph(model: Any, batches: Sequence[Batch], wish: Wish, reads: Reads) -> 
     names = list(batches[0])
     file = _kept(wish, names, ".onnx")
     exact = _session(file, model.config, "float32", lambda: _export(model, batches[0], names, reads, file))
-    _prove(model, exact, batches, reads)
+    _prove(model, exact, batches, reads, shows)
     if wish.quantize == "none":
         return exact
     small = _kept(wish, names, ".int8.onnx")
@@ -214,7 +217,7 @@ def _weights_of(file: Path) -> Path:
     return file.with_suffix(".weights")
 
 
-def _prove(model: Any, graph: OnnxModel, batches: Sequence[Batch], reads: Reads) -> None:
+def _prove(model: Any, graph: OnnxModel, batches: Sequence[Batch], reads: Reads, shows: Shows) -> None:
     for batch in batches:
         with torch.inference_mode():
             expected = reads(model(**batch)).float()
@@ -227,6 +230,10 @@ def _prove(model: Any, graph: OnnxModel, batches: Sequence[Batch], reads: Reads)
         off = difference(found, expected, batch)
         if not is_within(off, expected, _TOLERANCE):
             raise NotExportable(f"its graph differs by {float(off.max()):.1e}")
+        shown = shows(expected, batch)
+        off = difference(shows(found, batch), shown, batch)
+        if not is_within(off, shown, _TOLERANCE_SHOWN):
+            raise NotExportable(f"its graph's results differ by {float(off.max()):.1e}")
 
 
 def _quantize(exact: Path, file: Path) -> None:
@@ -239,13 +246,14 @@ def _quantize(exact: Path, file: Path) -> None:
     try:
         with _made_beside(file) as mine:
             quantize_dynamic(
-                exact, mine, weight_type=QuantType.QInt8, per_channel=True, reduce_range=not _has_vnni(),
+                exact, mine, weight_type=QuantType.QInt8, per_channel=True, reduce_range=not has_vnni(),
                 op_types_to_quantize=["MatMul", "Gemm"],
             )  # fmt: skip
     except Exception as error:
         raise NotExportable(f"its weights cannot be quantized ({type(error).__name__})") from error
 
 
-def _has_vnni() -> bool:
+def has_vnni() -> bool:
+    """Whether this processor adds products of bytes in 32 bits."""
     info = Path("/proc/cpuinfo")
     return info.exists() and "vnni" in info.read_text()

@@ -24,18 +24,21 @@ SENTENCES = (
 
 def wants_graph(spec: PipelineSpec, kind: type[TaskModel], device: str) -> bool:
     """Raises CheckpointError where the operator asks for what cannot be."""
+    if spec.backend == "torch":
+        return False
     asked = spec.backend == "onnx" or spec.quantize != "none"
-    if spec.backend == "torch" and spec.quantize != "none":
-        raise _refused('quantize needs backend = "onnx" or "auto": on torch int8 is slower and further off.')
     fits = issubclass(kind, EncoderTask) and device.startswith("cpu") and spec.dtype in ("auto", "float32")
     if asked and not fits:
-        raise _refused("ONNX Runtime runs encoders in float32 on a CPU here. Take backend and quantize out.")
+        raise _refused(
+            "ONNX Runtime runs encoders in float32 on a CPU here. Take backend and quantize out; with "
+            'backend = "torch" int8 is for what writes, too.'
+        )
     if asked and spec.attention != "auto":
         raise _refused('attention is for torch: take it out, or take backend = "torch" and no quantize.')
     if asked and not offered():
         raise _refused("ONNX Runtime is not installed on this worker; run pip install 'fournil[onnx]'.")
     for_torch = spec.compile or spec.attention != "auto"
-    return spec.backend in ("auto", "onnx") and not for_torch and fits and offered()
+    return not for_torch and fits and offered()
 
 
 def graph_of(model: Any, task: EncoderTask, wish: Wish) -> OnnxModel:
@@ -43,7 +46,7 @@ def graph_of(model: Any, task: EncoderTask, wish: Wish) -> OnnxModel:
     batches = sentences_for(task)
     if not all(len(batch) for batch in batches):
         raise NotExportable("its tokenizer does not take plain sentences")
-    return as_graph(model, batches, wish, task.encoder.reads)
+    return as_graph(model, batches, wish, task.encoder.reads, task.shown)
 
 
 def sentences_for(task: EncoderTask) -> list[Batch]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ import torch
 from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
-from worker.backends import onednn, packing, refusals, vocoders, weights
+from worker.backends import int8, onednn, packing, refusals, vocoders, weights
 from worker.backends import onnx_runtime as runtime
 from worker.backends.backend import Context, Identity, Inputs, LoadedPipeline, Parameters, Prepared, Recent, Weighed
 from worker.backends.checkpoints import Checkpoint, resolve
 from worker.backends.compiling import compile_passes, wants_compiling
 from worker.backends.device import Peak, errors_translated, give_back, use_threads, weight_bytes
-from worker.backends.fidelity import INPUTS, compare
+from worker.backends.fidelity import compare
 from worker.backends.footprint import GROWTH
 from worker.backends.media import example_inputs
 from worker.backends.proof import seen
@@ -45,6 +45,8 @@ class TransformersBackend:
         checkpoint = _checkpoint(spec, cache)
         graph = runtime.wants_graph(spec, TASKS[spec.task], device)
         size = weights.bytes_to_load(checkpoint.path, graph=graph)
+        if int8.wants_int8(spec, TASKS[spec.task], device):
+            size += size // 4
         if checkpoint.vocoder is not None:
             size += weights.bytes_to_load(checkpoint.vocoder, graph=False)
         return Weighed(checkpoint.commit, size)
@@ -54,36 +56,17 @@ class TransformersBackend:
         checkpoint = _checkpoint(spec, cache)
         kind = TASKS[spec.task]
         _check_installed(spec.task, kind)
-        wanted = weights.Wanted(
-            spec.task,
-            kind.auto_class,
-            kind.optional,
-            kind.or_classes,
-            kind.processor_class,
-            may_be_blind=kind.may_be_blind,
-            model_types=kind.model_types,
-        )
+        in_int8 = int8.wants_int8(spec, kind, device)
         peak = Peak(device)
-        with errors_translated():
-            loaded = weights.load(
-                checkpoint.path,
-                wanted,
-                dtype=spec.dtype,
-                device=device,
-                max_tokens=spec.max_tokens,
-                attention=spec.attention,
-            )
-            if checkpoint.vocoder is not None:
-                vocoder = vocoders.load(checkpoint.vocoder, dtype=loaded.model.dtype, device=device)
-                loaded = dataclasses.replace(loaded, vocoder=vocoder)
-            pipeline = TransformersPipeline(loaded, kind(loaded), checkpoint)
-        pipeline.prove(spec)
+        pipeline = _plain(spec, checkpoint, device)
         if wants_compiling(spec, kind):
             pipeline.compile_passes(cache)
         if runtime.wants_graph(spec, kind, device):
-            pipeline.run_as_graph(spec, runtime.Wish(spec.task, checkpoint.commit, spec.quantize, cache), recent)
+            pipeline.run_as_graph(runtime.Wish(spec.task, checkpoint.commit, spec.quantize, cache), recent)
         # Whoever names a way of attention gets that one and no other.
-        pipeline.compute_faster(may_pack=spec.attention == "auto")
+        pipeline.compute_faster(may_pack=spec.attention == "auto", in_int8=in_int8)
+        if in_int8:
+            pipeline.compute_in_int8(recent)
         pipeline.working_bytes = max(0, peak.bytes() - pipeline.nbytes())
         give_back()
         return pipeline
@@ -103,31 +86,69 @@ def _checkpoint(spec: PipelineSpec, cache: Path) -> Checkpoint:
     return vocoders.beside(checkpoint, spec.vocoder, cache=cache) if spec.vocoder else checkpoint
 
 
+def _plain(spec: PipelineSpec, checkpoint: Checkpoint, device: str) -> TransformersPipeline:
+    """Loaded and proven, and computed by torch as the library does."""
+    kind = TASKS[spec.task]
+    wanted = weights.Wanted(
+        spec.task,
+        kind.auto_class,
+        kind.optional,
+        kind.or_classes,
+        kind.processor_class,
+        may_be_blind=kind.may_be_blind,
+        model_types=kind.model_types,
+    )
+    with errors_translated():
+        loaded = weights.load(
+            checkpoint.path,
+            wanted,
+            dtype=spec.dtype,
+            device=device,
+            max_tokens=spec.max_tokens,
+            attention=spec.attention,
+        )
+        if checkpoint.vocoder is not None:
+            vocoder = vocoders.load(checkpoint.vocoder, dtype=loaded.model.dtype, device=device)
+            loaded = dataclasses.replace(loaded, vocoder=vocoder)
+        pipeline = TransformersPipeline(loaded, kind(loaded), checkpoint, spec)
+    pipeline.prove()
+    return pipeline
+
+
 class TransformersPipeline:
-    def __init__(self, loaded: weights.Loaded, task: TaskModel, checkpoint: Checkpoint) -> None:
+    def __init__(self, loaded: weights.Loaded, task: TaskModel, checkpoint: Checkpoint, spec: PipelineSpec) -> None:
         dtype = str(loaded.model.dtype).removeprefix("torch.")
         self.identity = Identity(id=checkpoint.id, commit=checkpoint.commit, dtype=dtype, backend="torch")
         self.fidelity: dict[str, Any] | None = None
         self.example: tuple[Prepared, Parameters] | None = None
+        #: What proved it, and the parameters that stand for a caller's who sends none.
+        self._proof: tuple[Prepared, Parameters] | None = None
+        self._usual: Parameters = {}
         self.side_by_side = isinstance(task, EncoderTask) and loaded.model.device.type == "cpu"
         self.padding = 1.0
         self.usual_budget = task.usual_budget
+        self.to_compare = task.to_compare
         self._threads = torch.get_num_threads()
+        self._checkpoint = checkpoint
+        self._spec = spec
         self._device = str(loaded.model.device)
         #: What the example, or a microbatch since, needed on a GPU beyond the weights.
         self.working_bytes = 0
         self._loaded: weights.Loaded | None = loaded
         self._task: TaskModel | None = task
 
-    def prove(self, spec: PipelineSpec) -> None:
+    def prove(self) -> None:
         """Bake the catalogue's example; raise CheckpointError where it is refused."""
+        spec = self._spec
         example = spec.catalogue.example
         # Cut, because max_tokens may be less than the example has.
         parameters = {**spec.effective(dict(example["parameters"])), "truncation": True}
         inputs, parameters = self._computing.example(example_inputs(spec.catalogue), parameters)
+        self._usual = {**parameters, **spec.effective({}), "truncation": True}
         [answer] = self.prepare([inputs], parameters)
         if isinstance(answer, Prepared):
-            self.example = (answer, parameters) if self._computing.rehearses else None
+            self._proof = (answer, parameters)
+            self.example = self._proof if self._computing.rehearses else None
             [answer] = self.bake([answer], parameters, Context())
         if isinstance(answer, InputError):
             raise weights.corrupt(f"This pipeline cannot do the example of its task. {answer.message}")
@@ -140,9 +161,9 @@ class TransformersPipeline:
         compile_passes(self._loaded.model, cache, lambda rows: self.bake([row] * rows, parameters, Context()))
         self.identity = dataclasses.replace(self.identity, backend="torch-compiled")
 
-    def run_as_graph(self, spec: PipelineSpec, wish: runtime.Wish, recent: Recent) -> None:
+    def run_as_graph(self, wish: runtime.Wish, recent: Recent) -> None:
         """Compute with ONNX Runtime from here on. Where it cannot, torch goes on, unless the operator insists."""
-        task = self._computing
+        task, spec = self._computing, self._spec
         assert isinstance(task, EncoderTask)
         assert self._loaded is not None
         try:
@@ -152,40 +173,84 @@ class TransformersPipeline:
                 raise weights.corrupt(f"It cannot run on ONNX Runtime: {error}. Take the backend torch.") from error
             log.warning("A pipeline runs on torch.", pipeline=spec.name, reason=str(error))
             return
-        rows, parameters = self._to_compare(spec, recent) if spec.quantize != "none" else ([], {})
-        exact = self._answers(rows, parameters)
-        task.compute_with(graph)
-        self._loaded = dataclasses.replace(self._loaded, model=graph)
-        self.identity = dataclasses.replace(self.identity, backend="onnx", dtype=graph.dtype)
-        if rows:
-            answers = self._answers(rows, parameters)
-            self.fidelity = compare(exact, answers, recent=len(rows) > 1)
+
+        def change() -> None:
+            task.compute_with(graph)
+            self._loaded = dataclasses.replace(loaded, model=graph)
+            self.identity = dataclasses.replace(self.identity, backend="onnx", dtype=graph.dtype)
+
+        loaded = self._loaded
+        if spec.quantize == "none":
+            change()
+        else:
+            self._change_and_compare(change, recent)
         give_back()
 
-    def compute_faster(self, *, may_pack: bool) -> None:
-        """What torch computes on a CPU goes through oneDNN where that is faster, and an encoder's without padding."""
+    def compute_in_int8(self, recent: Recent) -> None:
+        """Compute with int8 layers on torch from here on."""
+        loaded, fine = self._loaded, self._computing.int8_bytes > 1
+        assert loaded is not None
+
+        def change() -> None:
+            int8.compute_in_int8(loaded.model, fine=fine)
+            self.identity = dataclasses.replace(self.identity, dtype="int8")
+
+        try:
+            self._change_and_compare(change, recent)
+        except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
+            log.exception("A model could not compute in int8.", pipeline=self._spec.name)
+            raise weights.corrupt(
+                "It cannot compute in int8; the worker's log says why. Take quantize out."
+            ) from error
+        give_back()
+
+    def compute_faster(self, *, may_pack: bool, in_int8: bool) -> None:
+        """What torch computes on a CPU goes through oneDNN where that is faster, and an encoder's without padding.
+
+        `in_int8`: its layers will be, so that they need no other way to be multiplied.
+        """
         task = self._computing
         if self.identity.backend != "torch" or self._loaded is None:
             return
         if not isinstance(task, EncoderTask):
+            if in_int8:
+                return
             onednn.multiply_faster(self._loaded.model, lambda: task.trial(runtime.SENTENCES), passes=onednn.WRITING)
             return
         model, reads = task.encoder.model, task.encoder.reads
         batches = [batch for batch in runtime.sentences_for(task) if batch]
-        onednn.multiply_faster(model, lambda: [seen(reads(model(**batch)), batch) for batch in batches])
+        if not in_int8:
+            onednn.multiply_faster(model, lambda: [seen(reads(model(**batch)), batch) for batch in batches])
         if may_pack and packing.pack(model, batches, reads=reads):
             self.padding = packing.price_of_padding(model)
 
-    def _to_compare(self, spec: PipelineSpec, recent: Recent) -> tuple[list[Prepared], Parameters]:
-        """Rows that people sent, or the example where nobody has yet."""
-        assert self.example is not None
-        parameters = {**self.example[1], **spec.effective({}), "truncation": True}
-        found = self.prepare(recent(spec.name, INPUTS), parameters)
-        rows = [row for row in found if isinstance(row, Prepared)]
-        return (rows, parameters) if len(rows) > 1 else ([self.example[0]], self.example[1])
+    def _change_and_compare(self, change: Callable[[], None], recent: Recent) -> None:
+        """Change how it computes, and say how far off it is since: on what people sent, or on the example."""
+        assert self._proof is not None
+        rows, parameters = self._ready(recent(self._spec.name, self.to_compare))
+        are_recent = len(rows) > 1
+        if not are_recent:
+            rows, parameters = [self._proof[0]], self._computing.comparing(self._proof[1])
+        exact = self._together(rows, parameters)
+        change()
+        self.fidelity = compare(exact, self._together(rows, parameters), recent=are_recent)
 
-    def _answers(self, rows: Sequence[Prepared], parameters: Parameters) -> list[Any | InputError]:
-        # Several together, as rows are baked: int8 scales its activations by the largest of a whole microbatch.
+    def exact(self, *, room: int) -> LoadedPipeline | None:
+        if self.fidelity is None or weights.bytes_to_load(self._checkpoint.path, graph=False) > room:
+            return None
+        spec = dataclasses.replace(self._spec, quantize="none", backend="torch")
+        return _plain(spec, self._checkpoint, self._device)
+
+    def compared(self, rows: Sequence[Inputs]) -> list[Any | InputError]:
+        return self._together(*self._ready(rows[: self.to_compare]))
+
+    def _ready(self, rows: Sequence[Inputs]) -> tuple[list[Prepared], Parameters]:
+        """Those of these rows that can be baked, with the parameters to compare them with."""
+        parameters = self._computing.comparing(self._usual)
+        return [row for row in self.prepare(rows, parameters) if isinstance(row, Prepared)], parameters
+
+    def _together(self, rows: Sequence[Prepared], parameters: Parameters) -> list[Any | InputError]:
+        # Several at a time, as rows are baked: ONNX Runtime scales a whole microbatch by its largest activation.
         groups = [rows[start : start + _TOGETHER] for start in range(0, len(rows), _TOGETHER)]
         return [answer for group in groups for answer in self.bake(group, parameters, Context())]
 

@@ -21,6 +21,8 @@ _USUAL_TOKENS = 256
 #: What one step of writing costs whatever the number of rows, in tokens that are read: all weights go by for it.
 #: SmolLM2 on two cores: 58 ms a step, 2 ms more for each row, 1.6 ms for a token of a prompt.
 STEP = 32
+#: Texts, and new tokens of each, on which two ways of writing are compared: a few seconds at the load.
+COMPARED, TOKENS_COMPARED = 8, 32
 _STEPS_BETWEEN_ASKING = 8
 _LONGEST_WORD = 24
 _UNFINISHED_WORD = re.compile(rf"\S{{1,{_LONGEST_WORD}}}\Z")

@@ -179,6 +179,15 @@ def test_a_quantized_pipeline_says_what_that_costs(client, engine):
     assert client.get("/api/v1/pipelines/fake").json["fidelity"] == fidelity
 
 
+def test_what_writes_in_int8_says_how_much_of_it_is_the_same(client, engine):
+    model = {"id": "m", "commit": "c", "dtype": "int8", "backend": "torch"}
+    fidelity = {"inputs": 8, "recent": True, "same_text": 5, "texts": 8, "same_words": 0.874}
+    transaction(engine, lambda conn: note_loaded(conn, "fake", model, fidelity=fidelity))
+    page = get(client, "/pipelines/fake")
+
+    assert "the same text for 5 of 8, and on average the first 87% of a text's words the same" in page.text
+
+
 def test_a_worker_that_was_not_heard_from_is_silent(client, oven):
     oven.be_seen(heartbeat_at=utc_now() - timedelta(minutes=3))
     page = get(client, "/workers")

@@ -10,6 +10,7 @@ import torch
 from contract.errors import InputError
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.encoder import Encoder
+from worker.backends.proof import Batch
 from worker.backends.tasks.scores import FUNCTIONS, best_first, default_function
 from worker.backends.tasks.task import Answer, EncoderTask, many_sequences, one_sequence, spans
 from worker.backends.weights import Loaded, corrupt
@@ -22,6 +23,9 @@ class TextClassification(EncoderTask):
         self.encoder = Encoder(loaded)
         self._labels: dict[int, str] = loaded.model.config.id2label
         self._default_function = default_function(loaded.model.config, alone="sigmoid")
+
+    def shown(self, found: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return FUNCTIONS[self._default_function](found)
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         found: list[Any] = [None] * len(rows)

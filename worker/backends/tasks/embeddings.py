@@ -13,6 +13,7 @@ from contract.vectors import Vector
 from worker.backends import refusals, sentences
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.encoder import Encoder, Encoding
+from worker.backends.proof import Batch
 from worker.backends.tasks.task import Answer, EncoderTask, many_sequences, one_sequence, refuse_all, spans
 from worker.backends.weights import Loaded
 
@@ -30,6 +31,9 @@ class Embedder(EncoderTask):
         self.sentences = sentences.read(loaded.folder)
         self.encoder = Encoder(sentences.limited(loaded, self.sentences))
         self._size = self.sentences.size or int(loaded.model.config.get_text_config().hidden_size)
+
+    def shown(self, found: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return normalize(_POOLINGS.get(self.sentences.pooling, _mean)(found, batch["attention_mask"]), dim=-1)
 
     def encode(self, texts: Sequence[str], parameters: Parameters) -> list[Encoding | InputError]:
         prompt = self._prompt(parameters)

@@ -12,13 +12,13 @@ from contract.errors import ErrorCode, InputError
 from worker.backends import refusals, turns
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.beams import write_beams
-from worker.backends.choosing import choice, never, samples
+from worker.backends.choosing import choice, never, samples, undrawn
 from worker.backends.decoding import Decoder
 from worker.backends.key_values import bytes_of_a_token
 from worker.backends.several import Several, alternatives, next_turn, side_by_side
 from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
 from worker.backends.weights import Loaded, corrupt
-from worker.backends.writing import STEP, Row, Writers, longest
+from worker.backends.writing import COMPARED, STEP, TOKENS_COMPARED, Row, Writers, longest
 
 _TRIAL_TOKENS = 24
 
@@ -36,6 +36,8 @@ class TextGeneration(TaskModel):
     rehearses = False
     # Each pass reads all weights whatever the number of rows, so many rows together: 30 of 256 tokens.
     usual_budget = 8192
+    int8_bytes = 2
+    to_compare = COMPARED
 
     def __init__(self, loaded: Loaded) -> None:
         self._tokenizer = loaded.tokenizer
@@ -58,6 +60,10 @@ class TextGeneration(TaskModel):
 
     def draws(self, parameters: Parameters) -> bool:
         return samples(parameters)
+
+    def comparing(self, parameters: Parameters) -> Parameters:
+        most = min(TOKENS_COMPARED, self._most(parameters))
+        return {**undrawn(parameters), "max_new_tokens": most, "min_new_tokens": 0, "num_return_sequences": 1}
 
     def overhead(self, parameters: Parameters) -> int:
         return STEP * self._most(parameters)

@@ -13,6 +13,7 @@ from contract.errors import ErrorCode, InputError
 from worker.backends import refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.encoder import Encoder, Encoding
+from worker.backends.proof import Batch
 from worker.backends.tasks.task import Answer, EncoderTask, refuse_all, spans
 from worker.backends.weights import Loaded, corrupt
 
@@ -76,6 +77,10 @@ class QuestionAnswering(EncoderTask):
         # As in the library: models that pad on the left read the text before the question.
         self._question_first = loaded.tokenizer.padding_side == "right"
         self._special = loaded.tokenizer.num_special_tokens_to_add(pair=True)
+
+    def shown(self, found: torch.Tensor, batch: Batch) -> torch.Tensor:
+        padding = batch["attention_mask"].unsqueeze(-1) == 0
+        return found.masked_fill(padding, float("-inf")).softmax(dim=1)
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         if parameters["handle_impossible_answer"] and self._tokenizer.cls_token_id is None:

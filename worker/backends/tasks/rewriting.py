@@ -11,14 +11,14 @@ import torch
 from contract.errors import InputError
 from worker.backends import generating, refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
-from worker.backends.choosing import never, samples
+from worker.backends.choosing import never, samples, undrawn
 from worker.backends.encoder import Encoder, Encoding
 from worker.backends.key_values import bytes_of_a_token
 from worker.backends.languages import Direction, Languages
 from worker.backends.several import alternatives, side_by_side
 from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
 from worker.backends.weights import Loaded
-from worker.backends.writing import STEP
+from worker.backends.writing import COMPARED, STEP, TOKENS_COMPARED
 
 _NO_LIMIT = 1 << 30
 
@@ -30,6 +30,8 @@ class Text2TextGeneration(TaskModel):
     # What it writes decides what it costs, and the example writes next to nothing.
     rehearses = False
     usual_budget = 8192
+    int8_bytes = 2
+    to_compare = COMPARED
     #: Under which name the text is given.
     answers_as: ClassVar[str] = "generated_text"
 
@@ -46,6 +48,10 @@ class Text2TextGeneration(TaskModel):
 
     def draws(self, parameters: Parameters) -> bool:
         return samples(parameters)
+
+    def comparing(self, parameters: Parameters) -> Parameters:
+        most = min(TOKENS_COMPARED, self._most(parameters))
+        return {**undrawn(parameters), "max_new_tokens": most, "min_new_tokens": 0, "num_return_sequences": 1}
 
     def overhead(self, parameters: Parameters) -> int:
         return STEP * self._most(parameters)

@@ -20,8 +20,11 @@ from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.choosing import dice_of_the_library
 from worker.backends.generating import USUAL_TOKENS, Asking
 from worker.backends.hearing import FRAME, Hearing
+from worker.backends.holding import of_a_recording
+from worker.backends.key_values import bytes_of_a_token
 from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
 from worker.backends.weights import Loaded, corrupt
+from worker.backends.writing import COMPARED, TOKENS_COMPARED
 
 _WHISPER, _CTC, _WRITER = "seq2seq_whisper", "ctc", "seq2seq"
 #: From how long on a model of waveforms hears in pieces: its attention grows with the square of what it hears.
@@ -48,6 +51,8 @@ class AutomaticSpeechRecognition(TaskModel):
     # What it writes decides what it costs, and the example has no words.
     rehearses = False
     usual_budget = 8192
+    int8_bytes = 2
+    to_compare = COMPARED
 
     def __init__(self, loaded: Loaded) -> None:
         reader = loaded.processor
@@ -60,6 +65,10 @@ class AutomaticSpeechRecognition(TaskModel):
         if self._pipeline.type not in (_WHISPER, _CTC, _WRITER):
             raise corrupt("Speech recognition of this architecture is not served. Choose a Whisper or a CTC model.")
         self._type: str = self._pipeline.type
+        self.token_bytes = of_a_recording(loaded.model)
+        if self._type != _CTC:
+            # What it writes looks back at every frame that it heard.
+            self.token_bytes += bytes_of_a_token(loaded.model)
         self._languages = _languages(loaded.model)
         self._positions = getattr(loaded.model.config, "max_target_positions", None) or _NO_LIMIT
 
@@ -68,6 +77,12 @@ class AutomaticSpeechRecognition(TaskModel):
 
     def example(self, inputs: Inputs, parameters: Parameters) -> Example:
         return inputs, parameters if self._type == _CTC else {**parameters, "max_new_tokens": 4, "num_beams": 1}
+
+    def comparing(self, parameters: Parameters) -> Parameters:
+        if self._type == _CTC:
+            return parameters
+        kept = {name: value for name, value in parameters.items() if name != "temperature"}
+        return {**kept, "max_new_tokens": min(TOKENS_COMPARED, self._room(parameters))}
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
         if refusal := self._refusal(parameters):

@@ -16,6 +16,7 @@ import torch
 from contract.errors import InputError
 from worker.backends.backend import UNMEASURED, Context, Inputs, Parameters, Prepared
 from worker.backends.encoder import Encoder, Encoding
+from worker.backends.proof import Batch
 from worker.backends.weights import Loaded
 
 Example = tuple[Inputs, Parameters]
@@ -45,6 +46,11 @@ class TaskModel(ABC):
     rehearses: ClassVar[bool] = True
     #: Padded tokens of a microbatch, where they are not measured.
     usual_budget: ClassVar[int] = UNMEASURED
+    #: Bytes of an activation where its linear layers are computed in int8: 1, or 2 for what reads again what it
+    #: wrote; 0: they cannot be.
+    int8_bytes: ClassVar[int] = 0
+    #: Inputs to compare two ways of computing it on: enough to see one label in a hundred change.
+    to_compare: ClassVar[int] = 100
     #: Bytes that each padded token holds on the device while it is baked; 0 where that is not what runs out.
     token_bytes: int = 0
 
@@ -58,6 +64,10 @@ class TaskModel(ABC):
     def draws(self, parameters: Parameters) -> bool:
         """Whether equal rows may get different answers."""
         return False
+
+    def comparing(self, parameters: Parameters) -> Parameters:
+        """The same, such that two ways of computing it can be compared in a moment: nothing drawn, little written."""
+        return parameters
 
     def overhead(self, parameters: Parameters) -> int | None:
         """What a microbatch costs besides its tokens, in tokens; None where that is measured."""
@@ -77,7 +87,12 @@ class TaskModel(ABC):
 class EncoderTask(TaskModel):
     """A task whose forward passes are an encoder's, and can be another runtime's."""
 
+    int8_bytes = 1
     encoder: Encoder
+
+    def shown(self, found: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """What callers see of what is read of a model, in a microbatch: scores here, whatever is done with them."""
+        return found.softmax(dim=-1)
 
     def compute_with(self, model: Any) -> None:
         """Take another model from here on; nothing may hold the first one afterwards."""
