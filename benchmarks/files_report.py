@@ -107,7 +107,9 @@ def _steps(records: list[dict[str, Any]]) -> Iterator[str]:
             step = name.removesuffix("_rows_per_second").replace("_", " ")
             ours, bare, share = (found[kind][name] for kind in ("fournil", "bare_database", "fournil_of_bare"))
             head = (record["database"], f"{found['rows']:,}", step)
-            rows.append((*head, f"{ours:,}", f"{bare:,}", _percent(share), record["commit"]))
+            # Steps may be of another run than the life of the million rows.
+            commit = found.get("commit", record["commit"])
+            rows.append((*head, f"{ours:,}", f"{bare:,}", _percent(share), commit))
     yield from table(("database", "rows", "step", "Fournil, rows/s", "bare, rows/s", "share", "commit"), rows)
 
 

@@ -30,12 +30,12 @@ class Api:
     def get(self, path: str, *, wait: float = 0, **params: Any) -> Json:
         return self._call("GET", path, wait=wait, params=_given(params))
 
-    def post(self, path: str, body: Any = None, *, wait: float = 0, patience: float | None = None) -> Json:
+    def post(self, path: str, body: Any = None, *, patience: float | None = None) -> Json:
         """`patience`: seconds that an answer may take which has more to do than most."""
         request: dict[str, Any] = {} if patience is None else {"timeout": httpx.Timeout(patience, connect=5.0)}
         if body is not None:
             request |= {"headers": {"Content-Type": "application/json"}, "content": dumps(body).encode()}
-        return self._call("POST", path, wait=wait, **request)
+        return self._call("POST", path, **request)
 
     def upload(self, path: str, *, request: Json, name: str, file: IO[bytes]) -> Json:
         """multipart/form-data in two parts, read from `file` piece by piece as the socket takes it."""
@@ -61,8 +61,9 @@ class Api:
         while job["status"] not in over and (left := end - time.monotonic()) > 0:
             asked = time.monotonic()
             job = self.get(f"/jobs/{job['id']}", wait=left)
-            # A server with no room for another long poll answers at once.
-            time.sleep(max(0.0, min(left, asked + _LEAST_PAUSE - time.monotonic())))
+            if job["status"] not in over:
+                # A server with no room for another long poll answers at once.
+                time.sleep(max(0.0, min(left, asked + _LEAST_PAUSE - time.monotonic())))
         return job
 
     def _call(self, method: str, path: str, *, wait: float = 0, **request: Any) -> Json:

@@ -15,7 +15,7 @@ class Exit(IntEnum):
     REFUSED = 4  # the server refused the request (4xx)
     NOT_FOUND = 5  # the server has no such job, batch or pipeline
     NOT_OVER = 6  # the time given to --wait passed first; the job goes on
-    INTERRUPTED = 130  # Ctrl-C, as shells have it; a batch that was being watched goes on
+    INTERRUPTED = 130  # Ctrl-C, as shells have it; a job or a batch that was being watched goes on
 
 
 EXIT_CODES = """\b
@@ -27,7 +27,7 @@ Exit codes:
   4  the server refused the request
   5  the server has no such job, batch or pipeline
   6  not over within the time given to --wait; it goes on
-  130  Ctrl-C while a batch was watched; it goes on
+  130  Ctrl-C while a job or a batch was watched; it goes on
 """
 
 

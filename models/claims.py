@@ -23,6 +23,9 @@ from models.tables import batches, job_data, jobs
 # A literal: with a bound status PostgreSQL's generic plan would leave the partial index aside.
 _QUEUED = jobs.c.status == sa.literal_column("'queued'")
 _RUNNING = jobs.c.status == sa.literal_column("'running'")
+#: `_RUNNING`, by the table's own check, in words that no partial index has: rows that are named are found by their
+#: names, and not by a walk through all that run or ran a moment ago.
+HELD = jobs.c.lease_until.is_not(None)
 #: Looks for rows where the first in line are all of batches that are being canceled.
 _LOOKS = 5
 
@@ -146,16 +149,24 @@ def _take() -> sa.Update:
     )
 
 
-def renew(conn: sa.Connection, worker: str, *, until: datetime) -> int:
-    """Extend the lease of every row a worker holds; how many those are."""
-    return conn.execute(sa.update(jobs).where(jobs.c.worker == worker, _RUNNING).values(lease_until=until)).rowcount
+def renew(conn: sa.Connection, worker: str, *, until: datetime, ending_by: datetime) -> int:
+    """Extend those leases of a worker's rows that end by a moment; how many those are.
+
+    Not every row's at every heartbeat: most are over before their first lease is old, and whoever records them waits
+    for their renewal. Nor does this wait for him: each would have some of the rows the other wants, and PostgreSQL
+    takes a second to see that. A row that is being recorded needs no lease; if it is not after all, the next
+    heartbeat finds it.
+    """
+    old = sa.select(jobs.c.id).where(jobs.c.worker == worker, _RUNNING, jobs.c.lease_until <= ending_by)
+    these = jobs.c.id.in_(old.with_for_update(skip_locked=True))
+    return conn.execute(sa.update(jobs).where(these, HELD).values(lease_until=until)).rowcount
 
 
 def still_mine(conn: sa.Connection, rows: Sequence[Claimed]) -> set[str]:
     """Ids of those rows nobody canceled, expired or took over since they were claimed."""
     if not rows:
         return set()
-    query = sa.select(jobs.c.id, jobs.c.fence).where(jobs.c.id.in_([row.id for row in rows]), _RUNNING)
+    query = sa.select(jobs.c.id, jobs.c.fence).where(jobs.c.id.in_([row.id for row in rows]), HELD)
     mine = {row.id: row.fence for row in rows}
     return {job_id for job_id, fence in conn.execute(query) if mine[job_id] == fence}
 
@@ -173,7 +184,7 @@ def back_in_line(conn: sa.Connection, rows: Iterable[tuple[str, int]], values: d
     for fence, ids in by_fence(rows).items():
         back = (
             sa.update(jobs)
-            .where(jobs.c.id.in_(ids), jobs.c.fence == fence, _RUNNING)
+            .where(jobs.c.id.in_(ids), jobs.c.fence == fence, HELD)
             .values(status=JobStatus.QUEUED.value, **values)
             .returning(jobs.c.batch_id)
         )

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from contract.errors import ErrorCode
 from contract.statuses import JobStatus
 from models.bulk import load
-from models.claims import back_in_line, by_fence
+from models.claims import HELD, back_in_line, by_fence
 from models.counts import Move, moved
 from models.tables import job_results, jobs
 from models.vectors import pack
@@ -76,7 +76,7 @@ def _finish(dialect: str) -> sa.UpdateBase:
     """Built once: building it takes longer than running it."""
     return (
         sa.update(jobs)
-        .where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)), jobs.c.fence == sa.bindparam("mine"), _running())
+        .where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)), jobs.c.fence == sa.bindparam("mine"), HELD)
         .values(
             status=JobStatus.SUCCEEDED.value,
             error_code=None,
@@ -96,7 +96,7 @@ def fail(conn: sa.Connection, rows: Sequence[Failure], *, timing: Timing, now: d
     for row in rows:
         failed = (
             sa.update(jobs)
-            .where(jobs.c.id == row.job_id, jobs.c.fence == row.fence, _running())
+            .where(jobs.c.id == row.job_id, jobs.c.fence == row.fence, HELD)
             .values(
                 status=JobStatus.FAILED.value,
                 **_ended(conn, timing, now),
@@ -115,10 +115,6 @@ def fail(conn: sa.Connection, rows: Sequence[Failure], *, timing: Timing, now: d
 def requeue(conn: sa.Connection, rows: Sequence[tuple[str, int]], *, at: datetime) -> int:
     """Put `(id, fence)` rows back in line for `at`: something that is not their fault went wrong."""
     return back_in_line(conn, rows, {"available_at": at, "started_at": None, **_FREE})
-
-
-def _running() -> sa.ColumnElement[bool]:
-    return jobs.c.status == sa.literal_column("'running'")
 
 
 def _ended(conn: sa.Connection, timing: Timing, now: datetime) -> dict[str, Any]:

@@ -132,6 +132,9 @@ class Changes:
             try:
                 self._follow()
             except Exception as error:  # noqa: BLE001 - without this thread every wait would be slow until a restart
+                if self._over.is_set():
+                    # Nobody waits any more, and the log may be closed.
+                    return
                 log.warning("No word of changes from the broker; waiters look by themselves.", error=repr(error))
                 self._notify_all()
                 self._over.wait(1.0)

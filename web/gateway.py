@@ -38,6 +38,8 @@ class Gateway(ThreadWorker):  # type: ignore[misc]
         if isinstance(conn.sock, Caller):
             conn.sock.begin()
         kept = super().handle(conn)
+        if isinstance(conn.sock, Caller) and conn.sock.was_given_up:
+            self.log.warning("A request was not waited for any longer: too little came of its head.")
         if kept is False:
             # Here: it lasts until the other end closes too, for up to two seconds, and by itself the one thread that
             # accepts would wait for it.

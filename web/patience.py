@@ -7,6 +7,7 @@ is answered as if the connection had broken there: what came of a resumable uplo
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import struct
 import time
@@ -36,6 +37,8 @@ class Patience:
         connection: socket.socket | None = environ.get("gunicorn.socket")
         if connection is not None and _has_body(environ):
             limit_silence(connection, self._seconds)
+            if isinstance(connection, Caller):
+                connection.head_is_read()
             is_counted = "HTTP_TRANSFER_ENCODING" not in environ
             environ["wsgi.input"] = _Body(environ["wsgi.input"], connection, self._seconds, is_counted=is_counted)
         return self._app(environ, start_response)
@@ -57,6 +60,9 @@ class Caller(socket.socket):
     """
 
     _most = _left = float("inf")
+    _in_head = False
+    #: It was not waited for any longer before its request had a whole head: nobody is there to answer that.
+    was_given_up = False
 
     @classmethod
     def of(cls, connection: socket.socket) -> Caller:
@@ -70,15 +76,31 @@ class Caller(socket.socket):
 
     def begin(self) -> None:
         """A request of its own: it owes nothing for those before."""
-        self._left = self._most
+        self._left, self._in_head = self._most, True
+
+    def head_is_read(self) -> None:
+        """From here on it is the application that reads, and answers who falls silent."""
+        self._in_head = False
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         if flags:
             return super().recv(bufsize, flags)
+        try:
+            return self._recv(bufsize)
+        except BlockingIOError:
+            if not self._in_head:
+                raise
+            self.was_given_up = True
+            # As of one that hung up: over any other error gunicorn would write its whole stack into the log.
+            raise ConnectionResetError(
+                errno.ECONNRESET, "Nothing, or too little, came of a request's head."
+            ) from None
+
+    def _recv(self, bufsize: int) -> bytes:
         if self._left <= 0:
             # Before anything more is taken from the connection, not after: what came is kept. And once: what is
             # left when it was shut is read then.
-            self.begin()
+            self._left = self._most
             raise BlockingIOError
         began = time.monotonic()
         came = super().recv(bufsize)

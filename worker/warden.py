@@ -139,7 +139,9 @@ class Warden:
         def work(conn: sa.Connection) -> None:
             beat(conn, self._name, now=now, baking=baking)
             if note is not None:
-                claims.renew(conn, f"{self._name}#{note.pid}", until=until)
+                # A lease that was given since the last beat can wait for the next.
+                ending_by = until - timedelta(seconds=self._beat_seconds)
+                claims.renew(conn, f"{self._name}#{note.pid}", until=until, ending_by=ending_by)
 
         transaction(self._engine, work, lasting=False)
         self._next_beat = time.monotonic() + self._beat_seconds

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import click
 
 from cli import options
 from cli.exits import EXIT_CODES, Exit, NotFound, Refused, Unreachable
+from cli.going_on import going_on
 from cli.outfile import format_of, open_out
 from cli.values import column, pairs, typed, warn_if_idle
 from contract.jsons import dumps
@@ -102,7 +102,7 @@ def batch(
         accepted = upload(api, Path(file), request, resume=not no_resume)
     else:
         accepted = name_dataset(api, _given(named), request)
-    with kept(accepted["id"], out):
+    with going_on("batch", how=_how(accepted["id"], out)):
         if watch or out:
             accepted = watch_to_the_end(api, accepted)
         if out and accepted["status"] != BatchStatus.FAILED:
@@ -165,17 +165,8 @@ def name_file(api: Api, file_id: str, request: dict[str, Any]) -> dict[str, Any]
         raise
 
 
-@contextlib.contextmanager
-def kept(batch_id: str, out: str | None) -> Iterator[None]:
-    """Ctrl-C, or a server that is gone, ends the watching and never the batch: how to go on is said."""
-    how = f"fournil results {batch_id} --out {shlex.quote(out)}" if out else f"fournil status {batch_id}"
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo(f"\nThe batch goes on: {how}", err=True)
-        raise click.exceptions.Exit(Exit.INTERRUPTED) from None
-    except Unreachable as error:
-        raise Unreachable(f"{error.message} The batch is kept: {how}") from error
+def _how(batch_id: str, out: str | None) -> str:
+    return f"fournil results {batch_id} --out {shlex.quote(out)}" if out else f"fournil status {batch_id}"
 
 
 def watch_to_the_end(api: Api, accepted: dict[str, Any]) -> dict[str, Any]:

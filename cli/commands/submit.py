@@ -10,6 +10,7 @@ import click
 
 from cli import options
 from cli.exits import EXIT_CODES, Exit
+from cli.going_on import going_on
 from cli.values import main_field, pairs, typed, warn_if_idle
 from contract.jsons import dumps
 from contract.statuses import JOB_OVER, JobStatus
@@ -49,7 +50,10 @@ def submit(
     warn_if_idle(offer)
     body = _body(offer, _read(text), named, given)
     end = time.monotonic() + (wait or 0)
-    job = api.wait_until_over(api.post("/jobs", body, wait=wait or 0), JOB_OVER, end=end)
+    # Its id is known before anybody waits: else Ctrl-C would lose it.
+    job = api.post("/jobs", body)
+    with going_on("job", how=f"fournil status {job['id']}"):
+        job = api.wait_until_over(job, JOB_OVER, end=end)
     _show(job, as_json=as_json)
     context.exit(_exit_code(job, waited=wait is not None))
 

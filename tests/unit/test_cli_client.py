@@ -142,7 +142,23 @@ def test_submit_waits_until_the_job_is_over(run, server):
     assert done.exit_code == 0, done.output
     assert "0.9000  even" in done.stdout
     assert "1.2 s" in done.stdout
-    assert server.sent("POST /api/v1/jobs")[0][0]["Prefer"] == "wait=60"
+    assert server.sent("GET /api/v1/jobs/j1")[0][0]["Prefer"] == "wait=60"
+
+
+def test_a_wait_that_is_broken_off_says_how_to_look_again(run, server, monkeypatch):
+    server.on("POST /api/v1/jobs", JOB, status=202)
+
+    def ctrl_c(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    server.on("GET /api/v1/jobs/j1", error("internal", "Going down."), status=503)
+    gone = run("submit", "fake", "text", "--wait")
+    monkeypatch.setattr(api.Api, "wait_until_over", ctrl_c)
+    left = run("submit", "fake", "text", "--wait")
+
+    assert (gone.exit_code, left.exit_code) == (3, 130)
+    assert "The job is kept: fournil status j1" in gone.stderr
+    assert "The job goes on: fournil status j1" in left.stderr
 
 
 def test_submit_gives_up_after_its_seconds_and_says_so_by_its_exit_code(run, server):

@@ -6,7 +6,7 @@ import threading
 import time
 
 from contract.settings import Broker
-from web.changes import Changes
+from web.changes import Changes, log
 from web.dispatch import Breaker, Dispatch
 
 NO_BROKER = Broker(url="")
@@ -70,6 +70,26 @@ def test_wait_tells_a_change_from_a_timeout():
     timer.start()
 
     assert changes.wait(["a"], 5)
+
+
+class EndedMeanwhile(threading.Event):
+    """Is set from the second look on."""
+
+    def is_set(self) -> bool:
+        was = super().is_set()
+        self.set()
+        return was
+
+
+def test_a_listener_that_was_let_go_says_nothing_of_a_broker_that_is_gone(monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(log, "warning", lambda words, **_: said.append(words))
+    changes = Changes(Broker(url="redis://127.0.0.1:1/0"), waiting=1)
+    monkeypatch.setattr(changes, "_over", EndedMeanwhile())
+
+    changes._listen()
+
+    assert said == []
 
 
 def test_after_a_failure_only_one_caller_probes():

@@ -93,7 +93,7 @@ def test_what_came_of_a_resumable_upload_before_it_fell_silent_is_kept(http: htt
     assert http.patch(url, headers=rest, content=b"efghi").headers["Upload-Offset"] == "9"
 
 
-def test_a_head_that_stops_holds_nobody_up(http: httpx.Client) -> None:
+def test_a_head_that_stops_holds_nobody_up_and_is_a_line_in_the_log(http: httpx.Client, settings: Settings) -> None:
     with contextlib.ExitStack() as opened:
         held = []
         for _ in range(4):
@@ -101,6 +101,9 @@ def test_a_head_that_stops_holds_nobody_up(http: httpx.Client) -> None:
             held[-1].sendall(b"GET /livez HTTP/1.1\r\nHo")
         assert http.get("/livez").status_code == 200
         assert [answered(connection) for connection in held] == [""] * 4
+    said = (settings.storage.data_dir / "gunicorn.log").read_text()
+    assert said.count("too little came of its head") == 4
+    assert "Traceback" not in said
 
 
 @contextlib.contextmanager

@@ -128,10 +128,39 @@ def test_a_lease_is_renewed_for_the_worker_that_holds_it(engine, job_factory, cl
     job_factory()
     claim_rows(worker="w1")
     later = NOW + LEASE + timedelta(seconds=1)
-    renewed = transaction(engine, lambda conn: claims.renew(conn, "w1", until=later + LEASE))
+    renewed = transaction(engine, lambda conn: claims.renew(conn, "w1", until=later + LEASE, ending_by=later))
     assert renewed == 1
     touched = transaction(engine, lambda conn: sweeps.reap_expired(conn, max_attempts=3, now=later))
     assert touched.jobs == []
+
+
+def test_a_lease_that_is_new_is_left_as_it_is(engine, job_factory, claim_rows):
+    later = NOW + timedelta(seconds=5)
+    for moment in (NOW, later):
+        job_factory()
+        claim_rows(worker="w1", now=moment)
+
+    def renew(conn: sa.Connection) -> int:
+        return claims.renew(conn, "w1", until=later + LEASE, ending_by=NOW + LEASE)
+
+    assert [transaction(engine, renew) for _ in range(2)] == [1, 0]
+
+
+def test_renewing_waits_for_nobody_who_records(engine, job_factory, claim_rows):
+    if engine.dialect.name == "sqlite":
+        pytest.skip("has one writer at a time")
+    for _ in range(2):
+        job_factory()
+    rows = claim_rows(2, worker="w1")
+    later = NOW + LEASE
+
+    def renew(conn: sa.Connection) -> int:
+        return claims.renew(conn, "w1", until=later + LEASE, ending_by=later)
+
+    with engine.begin() as recording:
+        records.finish(recording, [Success(rows[0].id, rows[0].fence, [1])], model=MODEL, timing=TIMING, now=NOW)
+        assert transaction(engine, renew) == 1
+    assert job(engine, rows[0].id).status is JobStatus.SUCCEEDED
 
 
 def test_a_lease_that_ran_out_a_week_ago_is_found_like_any_other(engine, job_factory, claim_rows):
