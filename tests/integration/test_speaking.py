@@ -73,7 +73,11 @@ def test_speech_equals_the_pipeline_with_the_same_seed(speak):
     assert np.abs(found - as_kept(expected)).max() < 1e-3
 
 
-@pytest.mark.parametrize("asked", [{"do_sample": False}, {}, {"temperature": 0.5, "guidance_scale": 1.5}])
+@pytest.mark.parametrize(
+    "asked",
+    [{"do_sample": False}, {}, {"temperature": 0.5, "guidance_scale": 1.5}, {"top_k": 3}, {"top_p": 0.5}],
+    ids=str,
+)
 def test_music_equals_the_pipeline_with_the_same_seed(play, asked):
     library = seeded(play, 7)
 
@@ -145,6 +149,8 @@ def test_a_long_text_ends_before_its_positions_do_and_a_longer_one_is_refused(re
     assert len(said(read, "a" * 60, seed=1)) <= 200 * 2 * 16
     [refused] = read.prepare([{"text": "a" * 70}])
     assert isinstance(refused, InputError)
+    # There is no truncation to ask for.
+    assert refused.message.endswith("Shorten it.")
 
 
 def test_nobody_wants_it_any_more_and_it_ends(read):

@@ -67,12 +67,13 @@ class Encoder:
         texts: Sequence[Text],
         pairs: Sequence[str] | None = None,
         *,
-        truncation: bool,
+        truncation: bool | None,
         strategy: str = "longest_first",
         **options: Any,
     ) -> list[Encoding | InputError]:
         """Tokenize all texts in one call; then again, cut, those too long for the model where that is asked.
 
+        `truncation` is None where a task never cuts, and does not ask for it.
         With `is_split_into_words` among the options texts are words, and encodings say which a token belongs to.
         """
         readable = [_is_readable(text) for text in texts]
@@ -85,7 +86,7 @@ class Encoder:
         for index, ok in enumerate(readable):
             encoding: Encoding | InputError = refusals.half_a_character()
             if ok:
-                encoding = self._checked(_row(batch, index))
+                encoding = self._checked(_row(batch, index), is_cut=truncation is not None)
             if truncation and _is_too_long(encoding):
                 pair = clean_pairs[index] if clean_pairs else None
                 encoding = self._cut(clean[index], pair, strategy, **options)
@@ -98,10 +99,10 @@ class Encoder:
             batch["word_ids"] = [batch.word_ids(row) for row in range(len(batch["input_ids"]))]
         return batch
 
-    def _checked(self, encoding: Encoding) -> Encoding | InputError:
+    def _checked(self, encoding: Encoding, *, is_cut: bool) -> Encoding | InputError:
         length = len(encoding["input_ids"])
         if length > self.limit:
-            return refusals.too_long(length, self.limit)
+            return refusals.too_long(length, self.limit, is_cut=is_cut)
         return encoding if length else refusals.nothing_left()
 
     def _cut(self, text: Text, pair: str | None, strategy: str, **options: Any) -> Encoding | InputError:

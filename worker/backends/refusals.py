@@ -8,10 +8,12 @@ from typing import Any
 from contract.errors import ErrorCode, InputError
 
 
-def too_long(tokens: int, limit: int, what: str = "This text") -> InputError:
+def too_long(tokens: int, limit: int, what: str = "This text", *, is_cut: bool = True) -> InputError:
+    """`is_cut`: whether the task would cut it where that is asked."""
+    advice = "Shorten it or send truncation: true." if is_cut else "Shorten it."
     return InputError(
         ErrorCode.INPUT_TOO_LONG,
-        f"{what} has {tokens} tokens; the model takes {limit}. Shorten it or send truncation: true.",
+        f"{what} has {tokens} tokens; the model takes {limit}. {advice}",
         details={"tokens": tokens, "limit": limit},
     )
 

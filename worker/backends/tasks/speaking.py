@@ -50,7 +50,7 @@ class TextToAudio(TaskModel):
         if refusal := self._refusal(parameters):
             return refuse_all(rows, refusal)
         texts = [row["text"] for row in rows]
-        return one_sequence(self._encoder.encode(texts, truncation=False, **self._voice.tokenizing))
+        return one_sequence(self._encoder.encode(texts, truncation=None, **self._voice.tokenizing))
 
     def _refusal(self, parameters: Parameters) -> InputError | None:
         unused = next((name for name in _CHOICES if name in parameters and name not in self._voice.takes), None)
