@@ -57,14 +57,14 @@ class Media:
         "MAX_VIDEO_SECONDS",
         seconds(1, 86_400),
         3600.0,
-        "Longest video of a job. What is looked at lies at its beginning, so that a long one costs its bytes alone.",
+        "Longest video of a job. Of a long one all bytes are read; what is not looked at is mostly not decoded.",
     )
     max_video_frames: int = option(
         "MAX_VIDEO_FRAMES",
         whole(1, 100_000),
         1024,
-        "Most frames that are decoded of one video: num_frames times frame_sampling_rate. Larger ones cost time on "
-        "the processor, 10 ms a frame and more.",
+        "Most frames that are decoded of one video: num_frames times frame_sampling_rate, or those on the way to the "
+        "frames of a model that writes. Larger ones cost time on the processor, 10 ms a frame and more.",
     )
     max_video_pixels: int = option(
         "MAX_VIDEO_PIXELS",

@@ -40,22 +40,28 @@ def picture(place: int, among: int, width: int, height: int) -> Any:
 
 
 def clip(
-    kind: str = "mp4", *, frames: int = 24, rate: int = 12, width: int = 64, height: int = 48, **options: str
-) -> bytes:
-    """A video as a file of one of KINDS; `options` are the muxer's."""
+    kind: str = "mp4", *, frames: int = 24, rate: int = 12, width: int = 64, height: int = 48, group: int = 0,
+    **options: str,
+) -> bytes:  # fmt: skip
+    """A video as a file of one of KINDS; every `group`-th frame needs no other; `options` are the muxer's."""
     with tempfile.TemporaryDirectory() as folder:
         # A file with a name: a muxer that brings the header to the front reads what it wrote.
         out = Path(folder) / "clip"
-        _write(out, KINDS[kind], [picture(place, frames, width, height) for place in range(frames)], rate, options)
+        pictures = [picture(place, frames, width, height) for place in range(frames)]
+        _write(out, KINDS[kind], pictures, rate, group, options)
         return out.read_bytes()
 
 
-def _write(out: Path, made: tuple[str, str], pictures: list[Any], rate: int, options: dict[str, str]) -> None:
+def _write(
+    out: Path, made: tuple[str, str], pictures: list[Any], rate: int, group: int, options: dict[str, str]
+) -> None:
     muxer, encoder = made
     with av.open(str(out), "w", format=muxer, container_options=options) as container:
         more = {"x265-params": "log-level=none"} if encoder == "libx265" else {}
         stream = container.add_stream(encoder, rate=rate, options=more)
         stream.pix_fmt = "yuv420p"
+        if group:
+            stream.gop_size = group
         stream.height, stream.width = pictures[0].shape[:2]
         for pixels in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))

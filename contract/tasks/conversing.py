@@ -1,8 +1,8 @@
 """Text that a model writes about words and files together: an answer, or the next turn of a conversation.
 
-Messages hold places of files, parts of {"type": "image"} or {"type": "audio"}, and the field of that kind holds the
-files, in the same order. A part may also bring its file along, as in chats of other servers; what is stored has one
-form.
+Messages hold places of files, parts of {"type": "image"}, {"type": "video"} or {"type": "audio"}, and the field of
+that kind holds the files, in the same order. A part may also bring its file along, as in chats of other servers; what
+is stored has one form.
 """
 
 from __future__ import annotations
@@ -13,8 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from contract.tasks.generation import CALLS, ROLES, TEXT_GENERATION
-from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, MOST_FILES, images_field, recordings_field
-from contract.tasks.task import TEXT_SYNONYMS, JsonSchema, Task, an_object, text_field
+from contract.tasks.media import (
+    EXAMPLE_IMAGE,
+    IMAGE_SYNONYMS,
+    MOST_FILES,
+    STORED_FILE,
+    images_field,
+    recordings_field,
+    videos_field,
+)
+from contract.tasks.task import TEXT_SYNONYMS, JsonSchema, Task, a_whole, an_object, text_field
 
 #: Ways in which a part brings its file; base64 is another word for data.
 _WAYS = ("url", "data", "base64", "file_id")
@@ -54,6 +62,7 @@ IMAGE = Kind(
     an_object({"url": _A_TEXT, "detail": {"type": ["string", "null"], "maxLength": 64}}, required=("url",)),
     lambda told: {"url": told["url"]},
 )
+VIDEO = Kind("video", "videos", "video_url", an_object({"url": _A_TEXT}, required=("url",)), IMAGE.given)
 RECORDING = Kind(
     "audio",
     "audio",
@@ -146,9 +155,32 @@ _PARAMETERS: dict[str, JsonSchema] = {
     for name, rule in TEXT_GENERATION.parameters["properties"].items()
     if name not in ("truncation", "return_full_text")
 }
+_FRAMES = a_whole(
+    "Frames",
+    "How many frames of each video the model looks at, spread over all of it. Empty: as its checkpoint says, "
+    "or else 32. Never more than the video has.",
+    1,
+    768,
+)
+_MODE: JsonSchema = {
+    "type": "string",
+    "enum": ["text", "image"],
+    "title": "Answer in",
+    "description": "image: the model paints its answer, of models that do (Janus). Empty: text.",
+}
+_PAINTED: JsonSchema = {"type": "object", "properties": {"image": STORED_FILE}, "required": ["image"]}
+
+
+def _told(result: dict[str, Any]) -> dict[str, Any]:
+    """The text, or the id of the image."""
+    if "image" in result:
+        return {**dict.fromkeys(TEXT_GENERATION.result_columns), "image": result["image"]["file"]["id"]}
+    return {**TEXT_GENERATION.columns(result), "image": None}
+
+
 _ANSWERS: dict[str, Any] = {
     "modality": "multimodal",
-    "parameters": an_object(_PARAMETERS),
+    "parameters": an_object({**_PARAMETERS, "num_frames": _FRAMES}),
     "result": TEXT_GENERATION.result,
     "example": {
         "inputs": {"text": "What is on the table?", "images": [EXAMPLE_IMAGE]},
@@ -164,47 +196,57 @@ _SYNONYMS = {
     "text": ("text", "prompt", "question", *TEXT_SYNONYMS[1:]),
     "messages": ("messages", "conversation"),
     "images": ("images", *IMAGE_SYNONYMS),
+    "videos": ("videos", "video", "clip", "movie", "video_url"),
 }
 _ONE_OF = [{"required": ["text"]}, {"required": ["messages"]}]
 _IMAGES = images_field("Images", "The images, in the order in which they are spoken of.", least=1, most=MOST_FILES)
+_VIDEOS = videos_field(
+    "Videos",
+    "The videos, in the order in which they are spoken of. Only for models that watch; their sound is not heard.",
+    least=1,
+    most=MOST_FILES,
+)
 
 IMAGE_TEXT_TO_TEXT = Task(
     name="image-text-to-text",
     title="Image and text to text",
-    summary="Answers about images in words, or goes on with a conversation about them.",
+    summary="Answers about images and videos in words, or goes on with a conversation about them.",
     inputs=an_object(
         {
-            "text": text_field("Text", "What you want to know of the images."),
+            "text": text_field("Text", "What you want to know of the images or the videos."),
             "messages": _messages(
-                (IMAGE,),
-                'A content is a text or a list of parts, {"type": "text", "text"}, {"type": "image"}, which takes '
-                'the next of images, and {"type": "image", "url"} (or "data", "base64", "file_id") or {"type": '
-                '"image_url", "image_url": {"url"}}, which bring their own.',
+                (IMAGE, VIDEO),
+                'A content is a text or a list of parts, {"type": "text", "text"}, {"type": "image"} and {"type": '
+                '"video"}, which take the next of images and of videos, and the same with "url" (or "data", '
+                '"base64", "file_id"), which bring their own; so do {"type": "image_url", "image_url": {"url"}} and '
+                "video_url.",
             ),
             "images": _IMAGES,
+            "videos": _VIDEOS,
         },
         oneOf=_ONE_OF,
     ),
     synonyms=_SYNONYMS,
-    read=functools.partial(in_places, kinds=(IMAGE,)),
+    read=functools.partial(in_places, kinds=(IMAGE, VIDEO)),
     **_ANSWERS,
 )
 
 ANY_TO_ANY = Task(
     name="any-to-any",
-    title="Anything to text",
-    summary="Answers about images and recordings in words, or goes on with a conversation about them.",
+    title="Anything to anything",
+    summary="Answers about images, videos and recordings in words or an image, or goes on with a conversation.",
     inputs=an_object(
         {
-            "text": text_field("Text", "What you want to know of the images and the recordings."),
+            "text": text_field("Text", "What you want to know of the images, the videos and the recordings."),
             "messages": _messages(
-                (IMAGE, RECORDING),
-                'A content is a text or a list of parts, {"type": "text", "text"}, {"type": "image"} and {"type": '
-                '"audio"}, which take the next of images and of audio, and the same with "url" (or "data", "base64", '
-                '"file_id"), which bring their own; so do {"type": "image_url", "image_url": {"url"}} and {"type": '
-                '"input_audio", "input_audio": {"data"}}.',
+                (IMAGE, VIDEO, RECORDING),
+                'A content is a text or a list of parts, {"type": "text", "text"}, {"type": "image"}, {"type": '
+                '"video"} and {"type": "audio"}, which take the next of images, of videos and of audio, and the same '
+                'with "url" (or "data", "base64", "file_id"), which bring their own; so do {"type": "image_url", '
+                '"image_url": {"url"}}, video_url, and {"type": "input_audio", "input_audio": {"data"}}.',
             ),
             "images": _IMAGES,
+            "videos": _VIDEOS,
             "audio": recordings_field(
                 "Recordings",
                 "The recordings, in the order in which they are spoken of. Only for models that hear.",
@@ -215,6 +257,12 @@ ANY_TO_ANY = Task(
         oneOf=_ONE_OF,
     ),
     synonyms=_SYNONYMS | {"audio": ("audio", "recordings", "recording", "sound", "speech", "audio_url")},
-    read=functools.partial(in_places, kinds=(IMAGE, RECORDING)),
-    **_ANSWERS,
+    read=functools.partial(in_places, kinds=(IMAGE, VIDEO, RECORDING)),
+    **_ANSWERS
+    | {
+        "parameters": an_object({**_PARAMETERS, "num_frames": _FRAMES, "generation_mode": _MODE}),
+        "result": {"anyOf": [*TEXT_GENERATION.result["anyOf"], _PAINTED]},
+        "columns": _told,
+        "result_columns": (*TEXT_GENERATION.result_columns, "image"),
+    },
 )

@@ -69,6 +69,11 @@ def recordings_field(title: str, description: str, *, least: int, most: int) -> 
     return _several(audio_field("Recording"), title, description, least, most)
 
 
+def videos_field(title: str, description: str, *, least: int, most: int) -> JsonSchema:
+    """Several videos in order, each in any of the ways to send one."""
+    return _several(video_field("Video"), title, description, least, most)
+
+
 def _several(one: JsonSchema, title: str, description: str, least: int, most: int) -> JsonSchema:
     return {
         "type": "array",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -17,7 +17,7 @@ from models.media.videos import BROKEN, opened_video
 Frames = list[NDArray[np.uint8]]
 
 #: Pixels of all frames that are kept of a video at once: three bytes each, and more while they are resized.
-_MOST_KEPT = 160_000_000
+MOST_KEPT = 160_000_000
 #: A file may hold a little less than its header says: players forgive it.
 _LEAST_OF_CLAIM, _SLACK = 0.9, 2
 
@@ -50,39 +50,43 @@ def _picked(stream: BinaryIO, limits: Media, places: list[int]) -> tuple[Frames,
     with opened_video(stream, limits) as reel:
         for frame in reel.container.decode(reel.track):
             if seen in places:
-                _check_kept(frame, len(places))
-                found[seen] = _as_rgb(frame)
+                check_kept(frame, len(places))
+                found[seen] = as_rgb(frame)
             seen += 1
             if seen > places[-1]:
                 break
         else:
-            _check_whole(seen, reel.claimed)
+            check_whole(seen, reel.claimed)
     return list(_in_order(found, places)), seen
 
 
 def _in_order(found: dict[int, NDArray[np.uint8]], places: list[int]) -> Iterator[NDArray[np.uint8]]:
-    shapes = {frame.shape for frame in found.values()}
-    if len(shapes) > 1:
-        raise MediaRefused("The frames of this video change their size. Save it again with another program.")
+    of_one_size(found.values())
     return (found[place] for place in places if place in found)
 
 
-def _check_kept(frame: VideoFrame, count: int) -> None:
-    if frame.width * frame.height * count > _MOST_KEPT:
+def of_one_size(found: Iterable[NDArray[np.uint8]]) -> None:
+    if len({frame.shape for frame in found}) > 1:
+        raise MediaRefused("The frames of this video change their size. Save it again with another program.")
+
+
+def check_kept(frame: VideoFrame, count: int, most: int = MOST_KEPT) -> None:
+    """Refuse `count` such frames where they have more pixels than are held."""
+    if frame.width * frame.height * count > most:
         raise MediaRefused(
             f"{count} frames of {frame.width:,} × {frame.height:,} pixels are too much at once. Send a smaller "
             "video, or ask for fewer frames."
         )
 
 
-def _check_whole(seen: int, claimed: float | None) -> None:
+def check_whole(seen: int, claimed: float | None) -> None:
     if not seen:
         raise MediaRefused("This video holds no frame that can be read.")
     if claimed and seen < _LEAST_OF_CLAIM * claimed - _SLACK:
         raise MediaRefused(BROKEN)
 
 
-def _as_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
+def as_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
     """The pixels as they are looked at: a phone stores how it was held, in degrees against the clock."""
     pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
     quarters = round(frame.rotation / 90) % 4

@@ -1,7 +1,8 @@
 """Videos as files: what is in one, by its content, and how it becomes frames.
 
-`look` reads a header. `decode` reads no further than the last frame that is asked for, keeps only those that are, and
-never decodes a frame of more pixels than are taken, whatever a header promised.
+`look` reads a header. `decode` keeps only the frames that are asked for, those of the beginning or others that
+somebody chooses who is told how many there are, and never decodes one of more pixels than are taken, whatever a
+header promised.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from models.media.containers import opened
 from models.media.seen import MediaRefused, Seen
 
 if TYPE_CHECKING:
+    from models.media.footage import Choose, Watched
     from models.media.frames import Frames
 
 TAKEN = "MP4, MOV, WebM and MKV (H.264, H.265, VP8, VP9, AV1, MPEG-4)"
@@ -62,15 +64,21 @@ def look(stream: BinaryIO, limits: Media) -> SeenVideo:
         return SeenVideo(reel.content_type, reel.seconds, context.width, context.height)
 
 
-def decode(stream: BinaryIO, limits: Media, *, frames: int, every: int = 1) -> Frames:
+def decode(
+    stream: BinaryIO, limits: Media, *, frames: int = 0, every: int = 1, choose: Choose | None = None, among: int = 1
+) -> Frames | Watched:
     """`frames` of the first `frames * every` frames, spread evenly; of a shorter video those of all that there are.
 
-    RGB of shape (height, width, 3) each, turned as the file says; raises MediaRefused.
+    With `choose` those that it names, of all that there are; `among` so many videos that are held at once. RGB of
+    shape (height, width, 3) each, turned as the file says; raises MediaRefused.
     """
     # With numpy, which the web does without.
-    from models.media import frames as reader
+    from models.media import footage
+    from models.media import frames as beginning
 
-    return reader.sampled(stream, limits, count=frames, every=every)
+    if choose is None:
+        return beginning.sampled(stream, limits, count=frames, every=every)
+    return footage.watched(stream, limits, choose, among=among)
 
 
 def _told(stream: BinaryIO) -> tuple[str, str]:

@@ -11,10 +11,11 @@ import pytest
 
 from contract.errors import CheckpointError, InputError
 from contract.media import Media
-from tests.integration.test_conversing import BLUE, RED, ROWS, as_row, chat_for, said
+from tests.integration.test_conversing import BLUE, RED, ROWS, Image, as_row, chat_for, said
 from tests.integration.test_transformers_backend import Oven
 from tests.recordings import tone, wave
 from tests.tiny import conversing, gpt2
+from worker.backends.backend import Context
 from worker.backends.candidates import look
 from worker.backends.fitting import check_task, likeliest
 from worker.backends.media import MediaFile
@@ -124,6 +125,69 @@ def test_a_model_that_sees_refuses_recordings_and_its_neighbours_go_on(seer):
 
     assert (refused.field, refused.message) == ("inputs.audio", "This model does not hear. Send no recordings.")
     assert good["generated_text"]
+
+
+@pytest.fixture(scope="module")
+def painter(folder: Path) -> Oven:
+    return Oven(TASK, conversing.painter(folder / "painter"), folder / "cache")
+
+
+def painted(answer: Any) -> Any:
+    """The pixels of a result."""
+    file = answer.result["image"]
+    assert file.content_type == "image/png"
+    return np.asarray(Image.open(io.BytesIO(file.encode())))
+
+
+def test_an_image_is_painted_as_the_library_paints_it(painter, monkeypatch):
+    # What makes pixels of numbers in the library fails: it takes an image's rows for its channels.
+    monkeypatch.setattr("transformers.pipelines.any_to_any.requires_backends", lambda *_: None)
+    as_it_is = "transformers.JanusProcessor.post_process_multimodal_output"
+    monkeypatch.setattr(as_it_is, lambda self, found, **_: list(found))
+    rows = [as_row({"text": "a loaf"}, []), as_row({"messages": [said("image", "but blue")]}, [RED])]
+    found = [painted(one) for one in painter.run(rows, generation_mode="image")]
+    again = [painted(painter.run([row], generation_mode="image")[0]) for row in rows]
+
+    for row, ours, alone in zip(rows, found, again, strict=True):
+        inputs = {name: value for name, value in row.items() if name != "images"}
+        chat = chat_for(inputs, [RED] if "images" in row else [])
+        [expected] = painter.library(
+            text=chat, generation_mode="image", generate_kwargs={"do_sample": False},
+            processor_kwargs={"generation_mode": "image"},
+        )  # fmt: skip
+        shown = (expected["generated_image"] * 0.5 + 0.5) * 255
+        assert (ours == shown.clamp(0, 255).byte().numpy()).all()
+        assert (ours == alone).all()
+    assert (found[0] != found[1]).any()
+
+
+def test_a_painting_that_nobody_waits_for_ends(painter, monkeypatch):
+    monkeypatch.setattr("worker.backends.generating._STEPS_BETWEEN_ASKING", 1)
+    alone = Context(job_ids=["a"], wanted=lambda _ids: [])
+
+    [ended] = painter.run([as_row({"text": "a"}, [])], alone, generation_mode="image")
+
+    assert isinstance(ended, InputError)
+
+
+def test_a_drawn_image_depends_on_its_seed_and_words_are_written_as_ever(painter):
+    row = as_row({"text": "a loaf"}, [])
+    one, same, other = (
+        painted(painter.run([row], generation_mode="image", temperature=2, seed=seed)[0]) for seed in (1, 1, 2)
+    )
+
+    assert (one == same).all()
+    assert (one != other).any()
+    assert texts(painter.run([row], max_new_tokens=4)) == texts(
+        painter.run([row], max_new_tokens=4, generation_mode="text")
+    )
+
+
+def test_what_says_nothing_of_an_image_and_a_model_that_never_paints_are_named(painter, seer):
+    [words] = painter.run([as_row({"text": "a"}, [])], generation_mode="image", max_new_tokens=4)
+    [never] = seer.run([as_row({"text": "a"}, [])], generation_mode="image")
+
+    assert (words.field, never.field) == ("parameters.max_new_tokens", "parameters.generation_mode")
 
 
 def test_a_checkpoint_that_hears_is_offered_for_it_and_one_that_sees_may_be(seer, hearer, folder):

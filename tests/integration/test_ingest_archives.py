@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from pathlib import Path
 
@@ -58,6 +59,26 @@ def test_after_a_kill_it_goes_on_where_it_was(bench, monkeypatch, mode, after_co
         batch = bench.read(batch_id)
         assert (batch.total, bench.bodies(batch_id)) == (8, list(SHADES.values())), f"killed at {place}"
         assert lying(bench) == bench.listed(), f"killed at {place}"
+
+
+def test_videos_with_questions_are_rows_of_a_list_each(bench):
+    sync_pipelines(bench.engine, [PipelineSpec("pictures", "any-to-any", backend="fake")], NOW)
+    files = {
+        "a.mp4": clip(),
+        "b.webm": clip("webm of VP9"),
+        "metadata.csv": b"file_name,text\na.mp4,What?\nb.webm,Who?\n",
+    }
+    as_archive = bench.batch(zipped(files), filename="a.zip", mapping={"videos": "file_name", "text": "text"})
+    known, inline = bench.upload(files["a.mp4"]), base64.b64encode(files["b.webm"]).decode()
+    as_rows = bench.batch(
+        f'{{"text": "What?", "video": "{known}"}}\n{{"text": "Who?", "video": "{inline}"}}\n'.encode()
+    )
+
+    for batch_id in (as_archive, as_rows):
+        batch = bench.read(batch_id)
+        assert (batch.status, batch.invalid) == (BatchStatus.RUNNING, 0), batch.errors
+        found = [job.inputs["videos"] for job in bench.rows(batch_id)]
+        assert [one["file"]["content_type"] for [one] in found] == ["video/mp4", "video/webm"]
 
 
 @pytest.mark.parametrize("mode", OnInvalidRows)

@@ -14,6 +14,8 @@ from contract.media import Media
 from tests.integration.test_transformers_backend import Oven, assert_same
 from tests.tiny import images, videos
 from tests.videos import clip
+from worker.backends import fitting, weights
+from worker.backends.candidates import look
 from worker.backends.media import MediaFile
 
 pytestmark = pytest.mark.real_model
@@ -26,6 +28,12 @@ def sent(body: bytes) -> dict[str, Any]:
     return {"video": MediaFile(lambda: io.BytesIO(body), "video", "video", Media())}
 
 
+def as_images(oven: Oven) -> Oven:
+    """With torchvision the library would prepare videos otherwise than these were published."""
+    oven.library.video_processor = None
+    return oven
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("watching")
@@ -33,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def oven(folder: Path) -> Oven:
-    return Oven(TASK, videos.classifier(folder / "videomae"), folder / "cache")
+    return as_images(Oven(TASK, videos.classifier(folder / "videomae"), folder / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +63,7 @@ def test_labels_equal_the_pipeline_on_the_same_files(oven, files, asked):
 
 
 def test_an_architecture_that_stretches_takes_other_numbers_of_frames(folder, files):
-    stretcher = Oven(TASK, videos.stretcher(folder / "timesformer"), folder / "cache")
+    stretcher = as_images(Oven(TASK, videos.stretcher(folder / "timesformer"), folder / "cache"))
     rows = [sent(file.read_bytes()) for file in files]
 
     for asked in ({}, {"num_frames": 4, "frame_sampling_rate": 2}):
@@ -78,14 +86,19 @@ def test_a_short_video_is_seen_whole_and_a_broken_one_fails_alone(oven):
     assert bad.field == "video"
 
 
-def test_an_architecture_that_needs_torchvision_is_refused_by_name(tmp_path):
+def test_an_architecture_that_needs_torchvision_is_refused_by_name(tmp_path, monkeypatch):
+    for module in (fitting, weights):
+        monkeypatch.setattr(module, "is_torchvision_available", lambda: False)
     config = transformers.VJEPA2Config(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, crop_size=32, frames_per_clip=4,
         pred_hidden_size=16, pred_num_attention_heads=2, pred_num_hidden_layers=1, num_pooler_layers=1,
     )  # fmt: skip
     transformers.VJEPA2ForVideoClassification(config).save_pretrained(tmp_path / "vjepa2")
-    with pytest.raises(CheckpointError, match="videomae or timesformer or vivit, and this one is of type vjepa2"):
+    (tmp_path / "vjepa2" / "video_preprocessor_config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="of type vjepa2 needs the package torchvision; run pip install"):
         Oven(TASK, tmp_path / "vjepa2", tmp_path / "cache")
+    with pytest.raises(CheckpointError, match="of type vjepa2 needs the package torchvision; run pip install"):
+        fitting.likeliest(look(str(tmp_path / "vjepa2"), revision=None, cache=tmp_path))
 
 
 def test_a_checkpoint_of_images_is_refused(folder):

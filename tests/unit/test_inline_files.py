@@ -71,7 +71,9 @@ def test_inputs_without_such_parts_stay_as_they_are():
         ({"type": "image_url"}, ".image_url"),
         ({"type": "image_url", "image_url": "https://a.example"}, ".image_url"),
         ({"type": "image_url", "image_url": {}}, ".image_url.url"),
-        ({"type": "video", "url": "a"}, ".type"),
+        ({"type": "film", "url": "a"}, ".type"),
+        ({"type": "video", "url": "a", "data": "b"}, ""),
+        ({"type": "video_url", "video_url": "https://a.example"}, ".video_url"),
         ({"type": "text"}, ".text"),
     ],
 )
@@ -87,24 +89,27 @@ def test_more_images_than_a_job_may_bring_are_too_many():
     assert [(problem.field, problem.code) for problem in problems] == [("inputs.images", ErrorCode.INVALID_VALUE)]
 
 
-def test_images_and_recordings_have_their_own_order():
+def test_images_videos_and_recordings_have_their_own_order():
     parts = [
         {"type": "image", "data": "AAAA"},
+        {"type": "video_url", "video_url": {"url": "https://a.example/b.mp4"}},
+        {"type": "video"},
         {"type": "audio"},
         {"type": "input_audio", "input_audio": {"data": "BBBB", "format": "wav"}},
         {"type": "audio", "url": "https://a.example/b.wav"},
     ]
-    inputs = {"messages": [{"role": "user", "content": parts}], "audio": [ONE]}
+    inputs = {"messages": [{"role": "user", "content": parts}], "audio": [ONE], "videos": [TWO]}
 
     found, problems = in_one_form(ANY, checker(ANY.inputs), inputs)
 
     assert problems == []
     assert found["images"] == [TWO]
+    assert found["videos"] == [{"url": "https://a.example/b.mp4"}, TWO]
     assert found["audio"] == [ONE, {"data": "BBBB"}, {"url": "https://a.example/b.wav"}]
-    assert [part["type"] for part in found["messages"][0]["content"]] == ["image", "audio", "audio", "audio"]
+    assert [part["type"] for part in found["messages"][0]["content"]] == ["image", *["video"] * 2, *["audio"] * 3]
 
 
-def test_a_recording_is_no_part_where_only_images_are():
+def test_a_recording_is_no_part_where_nothing_hears():
     _, problems = read({"type": "audio", "url": "https://a.example/b.wav"})
 
     assert problems[0].field == "inputs.messages.0.content.0.type"

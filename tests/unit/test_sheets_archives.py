@@ -390,6 +390,19 @@ def test_files_of_another_field_are_named_by_its_column(tmp_path):
     assert [file["member"]["name"] for file in rows[0].inputs["audio"]] == ["x/b.png"]
 
 
+def test_the_files_may_be_said_to_be_of_another_kind(tmp_path):
+    metadata = b"file_name,other_file_name,text\na.png,b.png,What?\n"
+    path = saved(tmp_path, zipped({**SCANS, "metadata.csv": metadata}))
+    layout, spec = sniffed(path), PipelineSpec("p", "any-to-any", backend="fake")
+
+    mapping = resolve(spec, layout, {"videos": "file_name", "text": "text"})
+    first = Rows(spec, layout, mapping).row(next(iter(formats.records(path, layout))))
+
+    assert (first.problems, first.inputs["text"]) == ([], "What?")
+    assert [file["member"]["name"] for file in first.inputs["videos"]] == ["a.png", "b.png"]
+    assert "images" not in first.inputs
+
+
 def test_one_file_named_a_million_times_is_refused_as_a_bomb_is(tmp_path):
     metadata = b"file_name,other_file_name\n" + b"a.png,a.png\n" * 1_000
     data = zipped({"a.png": bytes(800_000), "metadata.csv": metadata})

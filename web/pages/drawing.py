@@ -149,6 +149,9 @@ def _scores(inputs: Any, result: list[float]) -> dict[str, Any]:
 
 def _text(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
     others = {"others": result.get("alternatives", [])}
+    if "image" in result:
+        asked = turns(inputs) or [Turn("user", inputs.get("text", ""))]
+        return others | {"turns": asked, "file": result["image"]["file"]}
     if "message" in result:
         return others | {
             "turns": [*turns(inputs), Turn("assistant", result["message"]["content"])],
@@ -156,7 +159,7 @@ def _text(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
             "usage": result["usage"],
         }
     prompt, written = inputs.get("text", ""), result["generated_text"]
-    if inputs.get("images") or inputs.get("audio"):
+    if any(map(inputs.get, ("images", "videos", "audio"))):
         # What is asked about files, and no text that goes on.
         return others | {"turns": [Turn("user", prompt), Turn("assistant", written)]}
     return others | {"prompt": prompt, "written": written.removeprefix(prompt) if prompt else written}

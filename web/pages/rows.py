@@ -98,6 +98,8 @@ def _scores(result: Any) -> str:
 
 
 def _text(result: Any) -> str:
+    if "image" in result:
+        return _picture(result)
     return str(result["message"]["content"] if "message" in result else result["generated_text"])
 
 

@@ -10,6 +10,10 @@ def words_of(content: Any) -> str:
     return "\n".join(map(_word_of, content)) if isinstance(content, list) else str(content)
 
 
+#: What stands for a part that is no text.
+_FILES = {"audio": "(recording)", "video": "(video)"}
+
+
 def _word_of(part: dict[str, Any]) -> str:
-    kind = part.get("type")
-    return str(part.get("text", "")) if kind == "text" else "(recording)" if kind == "audio" else "(image)"
+    kind = part.get("type", "")
+    return str(part.get("text", "")) if kind == "text" else _FILES.get(kind, "(image)")

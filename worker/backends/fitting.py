@@ -13,9 +13,11 @@ from typing import Any
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+from transformers.utils import is_torchvision_available
 
 from contract.errors import CheckpointError, ErrorCode
 from contract.tasks import CATALOGUE, canonical_name
+from worker.backends import viewing
 from worker.backends.candidates import POOLING, Candidate
 from worker.backends.tasks import TASKS
 from worker.backends.tasks.task import TaskModel
@@ -121,6 +123,8 @@ def _knows_type(candidate: Candidate, kind: type[TaskModel]) -> bool:
 
 
 def _may_be(candidate: Candidate, kind: type[TaskModel]) -> bool:
+    if candidate.model_type in kind.filmed_types:
+        return bool(is_torchvision_available())
     return not kind.model_types or candidate.model_type in kind.model_types
 
 
@@ -136,7 +140,8 @@ def _has_reader(candidate: Candidate, kind: type[TaskModel]) -> bool:
     """Whether what prepares the task's inputs lies beside the weights."""
     if kind.processor_class is None:
         return _reads_texts(candidate)
-    if kind.processor_class == "AutoImageProcessor" and candidate.model_type not in IMAGE_PROCESSOR_MAPPING_NAMES:
+    for_images = kind.processor_class == "AutoImageProcessor" and candidate.model_type not in kind.filmed_types
+    if for_images and candidate.model_type not in IMAGE_PROCESSOR_MAPPING_NAMES:
         return False
     # A processor of texts alone is a tokenizer.
     has_tokenizer = kind.processor_class == "AutoProcessor" and _reads_texts(candidate)
@@ -176,8 +181,10 @@ def _kept_from(candidate: Candidate) -> str:
     """Why not, where the library has it among a task's architectures and no more than some of them are served."""
     for name, kind in TASKS.items():
         known = not _needs_no_head(kind) and any(_is_among(candidate, table) for table in _tables(kind))
+        if known and candidate.model_type in kind.filmed_types and not _may_be(candidate, kind):
+            return f"{viewing.needs_torchvision(candidate.model_type).message} "
         if known and not _may_be(candidate, kind):
-            return f"Of {name} these types are served: {', '.join(kind.model_types)}. "
+            return f"Of {name} these types are served: {', '.join((*kind.model_types, *kind.filmed_types))}. "
     return ""
 
 

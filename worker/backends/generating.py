@@ -87,7 +87,7 @@ def write(
 def _together(
     model: Any, rows: Tensors, config: GenerationConfig, job_ids: Sequence[str], context: Context, **more: Any
 ) -> list[list[int] | None]:
-    numbers = _Numbers(len(job_ids))
+    numbers = Numbers(len(job_ids))
     written = model.generate(
         **rows,
         **more,
@@ -99,7 +99,7 @@ def _together(
     return [tokens if good else None for tokens, good in zip(written.tolist(), finite, strict=True)]
 
 
-class _Numbers(LogitsProcessor):  # type: ignore[misc]
+class Numbers(LogitsProcessor):  # type: ignore[misc]
     """Notes rows whose scores are not numbers, and lets the others go on."""
 
     def __init__(self, rows: int) -> None:

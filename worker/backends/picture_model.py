@@ -40,7 +40,9 @@ class Pixels:
 
     @property
     def patches(self) -> int:
-        height, width = self.tensors["pixel_values"].shape[-2:]
+        """Of one picture, or of each frame of a video."""
+        pixels = self.tensors["pixel_values_videos" if "pixel_values_videos" in self.tensors else "pixel_values"]
+        height, width = pixels.shape[-2:]
         return max(1, int(height * width) // _PATCH**2)
 
 

@@ -97,6 +97,7 @@ def _plain(spec: PipelineSpec, checkpoint: Checkpoint, device: str) -> Transform
         kind.processor_class,
         may_be_blind=kind.may_be_blind,
         model_types=kind.model_types,
+        filmed_types=kind.filmed_types,
     )
     with errors_translated():
         loaded = weights.load(

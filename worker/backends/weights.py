@@ -14,8 +14,10 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.utils import is_torchvision_available
 
 from contract.errors import CheckpointError, ErrorCode
+from worker.backends import viewing
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NO_LIMIT = 1 << 30
@@ -66,6 +68,8 @@ class Wanted:
     may_be_blind: bool = False
     #: What a config.json calls the architectures that are served; none named: all that the classes give.
     model_types: tuple[str, ...] = ()
+    #: Further ones, whose inputs AutoVideoProcessor prepares.
+    filmed_types: tuple[str, ...] = ()
 
 
 def load(
@@ -87,7 +91,7 @@ def load(
 
 
 def _load_with_processor(path: Path, wanted: Wanted, config: Any, dtype: torch.dtype | str, device: str) -> Loaded:
-    processor = _processor(path, wanted)
+    processor = _processor(path, wanted, config)
     model, missing = _model(path, wanted, dtype, config)
     model.to(device).eval()
     tokenizer = getattr(processor, "tokenizer", None)
@@ -124,21 +128,27 @@ def _tokenizer(path: Path) -> Any:
     return tokenizer
 
 
-def _processor(path: Path, wanted: Wanted) -> Any:
+def _processor(path: Path, wanted: Wanted, config: Any) -> Any:
     try:
-        return _read_processor(path, wanted.processor or "", blind=wanted.may_be_blind)
+        return _read_processor(path, wanted, config)
     except Exception as error:
+        if wanted.processor == "AutoProcessor" and viewing.lacks_torchvision(config.model_type):
+            raise viewing.needs_torchvision(config.model_type) from error
         raise corrupt(
             "What prepares pictures or sound for this checkpoint cannot be read. Is its preprocessor_config.json "
             "there, and for texts its tokenizer.json?"
         ) from error
 
 
-def _read_processor(path: Path, auto_class: str, *, blind: bool) -> Any:
+def _read_processor(path: Path, wanted: Wanted, config: Any) -> Any:
     from_disk = {"local_files_only": True, "trust_remote_code": False}
-    if blind and not any((path / name).exists() for name in ("preprocessor_config.json", "processor_config.json")):
+    files = ("preprocessor_config.json", "processor_config.json")
+    if wanted.may_be_blind and not any((path / name).exists() for name in files):
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **from_disk)
         return types.SimpleNamespace(image_processor=None, tokenizer=tokenizer)
+    auto_class = "AutoVideoProcessor" if config.model_type in wanted.filmed_types else wanted.processor or ""
+    if auto_class == "AutoProcessor" and viewing.lacks_torchvision(config.model_type):
+        return viewing.without_videos(path, config)
     found = getattr(transformers, auto_class).from_pretrained(path, **from_disk)
     if auto_class != "AutoProcessor" or hasattr(found, "image_processor") or hasattr(found, "feature_extractor"):
         return found
@@ -216,11 +226,14 @@ def _check_complete(missing_keys: Any, wanted: Wanted) -> None:
 
 def _check_type(model_type: str, wanted: Wanted) -> None:
     """Before its files are read: one that is not served may lack what prepares its inputs here, and is named."""
-    if wanted.model_types and model_type not in wanted.model_types:
+    served = (*wanted.model_types, *wanted.filmed_types)
+    if served and model_type not in served:
         raise corrupt(
-            f"{wanted.task} is served with checkpoints of type {' or '.join(wanted.model_types)}, and this one is of "
+            f"{wanted.task} is served with checkpoints of type {' or '.join(served)}, and this one is of "
             f"type {model_type}. Choose another."
         )
+    if model_type in wanted.filmed_types and not is_torchvision_available():
+        raise viewing.needs_torchvision(model_type)
 
 
 def _check_flash(attention: str, device: str) -> None:

@@ -21,6 +21,7 @@ from contract.times import utc_now
 from models.pipelines import sync_pipelines
 from tests.integration.api.conftest import PIPELINES
 from tests.integration.api.pages import Page, get, post
+from tests.videos import clip
 
 URL = "/api/v1/jobs"
 FORM = "/pipelines/pairs"
@@ -32,6 +33,7 @@ def client(app: Flask, engine) -> FlaskClient:
         *PIPELINES,
         PipelineSpec("pairs", "keypoint-matching", model="tiny"),
         PipelineSpec("one", "image-classification", model="tiny"),
+        PipelineSpec("any", "any-to-any", model="tiny"),
     ]
     sync_pipelines(engine, offered, utc_now())
     return app.test_client()
@@ -232,3 +234,21 @@ def test_the_page_of_a_job_shows_all_of_them_and_the_list_counts_them(client):
     shown = {e.attrs["src"] for e in page.all("img")}
     assert {one["file"]["url"] for one in job["inputs"]["images"]} <= shown
     assert get(client, "/jobs").text.count("image/png") == 2
+
+
+def test_videos_come_as_parts_and_by_the_form_and_are_kept_for_another_time(client):
+    job = send_parts(client, clip(), clip(frames=3), pipeline="any", field="videos", text="What is it?").get_json()
+    assert [one["file"]["content_type"] for one in job["inputs"]["videos"]] == ["video/mp4"] * 2
+
+    answer = post(client, "/pipelines/any", {"inputs.text": "What?", "inputs.videos": (io.BytesIO(clip()), "a.mp4")})
+    again = get(client, f"/pipelines/any?job={answer.headers['Location'].rpartition('/')[2]}")
+
+    assert len(again.all("video")) == 1
+    [control] = [e.attrs for e in again.all("input", type="file") if e.attrs["name"] == "inputs.videos"]
+    assert control["accept"].startswith("video/")
+
+
+def test_an_image_among_videos_is_named_by_its_place(client):
+    answer = send_parts(client, clip(), png(20), pipeline="any", field="videos", text="What is it?")
+
+    assert (answer.status_code, answer.get_json()["error"]["field"]) == (422, "inputs.videos.1")

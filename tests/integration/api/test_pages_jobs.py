@@ -139,13 +139,15 @@ RESULTS = [
     (
         "any-to-any",
         {
-            "messages": [{"role": "user", "content": [{"type": "audio"}, {"type": "image"}]}],
+            "messages": [{"role": "user", "content": [{"type": "audio"}, {"type": "image"}, {"type": "video"}]}],
             "images": [IMAGE["image"]],
+            "videos": [EXAMPLE_VIDEO],
             "audio": [EXAMPLE_AUDIO, EXAMPLE_AUDIO],
         },
         ANSWER,
-        ["(recording)", "(image)", "Hello <script>", "image/png", "audio/flac"],
+        ["(recording)", "(image)", "(video)", "Hello <script>", "image/png", "audio/flac", "video/mp4"],
     ),
+    ("any-to-any", {"text": SCRIPT}, {"image": PICTURE}, [SCRIPT, "image/png, 77 B"]),
     (
         "decision",
         {"state": {"a": [SCRIPT]}, "questions": {SCRIPT: {"type": "choice", "criteria": {"calm": None}}}},
@@ -275,7 +277,11 @@ def test_a_state_of_any_size_is_told_as_far_as_a_person_reads(baked):
 
 @pytest.mark.parametrize(
     ("task", "files"),
-    [("image-text-to-text", {"images": [EXAMPLE_IMAGE]}), ("any-to-any", {"audio": [EXAMPLE_AUDIO]})],
+    [
+        ("image-text-to-text", {"images": [EXAMPLE_IMAGE]}),
+        ("image-text-to-text", {"videos": [EXAMPLE_VIDEO]}),
+        ("any-to-any", {"audio": [EXAMPLE_AUDIO]}),
+    ],
 )
 def test_a_question_about_files_and_its_answer_are_a_conversation(baked, task, files):
     page = baked(task, {"text": "What is it?", **files}, {"generated_text": "A loaf."})

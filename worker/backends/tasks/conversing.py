@@ -10,16 +10,20 @@ from typing import Any
 import torch
 
 from contract.errors import ErrorCode, InputError
+from models.media.footage import Watched
 from models.media.sound import Samples, Sound
 from worker.backends import refusals, turns
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.choosing import never, samples
-from worker.backends.generating import Listener, configured, write
+from worker.backends.generating import Listener, Tensors, configured, write
 from worker.backends.hearing import LEAST_SECONDS
 from worker.backends.key_values import bytes_of_a_token
 from worker.backends.media import MediaFile
+from worker.backends.painting import TYPES as PAINTERS
+from worker.backends.painting import Painter
 from worker.backends.several import alternatives, next_turn, side_by_side
 from worker.backends.tasks.task import Answer, TaskModel, refuse_all
+from worker.backends.viewing import Viewer, cannot_watch
 from worker.backends.weights import Loaded, corrupt
 from worker.backends.writing import Row, longest
 
@@ -39,8 +43,8 @@ class Prompt:
 
 
 #: By the input field: what a part of messages is called, and what it is for people.
-_PARTS = {"images": "image", "audio": "audio"}
-_CALLED = {"images": "images", "audio": "recordings"}
+_PARTS = {"images": "image", "videos": "video", "audio": "audio"}
+_CALLED = {"images": "images", "videos": "videos", "audio": "recordings"}
 
 #: Architectures that hear one window of a recording and no more.
 _CUTS = frozenset({"qwen2_audio"})
@@ -65,6 +69,8 @@ class ImageTextToText(TaskModel):
             raise corrupt("This checkpoint has no processor for words and files together. Is it image-to-text's?")
         own = loaded.model.generation_config.eos_token_id
         self._ends = {*(own if isinstance(own, list) else [own]), loaded.tokenizer.eos_token_id} - {None}
+        watches = getattr(loaded.processor, "video_processor", None)
+        self._viewer = None if watches is None else Viewer(watches)
         # A model that may also speak or draw is asked for words.
         self._mode = {"generation_mode": "text"} if _does_more(loaded.model) else {}
 
@@ -75,11 +81,17 @@ class ImageTextToText(TaskModel):
         return inputs, {**turns.of_an_example(parameters), "max_new_tokens": 4, "min_new_tokens": 0}
 
     def prepare(self, rows: Sequence[Inputs], parameters: Parameters) -> list[Prepared | InputError]:
-        most = longest(parameters, self._limit)
-        beams = parameters.get("num_beams", 1)
-        if refusal := refusals.of_writing(parameters, most, beams, draws=samples(parameters)):
+        most = self._most(parameters)
+        if refusal := self._refusal(parameters, most):
             return refuse_all(rows, refusal)
         return [self._prepare(row, most, parameters) for row in rows]
+
+    def _most(self, parameters: Parameters) -> int:
+        return longest(parameters, self._limit)
+
+    def _refusal(self, parameters: Parameters, most: int) -> InputError | None:
+        beams = parameters.get("num_beams", 1)
+        return refusals.of_writing(parameters, most, beams, draws=samples(parameters))
 
     def _prepare(self, row: Inputs, most: int, parameters: Parameters) -> Prepared | InputError:
         try:
@@ -96,11 +108,13 @@ class ImageTextToText(TaskModel):
                 f"takes {self._limit} for both. Shorten it, or ask for fewer new tokens.",
                 details={"tokens": tokens, "limit": self._limit - most},
             )
-        return Prepared(prompt, tokens + most, side_by_side(parameters))
+        # Guided by what it would paint without the prompt, an image is written twice.
+        beside = 2 if _paints(parameters) else side_by_side(parameters)
+        return Prepared(prompt, tokens + most, beside)
 
     def _tensors(self, row: Inputs, parameters: Parameters) -> dict[str, torch.Tensor]:
         turns.none_of_text(row, parameters)
-        files = self._decoded(row)
+        files = self._decoded(row, parameters)
         messages = _messages(row, files)
         if not all(refusals.is_unicode(text) for text in _texts(messages)):
             raise refusals.half_a_character()
@@ -113,15 +127,24 @@ class ImageTextToText(TaskModel):
         else:
             text = "".join(self._marks(field, row["text"]) * len(found) for field, found in files.items())
             text += row["text"]
-        found = self._processor(text=text, return_tensors="pt", **self._as_taken(files))
+        found = self._processor(text=text, return_tensors="pt", **self._as_taken(files), **_ways(parameters))
         return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
 
-    def _decoded(self, row: Inputs) -> Files:
-        return {"images": [image.decoded() for image in row.get("images", ())]}
+    def _decoded(self, row: Inputs, parameters: Parameters) -> Files:
+        return {
+            "images": [image.decoded() for image in row.get("images", ())],
+            "videos": self._watched(row.get("videos", ()), parameters.get("num_frames")),
+        }
+
+    def _watched(self, videos: Sequence[MediaFile], count: int | None) -> list[Watched]:
+        if videos and self._viewer is None:
+            raise cannot_watch(self._model.config.model_type)
+        return [self._viewer.watched(video, count, among=len(videos)) for video in videos if self._viewer]
 
     def _as_taken(self, files: Files) -> dict[str, Any]:
         """Files as the processor's arguments; None where there are none of a kind that it may ask for."""
-        return {"images": files["images"] or None}
+        watched = self._viewer.as_taken(files["videos"]) if self._viewer else {}
+        return {"images": files["images"] or None, **watched}
 
     def _marks(self, field: str, text: str) -> str:
         """Where a file goes, as the model was trained to read it: before the words, where the words name no place."""
@@ -144,7 +167,7 @@ class ImageTextToText(TaskModel):
             "bad_words_ids": never(self._tokenizer, asked),
         }
         config = configured(self._model.generation_config, asked, most=longest(parameters, self._limit), **more)
-        inputs = {name: self._placed(tensor) for name, tensor in prompt.tensors.items()}
+        inputs = self._inputs(prompt)
         extra = self._mode | ({"tokenizer": self._tokenizer} if stops else {})
         decode = functools.partial(self._decode, skip_special_tokens=parameters["skip_special_tokens"])
         texts = [Row(decode, stops) for _ in range(config.num_return_sequences)]
@@ -159,6 +182,9 @@ class ImageTextToText(TaskModel):
             for text, tokens in zip(texts, good, strict=True):
                 text.add_all(tokens[self._width(prompt) :], self._ends)
         return _told(prompt, texts)
+
+    def _inputs(self, prompt: Prompt) -> Tensors:
+        return {name: self._placed(tensor) for name, tensor in prompt.tensors.items()}
 
     def _width(self, prompt: Prompt) -> int:
         """Tokens of the prompt that what is written begins with."""
@@ -185,16 +211,42 @@ class AnyToAny(ImageTextToText):
         # What is longer its processor would cut, and say nothing.
         cuts = loaded.model.config.model_type in _CUTS
         self._most_seconds: float | None = extractor.chunk_length if cuts else None
+        self._painter = Painter(loaded) if loaded.model.config.model_type in PAINTERS else None
 
     def example(self, inputs: Inputs, parameters: Parameters) -> tuple[Inputs, Parameters]:
         # A model that only hears is asked about nothing: the catalogue has one example for all.
         words = inputs if self._sees else {"text": inputs["text"]}
         return super().example(words, parameters)
 
-    def _decoded(self, row: Inputs) -> Files:
-        files = super()._decoded(row) if self._sees else {"images": _none_of(row, "images", "does not see")}
+    def draws(self, parameters: Parameters) -> bool:
+        # Whether an image is drawn with dice the checkpoint says, too.
+        return _paints(parameters) or super().draws(parameters)
+
+    def _most(self, parameters: Parameters) -> int:
+        if self._painter and _paints(parameters):
+            return self._painter.tokens
+        return super()._most(parameters)
+
+    def _refusal(self, parameters: Parameters, most: int) -> InputError | None:
+        if not _paints(parameters):
+            return super()._refusal(parameters, most)
+        if self._painter is None:
+            sentence = "This model answers in words alone. Leave generation_mode out."
+            return refusals.rejected(sentence, "parameters.generation_mode")
+        return self._painter.refusal(parameters)
+
+    def _answer(self, prompt: Prompt, parameters: Parameters, context: Context) -> Answer:
+        if self._painter and _paints(parameters):
+            return self._painter.painted(self._inputs(prompt), parameters, context)
+        return super()._answer(prompt, parameters, context)
+
+    def _decoded(self, row: Inputs, parameters: Parameters) -> Files:
+        if not self._sees:
+            _none_of(row, "images", "does not see")
+        files = super()._decoded(row, parameters)
         if self._rate is None:
-            return files | {"audio": _none_of(row, "audio", "does not hear")}
+            _none_of(row, "audio", "does not hear")
+            return files | {"audio": []}
         return files | {"audio": [self._heard(recording, self._rate) for recording in row.get("audio", ())]}
 
     def _heard(self, recording: MediaFile, rate: int) -> Samples:
@@ -212,16 +264,26 @@ class AnyToAny(ImageTextToText):
         return sound.samples
 
     def _as_taken(self, files: Files) -> dict[str, Any]:
-        taken = super()._as_taken(files) if self._sees else {}
+        taken = super()._as_taken(files)
+        if not self._sees:
+            del taken["images"]
         if not files["audio"]:
             return taken
         return taken | {"audio": files["audio"], "sampling_rate": self._rate}
 
 
-def _none_of(row: Inputs, field: str, cannot: str) -> list[Any]:
+def _paints(parameters: Parameters) -> bool:
+    return parameters.get("generation_mode") == "image"
+
+
+def _ways(parameters: Parameters) -> dict[str, Any]:
+    """What a processor puts behind a prompt where it is not words that come next."""
+    return {"generation_mode": "image"} if _paints(parameters) else {}
+
+
+def _none_of(row: Inputs, field: str, cannot: str) -> None:
     if row.get(field):
         raise refusals.rejected(f"This model {cannot}. Send no {_CALLED[field]}.", f"inputs.{field}")
-    return []
 
 
 def _told(prompt: Prompt, texts: Sequence[Row]) -> Answer:

@@ -37,6 +37,8 @@ class TaskModel(ABC):
 
     #: The only types of configuration that can do the task, where its class loads nearly all.
     model_types: ClassVar[tuple[str, ...]] = ()
+    #: Further ones, whose inputs are videos to the library and are prepared with torchvision.
+    filmed_types: ClassVar[tuple[str, ...]] = ()
 
     #: A package that its checkpoints need besides torch and transformers, and the extra of Fournil that brings it.
     package: ClassVar[str | None] = None
