@@ -6,16 +6,21 @@ A test holds the committed pages to what this writes.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from contract.jsons import dumps
 from contract.settings import as_markdown
+from contract.shapes import fields_of, kind_of
 from contract.tasks import ALIASES, CATALOGUE, Task
 from contract.tasks.task import JsonSchema
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 #: Written by the tests (tests/proofs.py): which tasks came through which doors.
 PROOFS = DOCS / "proofs.json"
+#: A text of an example that is longer is a file's bytes, of which so many characters are shown.
+_LONGEST, _SHOWN = 500, 24
 #: The doors, and what the table calls them.
 WAYS = {"form": "form", "api": "API", "bulk": "file of rows", "view": "result page"}
 
@@ -28,8 +33,10 @@ sentence that says what to write. This page is generated from `contract/settings
 _TASKS_HEAD = """# Tasks
 
 What each task takes and gives. This page is generated from `contract/tasks/` by `make docs`;
-`GET /api/v1/tasks` answers the same as JSON. Where a parameter has no default, the checkpoint decides (its
-`generation_config.json` or configuration), as it does in transformers; a pipeline may have defaults of its own.
+`GET /api/v1/tasks` answers the same as JSON, with the whole schemas. Where a parameter has no default, the checkpoint
+decides (its `generation_config.json` or configuration), as it does in transformers; a pipeline may have defaults of
+its own. A file is sent as `{"data": base64}`, `{"url": "https://…"}`, `{"file_id": "…"}` or a part of a multipart
+request ([api.md](api.md#submitting)); its bytes are cut short here. Results are made up, to show their shape.
 
 """
 
@@ -67,9 +74,9 @@ def _proven_row(task: Task, ways: list[str]) -> str:
 def _task(task: Task) -> str:
     return (
         f"## {task.name}\n\n{task.summary}\n\n"
-        f"| input | type | |\n| --- | --- | --- |\n{_fields(task.inputs)}\n"
-        f"| parameter | type | |\n| --- | --- | --- |\n{_fields(task.parameters)}\n"
-        f"```json\n{dumps(dict(task.example))}\n```\n\n{_columns(task)}"
+        f"{_table('input', _asked(task.inputs))}\n{_table('parameter', _asked(task.parameters))}\n"
+        f"A request:\n\n{_json(task.example)}\n"
+        f"{_table('result', _given(task.result))}\nA result:\n\n{_json(task.example_result)}\n{_columns(task)}"
     )
 
 
@@ -79,24 +86,33 @@ def _columns(task: Task) -> str:
     return f"Columns of a file of rows, whichever comes first: {taken}. Columns of its results: {given}.\n"
 
 
-def _fields(schema: JsonSchema) -> str:
-    return "".join(
-        f"| `{name}`{' (required)' if name in schema['required'] else ''} | {_kind(rule)} | {_words(rule)} |\n"
-        for name, rule in schema["properties"].items()
-    )
+def _table(head: str, rows: Iterable[tuple[str, str, str]]) -> str:
+    return f"| {head} | type | |\n| --- | --- | --- |\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def _kind(rule: JsonSchema) -> str:
-    if "enum" in rule:
-        return " or ".join(f"`{word if isinstance(word, str) else dumps(word)}`" for word in rule["enum"])
-    kinds = rule["type"] if isinstance(rule["type"], list) else [rule["type"]]
-    bounds = [f"{word} {rule[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in rule]
-    return " ".join([" or ".join(kinds), *bounds])
+def _asked(schema: JsonSchema) -> Iterator[tuple[str, str, str]]:
+    for name, rule in schema["properties"].items():
+        default = f" Default: `{dumps(rule['default'])}`." if "default" in rule else ""
+        needed = " (required)" if name in schema["required"] else ""
+        yield f"`{name}`{needed}", kind_of(rule), f"{rule.get('description') or rule.get('title', '')}{default}"
 
 
-def _words(rule: JsonSchema) -> str:
-    default = f" Default: `{dumps(rule['default'])}`." if "default" in rule else ""
-    return f"{rule.get('description') or rule.get('title', '')}{default}"
+def _given(schema: JsonSchema) -> Iterator[tuple[str, str, str]]:
+    for field in fields_of(schema, "result"):
+        yield f"`{field.path}`{'' if field.always else ' (not always)'}", field.kind, field.words
+
+
+def _json(value: Any) -> str:
+    return f"```json\n{dumps(_cut(value))}\n```\n"
+
+
+def _cut(value: Any) -> Any:
+    """Without most of a file's bytes, which nobody reads here."""
+    if isinstance(value, Mapping):
+        return {name: _cut(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_cut(one) for one in value]
+    return f"{value[:_SHOWN]}…" if isinstance(value, str) and len(value) > _LONGEST else value
 
 
 PAGES = {"settings.md": settings_page, "tasks.md": tasks_page}

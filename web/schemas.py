@@ -177,6 +177,7 @@ TASK = a_record(
             "description": "What an export has for a result.",
         },
         "example": {**_OBJECT, "description": "`inputs` and `parameters` that run."},
+        "example_result": {"description": "A result, made up to show the shape that `result_schema` describes."},
         "deterministic": {"type": "boolean"},
     }
 )

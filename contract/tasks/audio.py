@@ -6,10 +6,10 @@ from typing import Any
 
 from contract.jsons import dumps
 from contract.tasks.generation import LENGTH_PENALTY, NO_REPEATS, SEED
-from contract.tasks.images import FUNCTION_TO_APPLY, TOP_K, candidate_labels, hypothesis
+from contract.tasks.labels import FUNCTION_TO_APPLY, LABEL_SCORES, TOP_K, best_label, candidate_labels, hypothesis
 from contract.tasks.media import AUDIO_SYNONYMS, audio_field
 from contract.tasks.recordings import EXAMPLE_AUDIO
-from contract.tasks.task import LABEL_SCORES, JsonSchema, Task, a_number, a_whole, an_object, best_label
+from contract.tasks.task import JsonSchema, Task, a_number, a_whole, an_object
 
 _ALONE: dict[str, Any] = {"main_field": "audio", "synonyms": {"audio": AUDIO_SYNONYMS}}
 
@@ -36,6 +36,7 @@ AUDIO_CLASSIFICATION = Task(
     ),
     result=LABEL_SCORES,
     example=_an_example(),
+    example_result=[{"label": "music", "score": 0.94}, {"label": "speech", "score": 0.04}],
     columns=best_label,
     result_columns=("label", "score"),
     view="labels",
@@ -57,13 +58,16 @@ ZERO_SHOT_AUDIO_CLASSIFICATION = Task(
     ),
     result=LABEL_SCORES,
     example=_an_example(candidate_labels=["a bell", "a dog", "rain"]),
+    example_result=[
+        {"label": "a bell", "score": 0.97},
+        {"label": "rain", "score": 0.02},
+        {"label": "a dog", "score": 0.01},
+    ],
     columns=best_label,
     result_columns=("label", "score"),
     view="labels",
     **_ALONE,
 )
-
-_TIME: JsonSchema = {"type": ["number", "null"], "description": "Seconds; null where the model does not say."}
 
 
 def _said(result: dict[str, Any]) -> dict[str, Any]:
@@ -172,19 +176,26 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
     result={
         "type": "object",
         "properties": {
-            "text": {"type": "string"},
+            "text": {"type": "string", "description": "All that was said."},
             "language": {
                 "type": ["string", "null"],
                 "description": "Where it was asked for: that of the first words.",
             },
             "chunks": {
                 "type": "array",
+                "description": "Where return_timestamps asked for them: its parts, in order.",
                 "items": {
                     "type": "object",
                     "properties": {
-                        "text": {"type": "string"},
-                        "language": {"type": ["string", "null"]},
-                        "timestamp": {"type": "array", "items": _TIME, "minItems": 2, "maxItems": 2},
+                        "text": {"type": "string", "description": "What was said in it."},
+                        "language": {"type": ["string", "null"], "description": "Where it was asked for."},
+                        "timestamp": {
+                            "type": "array",
+                            "description": "Start and end in seconds; null where the model does not say.",
+                            "items": {"type": ["number", "null"]},
+                            "minItems": 2,
+                            "maxItems": 2,
+                        },
                     },
                     "required": ["text", "timestamp"],
                 },
@@ -193,6 +204,10 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
         "required": ["text"],
     },
     example=_an_example(),
+    example_result={
+        "text": "The bread is done.",
+        "chunks": [{"text": "The bread is done.", "timestamp": [0.0, 0.9]}],
+    },
     columns=_said,
     result_columns=("text", "chunks", "language"),
     view="transcript",

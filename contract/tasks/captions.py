@@ -15,7 +15,7 @@ from contract.tasks.generation import (
 )
 from contract.tasks.images import an_image
 from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, image_field
-from contract.tasks.task import JsonSchema, Task, a_number, a_whole, an_object, text_field
+from contract.tasks.task import SCORE, JsonSchema, Task, a_number, a_whole, an_object, text_field
 
 _BEAMS = a_whole(
     "Beams",
@@ -60,16 +60,21 @@ VISUAL_QUESTION_ANSWERING = Task(
     ),
     result={
         "type": "array",
+        "description": "The answers, best first.",
         "items": {
             "type": "object",
             "properties": {
-                "answer": {"type": "string"},
-                "score": {"type": ["number", "null"], "description": "null where the model writes its answer."},
+                "answer": {"type": "string", "description": "A word or a few."},
+                "score": {
+                    "type": ["number", "null"],
+                    "description": f"{SCORE['description']} null where it writes its answer.",
+                },
             },
             "required": ["answer", "score"],
         },
     },
     example={"inputs": {"image": EXAMPLE_IMAGE, "question": "What is on the table?"}, "parameters": {}},
+    example_result=[{"answer": "bread", "score": 0.91}, {"answer": "cake", "score": 0.06}],
     main_field="question",
     synonyms={"image": IMAGE_SYNONYMS, "question": ("question", "query", "prompt", "text")},
     columns=_best_answer,
@@ -115,13 +120,15 @@ IMAGE_TO_TEXT = Task(
     parameters=an_object(_WRITING),
     result={
         "type": "array",
+        "description": "One text, or as many as num_return_sequences asked for.",
         "items": {
             "type": "object",
-            "properties": {"generated_text": {"type": "string"}},
+            "properties": {"generated_text": {"type": "string", "description": "What the model wrote."}},
             "required": ["generated_text"],
         },
     },
     example={"inputs": {"image": EXAMPLE_IMAGE}, "parameters": {"max_new_tokens": 12}},
+    example_result=[{"generated_text": "a loaf of bread on a wooden table"}],
     main_field="image",
     synonyms={"image": IMAGE_SYNONYMS},
     columns=_caption,

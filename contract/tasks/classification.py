@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from contract.tasks.task import (
-    LABEL_SCORES,
-    TEXT_SYNONYMS,
-    TRUNCATION,
-    Task,
-    an_object,
-    best_label,
-    text_field,
-)
+from contract.tasks.labels import FUNCTION_TO_APPLY, LABEL_SCORES, TOP_K, best_label, candidate_labels, hypothesis
+from contract.tasks.task import TEXT_SYNONYMS, TRUNCATION, Task, an_object, text_field
 
 TEXT_CLASSIFICATION = Task(
     name="text-classification",
@@ -28,25 +21,14 @@ TEXT_CLASSIFICATION = Task(
     ),
     parameters=an_object(
         {
-            "top_k": {
-                "type": ["integer", "null"],
-                "minimum": 1,
-                "maximum": 1000,
-                "default": None,
-                "title": "Labels to return",
-                "description": "The best k labels; empty for all of them.",
-            },
-            "function_to_apply": {
-                "type": "string",
-                "enum": ["sigmoid", "softmax", "none"],
-                "title": "Function applied to the scores",
-                "description": "Empty: softmax, or sigmoid where labels do not exclude each other.",
-            },
+            "top_k": {**TOP_K, "default": None, "description": "The best k labels; empty for all of them."},
+            "function_to_apply": FUNCTION_TO_APPLY,
             "truncation": TRUNCATION,
         }
     ),
     result=LABEL_SCORES,
     example={"inputs": {"text": "The oven was warm and the bread was better than ever."}, "parameters": {}},
+    example_result=[{"label": "POSITIVE", "score": 0.98}, {"label": "NEGATIVE", "score": 0.02}],
     main_field="text",
     synonyms={
         "text": TEXT_SYNONYMS,
@@ -65,23 +47,8 @@ ZERO_SHOT_CLASSIFICATION = Task(
     inputs=an_object({"text": text_field(description="The text to classify.")}, required=("text",)),
     parameters=an_object(
         {
-            "candidate_labels": {
-                "type": "array",
-                "items": {"type": "string", "minLength": 1, "maxLength": 500},
-                "minItems": 1,
-                "maxItems": 100,
-                "title": "Candidate labels",
-                "description": "The labels to choose from; one forward pass each.",
-            },
-            "hypothesis_template": {
-                "type": "string",
-                "pattern": r"^[^{}]*\{\}[^{}]*$",
-                "maxLength": 500,
-                "default": "This example is {}.",
-                "title": "Hypothesis template",
-                "description": "The sentence each label is put into, at {}.",
-                "x-pattern-words": "hold {} exactly once, and no other braces",
-            },
+            "candidate_labels": candidate_labels("The labels to choose from; one forward pass each."),
+            "hypothesis_template": hypothesis("This example is {}."),
             "multi_label": {
                 "type": "boolean",
                 "default": False,
@@ -97,6 +64,11 @@ ZERO_SHOT_CLASSIFICATION = Task(
         "inputs": {"text": "The parcel came two weeks late."},
         "parameters": {"candidate_labels": ["delivery", "price", "quality"]},
     },
+    example_result=[
+        {"label": "delivery", "score": 0.95},
+        {"label": "quality", "score": 0.03},
+        {"label": "price", "score": 0.02},
+    ],
     main_field="text",
     synonyms={"text": TEXT_SYNONYMS},
     columns=best_label,

@@ -16,6 +16,7 @@ from contract.tasks.generation import CALLS, ROLES, TEXT_GENERATION
 from contract.tasks.media import (
     EXAMPLE_IMAGE,
     IMAGE_SYNONYMS,
+    LONGEST_DATA,
     MOST_FILES,
     STORED_FILE,
     images_field,
@@ -26,7 +27,7 @@ from contract.tasks.task import TEXT_SYNONYMS, JsonSchema, Task, a_whole, an_obj
 
 #: Ways in which a part brings its file; base64 is another word for data.
 _WAYS = ("url", "data", "base64", "file_id")
-_A_TEXT: JsonSchema = {"type": "string", "minLength": 1}
+_A_TEXT: JsonSchema = {"type": "string", "minLength": 1, "maxLength": LONGEST_DATA}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +169,12 @@ _MODE: JsonSchema = {
     "title": "Answer in",
     "description": "image: the model paints its answer, of models that do (Janus). Empty: text.",
 }
-_PAINTED: JsonSchema = {"type": "object", "properties": {"image": STORED_FILE}, "required": ["image"]}
+_PAINTED: JsonSchema = {
+    "type": "object",
+    "description": "Where generation_mode asked for an image.",
+    "properties": {"image": {**STORED_FILE, "description": "The image that the model painted, a PNG."}},
+    "required": ["image"],
+}
 
 
 def _told(result: dict[str, Any]) -> dict[str, Any]:
@@ -186,6 +192,7 @@ _ANSWERS: dict[str, Any] = {
         "inputs": {"text": "What is on the table?", "images": [EXAMPLE_IMAGE]},
         "parameters": {"max_new_tokens": 12},
     },
+    "example_result": {"generated_text": "A loaf of bread lies on the table."},
     "main_field": "text",
     "columns": TEXT_GENERATION.columns,
     "result_columns": ("generated_text", "finish_reason", "alternatives"),

@@ -7,8 +7,8 @@ from typing import Any
 from contract.jsons import dumps
 from contract.tasks.task import JsonSchema, Task, an_object
 
-_CONTENT = ["string", "object", "array", "null"]
 _LONGEST = 1_000_000
+_CONTENT: JsonSchema = {"type": ["string", "object", "array", "null"], "maxLength": _LONGEST}
 
 
 def _asks(kind: str, then: JsonSchema) -> JsonSchema:
@@ -20,7 +20,7 @@ _QUESTION: JsonSchema = {
     **an_object(
         {
             "type": {"type": "string", "enum": ["choice", "score", "noul"]},
-            "instructions": {"type": _CONTENT, "maxLength": 100_000},
+            "instructions": {**_CONTENT, "maxLength": 100_000},
             "criteria": {"type": ["object", "array", "null"]},
         },
         required=("type",),
@@ -35,7 +35,7 @@ _QUESTION: JsonSchema = {
                         "type": "object",
                         "minProperties": 1,
                         "maxProperties": 200,
-                        "additionalProperties": {"type": _CONTENT},
+                        "additionalProperties": _CONTENT,
                     }
                 },
             },
@@ -49,7 +49,7 @@ _QUESTION: JsonSchema = {
                         "type": "array",
                         "minItems": 1,
                         "maxItems": 200,
-                        "items": {"type": ["string", "object", "array"]},
+                        "items": {**_CONTENT, "type": ["string", "object", "array"]},
                     }
                 },
             },
@@ -60,13 +60,43 @@ _QUESTION: JsonSchema = {
                 "properties": {
                     "criteria": {
                         "type": ["object", "null"],
-                        "properties": {"true": {"type": _CONTENT}, "false": {"type": _CONTENT}},
+                        "properties": {"true": _CONTENT, "false": _CONTENT},
                         "additionalProperties": False,
                     }
                 }
             },
         ),
     ],
+}
+
+
+_ANSWER: JsonSchema = {
+    "type": "object",
+    "description": "The answer to the question of this name.",
+    "properties": {
+        "type": {"enum": ["choice", "score", "noul"], "description": "That of its question."},
+        "choice": {"type": "string", "description": "Of a choice: the likeliest option."},
+        "score": {"type": "number", "description": "Of a score: the mean of the levels, the lowest being 0."},
+        "noul": {"type": "number", "description": "Of a noul: how likely the answer is yes, from 0 to 1."},
+        "legend": {
+            "type": "object",
+            "description": "Of a score: what each level means.",
+            "additionalProperties": {
+                "type": ["string", "object", "array"],
+                "description": "As the question has it.",
+            },
+        },
+        "confidence": {
+            "type": "number",
+            "description": "Of a choice or a score: 0 where all options are as likely, 1 where there is no doubt.",
+        },
+        "probabilities": {
+            "type": "object",
+            "description": "Of a choice or a score.",
+            "additionalProperties": {"type": "number", "description": "How likely the option or level is."},
+        },
+    },
+    "required": ["type"],
 }
 
 
@@ -115,19 +145,8 @@ DECISION = Task(
     parameters=an_object({}),
     result={
         "type": "object",
-        "additionalProperties": {
-            "type": "object",
-            "properties": {
-                "type": {"enum": ["choice", "score", "noul"]},
-                "choice": {"type": "string"},
-                "score": {"type": "number"},
-                "noul": {"type": "number", "description": "How likely the answer is yes."},
-                "legend": {"type": "object"},
-                "confidence": {"type": "number"},
-                "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
-            },
-            "required": ["type"],
-        },
+        "description": "An answer for each question, by its name.",
+        "additionalProperties": _ANSWER,
     },
     example={
         "inputs": {
@@ -147,6 +166,22 @@ DECISION = Task(
             },
         },
         "parameters": {},
+    },
+    example_result={
+        "refund": {"type": "noul", "noul": 0.97},
+        "tone": {
+            "type": "choice",
+            "choice": "angry",
+            "confidence": 0.72,
+            "probabilities": {"calm": 0.14, "angry": 0.86},
+        },
+        "urgency": {
+            "type": "score",
+            "score": 1.8,
+            "legend": {"0": "Can wait", "1": "This week", "2": "Today"},
+            "confidence": 0.79,
+            "probabilities": {"0": 0.05, "1": 0.1, "2": 0.85},
+        },
     },
     main_field="state",
     synonyms={

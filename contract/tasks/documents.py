@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contract.tasks.media import IMAGE_SYNONYMS, a_file
-from contract.tasks.task import JsonSchema, Task, a_whole, an_object, text_field
+from contract.tasks.task import SCORE, JsonSchema, Task, a_whole, an_object, text_field
 
 #: An invoice of one page with a text layer.
 _EXAMPLE_PDF = (
@@ -86,11 +86,15 @@ DOCUMENT_QUESTION_ANSWERING = Task(
     ),
     result={
         "type": "array",
+        "description": "The answers of all pages, best first.",
         "items": {
             "type": "object",
             "properties": {
                 "answer": {"type": "string", "description": "Empty: there is none."},
-                "score": {"type": ["number", "null"], "description": "null where the model writes its answer."},
+                "score": {
+                    "type": ["number", "null"],
+                    "description": f"{SCORE['description']} null where it writes its answer.",
+                },
                 "start": {"type": "integer", "description": "The first word of the answer on its page, from 0."},
                 "end": {"type": "integer", "description": "The last one."},
                 "page": {"type": "integer", "minimum": 1, "description": "Of a PDF, from 1."},
@@ -103,6 +107,9 @@ DOCUMENT_QUESTION_ANSWERING = Task(
         "inputs": {"image": {"data": _EXAMPLE_PDF}, "question": "What is the total?"},
         "parameters": {},
     },
+    example_result=[
+        {"answer": "61.50 EUR", "score": 0.93, "start": 10, "end": 11, "page": 1, "box": [150, 620, 480, 680]}
+    ],
     main_field="question",
     synonyms={
         "image": ("document", "pdf", "page", "scan", *IMAGE_SYNONYMS),

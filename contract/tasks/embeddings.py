@@ -8,7 +8,7 @@ from contract.jsons import dumps
 from contract.tasks.task import TEXT_SYNONYMS, TRUNCATION, JsonSchema, Task, a_whole, an_object, text_field
 
 
-def _embedding(result: list[Any]) -> dict[str, Any]:
+def embedding(result: list[Any]) -> dict[str, Any]:
     return {"embedding": dumps(result)}
 
 
@@ -25,6 +25,17 @@ def _pooling(*ways: str, words: str) -> JsonSchema:
     }
 
 
+#: One vector, or several.
+VECTORS: JsonSchema = {
+    "anyOf": [
+        {"type": "array", "items": {"type": "number"}, "description": "The vector."},
+        {
+            "type": "array",
+            "items": {"type": "array", "items": {"type": "number"}},
+            "description": "A vector for each part that the model sees: a token, a patch.",
+        },
+    ]
+}
 _NORMALIZE: JsonSchema = {
     "type": "boolean",
     "title": "Normalize",
@@ -72,16 +83,12 @@ FEATURE_EXTRACTION = Task(
             **_SHARED,
         }
     ),
-    result={
-        "anyOf": [
-            {"type": "array", "items": {"type": "number"}},
-            {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
-        ]
-    },
+    result=VECTORS,
     example={"inputs": {"text": "Bread is baked in the early morning."}, "parameters": {}},
+    example_result=[0.0312, -0.0475, 0.0089, 0.1204],
     main_field="text",
     synonyms={"text": TEXT_SYNONYMS},
-    columns=_embedding,
+    columns=embedding,
     result_columns=("embedding",),
     view="vector",
 )
@@ -109,7 +116,11 @@ SENTENCE_SIMILARITY = Task(
     parameters=an_object(
         {"pooling": _pooling("mean", "cls", "last", words="mean, cls (the first token) or last."), **_SHARED}
     ),
-    result={"type": "array", "items": {"type": "number"}},
+    result={
+        "type": "array",
+        "description": "For each sentence, in order, the cosine of its vector and that of the source sentence.",
+        "items": {"type": "number"},
+    },
     example={
         "inputs": {
             "source_sentence": "The bread is fresh.",
@@ -117,6 +128,7 @@ SENTENCE_SIMILARITY = Task(
         },
         "parameters": {},
     },
+    example_result=[0.78, 0.06],
     main_field="source_sentence",
     synonyms={
         "source_sentence": ("source_sentence", "source", "query", "sentence1", "text"),

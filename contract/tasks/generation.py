@@ -50,7 +50,11 @@ _MESSAGES: JsonSchema = {
 
 
 #: Further texts of a row, where several were asked for.
-ALTERNATIVES: JsonSchema = {"type": "array", "items": {"type": "string"}}
+ALTERNATIVES: JsonSchema = {
+    "type": "array",
+    "description": "Where num_return_sequences is above 1: the further texts.",
+    "items": {"type": "string"},
+}
 SEVERAL = a_whole(
     "Texts to return",
     "So many for each row: drawn ones, or the best of as many beams. Those after the first are its alternatives.",
@@ -104,6 +108,46 @@ SAMPLING: dict[str, JsonSchema] = {
     "eta_cutoff": a_number("Eta cutoff", "The same, and less strict where many are as likely.", 0, 0.999),
 }
 NO_REPEATS = a_whole("No repeats", "No so many tokens in a row are written twice; 0: any.", 0, 100)
+
+_CONTINUATION: JsonSchema = {
+    "type": "object",
+    "description": "For a text.",
+    "properties": {
+        "generated_text": {"type": "string", "description": "What the model wrote."},
+        "alternatives": ALTERNATIVES,
+    },
+    "required": ["generated_text"],
+}
+_TURN: JsonSchema = {
+    "type": "object",
+    "description": "For messages.",
+    "properties": {
+        "message": {
+            "type": "object",
+            "description": "The next turn.",
+            "properties": {
+                "role": {"const": "assistant", "description": "Who speaks."},
+                "content": {"type": "string", "description": "What the model wrote."},
+            },
+            "required": ["role", "content"],
+        },
+        "alternatives": ALTERNATIVES,
+        "finish_reason": {
+            "enum": ["stop", "length"],
+            "description": "stop: it came to its end. length: it was cut at max_new_tokens.",
+        },
+        "usage": {
+            "type": "object",
+            "description": "What it took.",
+            "properties": {
+                "prompt_tokens": {"type": "integer", "description": "Tokens that were read."},
+                "completion_tokens": {"type": "integer", "description": "Tokens that were written."},
+                "total_tokens": {"type": "integer", "description": "Both."},
+            },
+        },
+    },
+    "required": ["message", "finish_reason", "usage"],
+}
 
 TEXT_GENERATION = Task(
     name="text-generation",
@@ -178,39 +222,15 @@ TEXT_GENERATION = Task(
             "truncation": TRUNCATION,
         }
     ),
-    result={
-        "anyOf": [
-            {
-                "type": "object",
-                "properties": {"generated_text": {"type": "string"}, "alternatives": ALTERNATIVES},
-                "required": ["generated_text"],
-            },
-            {
-                "type": "object",
-                "properties": {
-                    "message": {
-                        "type": "object",
-                        "properties": {"role": {"const": "assistant"}, "content": {"type": "string"}},
-                        "required": ["role", "content"],
-                    },
-                    "alternatives": ALTERNATIVES,
-                    "finish_reason": {"enum": ["stop", "length"]},
-                    "usage": {
-                        "type": "object",
-                        "properties": {
-                            "prompt_tokens": {"type": "integer"},
-                            "completion_tokens": {"type": "integer"},
-                            "total_tokens": {"type": "integer"},
-                        },
-                    },
-                },
-                "required": ["message", "finish_reason", "usage"],
-            },
-        ]
-    },
+    result={"anyOf": [_CONTINUATION, _TURN]},
     example={
         "inputs": {"messages": [{"role": "user", "content": "What is the capital of France?"}]},
         "parameters": {"max_new_tokens": 24},
+    },
+    example_result={
+        "message": {"role": "assistant", "content": "The capital of France is Paris."},
+        "finish_reason": "stop",
+        "usage": {"prompt_tokens": 14, "completion_tokens": 8, "total_tokens": 22},
     },
     main_field="text",
     synonyms={

@@ -5,47 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from contract.jsons import dumps
-from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, STORED_FILE, image_field
-from contract.tasks.task import LABEL_SCORES, JsonSchema, Task, an_object, best_label
+from contract.tasks.embeddings import VECTORS, embedding
+from contract.tasks.labels import FUNCTION_TO_APPLY, LABEL_SCORES, TOP_K, best_label, candidate_labels, hypothesis
+from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, STORED_FILE, image_field, stored_example
+from contract.tasks.task import SCORE, JsonSchema, Task, an_object
 
-TOP_K: JsonSchema = {
-    "type": ["integer", "null"],
-    "minimum": 1,
-    "maximum": 1000,
-    "default": 5,
-    "title": "Labels to return",
-    "description": "The best k labels; null for all of them.",
-}
-FUNCTION_TO_APPLY: JsonSchema = {
-    "type": "string",
-    "enum": ["sigmoid", "softmax", "none"],
-    "title": "Function applied to the scores",
-    "description": "Empty: softmax, or sigmoid where labels do not exclude each other.",
-}
 _ALONE: dict[str, Any] = {"main_field": "image", "synonyms": {"image": IMAGE_SYNONYMS}}
-
-
-def candidate_labels(description: str) -> JsonSchema:
-    return {
-        "type": "array",
-        "items": {"type": "string", "minLength": 1, "maxLength": 500},
-        "minItems": 1,
-        "maxItems": 100,
-        "title": "Candidate labels",
-        "description": description,
-    }
-
-
-def hypothesis(default: str) -> JsonSchema:
-    return {
-        "type": "string",
-        "pattern": r"^[^{}]*\{\}[^{}]*$",
-        "maxLength": 500,
-        "default": default,
-        "title": "Hypothesis template",
-        "description": "The sentence each label is put into, at {}.",
-        "x-pattern-words": "hold {} exactly once, and no other braces",
-    }
 
 
 def share(title: str, description: str, default: float) -> JsonSchema:
@@ -81,15 +46,12 @@ IMAGE_CLASSIFICATION = Task(
     ),
     result=LABEL_SCORES,
     example=an_example(),
+    example_result=[{"label": "French loaf", "score": 0.89}, {"label": "bakery", "score": 0.05}],
     columns=best_label,
     result_columns=("label", "score"),
     view="labels",
     **_ALONE,
 )
-
-
-def _embedding(result: list[Any]) -> dict[str, Any]:
-    return {"embedding": dumps(result)}
 
 
 IMAGE_FEATURE_EXTRACTION = Task(
@@ -108,14 +70,10 @@ IMAGE_FEATURE_EXTRACTION = Task(
             }
         }
     ),
-    result={
-        "anyOf": [
-            {"type": "array", "items": {"type": "number"}},
-            {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
-        ]
-    },
+    result=VECTORS,
     example=an_example(),
-    columns=_embedding,
+    example_result=[[0.411, -0.173, 0.052], [0.398, -0.201, 0.077]],
+    columns=embedding,
     result_columns=("embedding",),
     view="vector",
     **_ALONE,
@@ -136,28 +94,38 @@ ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
     ),
     result=LABEL_SCORES,
     example=an_example(candidate_labels=["bread", "a bicycle", "a cat"]),
+    example_result=[
+        {"label": "bread", "score": 0.98},
+        {"label": "a cat", "score": 0.01},
+        {"label": "a bicycle", "score": 0.01},
+    ],
     columns=best_label,
     result_columns=("label", "score"),
     view="labels",
     **_ALONE,
 )
 
+_EDGES = {"xmin": "Its left edge.", "ymin": "Its top.", "xmax": "Its right edge.", "ymax": "Its bottom."}
+BOX: JsonSchema = {
+    "type": "object",
+    "description": "Around it, in pixels of the image, counted from its left top corner.",
+    "properties": {name: {"type": "integer", "description": words} for name, words in _EDGES.items()},
+    "required": list(_EDGES),
+}
 _BOXES: JsonSchema = {
     "type": "array",
+    "description": "What was found; best first, where the labels are your own.",
     "items": {
         "type": "object",
         "properties": {
-            "label": {"type": "string"},
-            "score": {"type": "number"},
-            "box": {
-                "type": "object",
-                "properties": {name: {"type": "integer"} for name in ("xmin", "ymin", "xmax", "ymax")},
-                "required": ["xmin", "ymin", "xmax", "ymax"],
-            },
+            "label": {"type": "string", "description": "As the model or, for labels of your own, the job names it."},
+            "score": SCORE,
+            "box": BOX,
         },
         "required": ["label", "score", "box"],
     },
 }
+_A_FIND = {"label": "bread", "score": 0.96, "box": {"xmin": 10, "ymin": 12, "xmax": 54, "ymax": 37}}
 
 
 def _found(result: list[dict[str, Any]]) -> dict[str, Any]:
@@ -175,6 +143,7 @@ OBJECT_DETECTION = Task(
     parameters=an_object({"threshold": share("Threshold", "Boxes with a lower score are left out.", 0.5)}),
     result=_BOXES,
     example=an_example(),
+    example_result=[_A_FIND],
     columns=_found,
     result_columns=_FOUND_COLUMNS,
     view="boxes",
@@ -197,6 +166,7 @@ ZERO_SHOT_OBJECT_DETECTION = Task(
     ),
     result=_BOXES,
     example=an_example(candidate_labels=["bread", "a cat"]),
+    example_result=[_A_FIND],
     columns=_found,
     result_columns=_FOUND_COLUMNS,
     view="boxes",
@@ -237,17 +207,19 @@ IMAGE_SEGMENTATION = Task(
     ),
     result={
         "type": "array",
+        "description": "The parts.",
         "items": {
             "type": "object",
             "properties": {
-                "label": {"type": "string"},
-                "score": {"type": ["number", "null"]},
-                "mask": STORED_FILE,
+                "label": {"type": "string", "description": "As the model names it."},
+                "score": {"type": ["number", "null"], "description": f"{SCORE['description']} null of semantic."},
+                "mask": {**STORED_FILE, "description": "A PNG of the image's size: white is what belongs to it."},
             },
             "required": ["label", "score", "mask"],
         },
     },
     example=an_example(),
+    example_result=[{"label": "bread", "score": 0.97, "mask": stored_example("image/png", 214)}],
     columns=_labels_found,
     result_columns=("segments", "labels", "mask_files"),
     view="masks",
@@ -276,6 +248,7 @@ DEPTH_ESTIMATION = Task(
         "required": ["depth", "min", "max"],
     },
     example=an_example(),
+    example_result={"depth": stored_example("image/png", 1622), "min": 0.31, "max": 4.72},
     columns=_nearest_and_farthest,
     result_columns=("min", "max", "depth"),
     view="depth",
@@ -294,8 +267,13 @@ IMAGE_TO_IMAGE = Task(
     modality="image",
     inputs=an_image("The image to begin with."),
     parameters=an_object({}),
-    result={"type": "object", "properties": {"image": STORED_FILE}, "required": ["image"]},
+    result={
+        "type": "object",
+        "properties": {"image": {**STORED_FILE, "description": "The image that came out, a PNG."}},
+        "required": ["image"],
+    },
     example=an_example(),
+    example_result={"image": stored_example("image/png", 9310)},
     columns=_picture,
     result_columns=("image",),
     view="picture",

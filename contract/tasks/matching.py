@@ -7,13 +7,19 @@ from typing import Any
 from contract.jsons import dumps
 from contract.tasks.images import share
 from contract.tasks.media import EXAMPLE_IMAGE, OTHER_EXAMPLE_IMAGE, images_field
-from contract.tasks.task import JsonSchema, Task, an_object
+from contract.tasks.task import SCORE, JsonSchema, Task, an_object
 
-_POINT: JsonSchema = {
-    "type": "object",
-    "properties": {"x": {"type": "integer"}, "y": {"type": "integer"}},
-    "required": ["x", "y"],
-}
+
+def _point(image: str) -> JsonSchema:
+    return {
+        "type": "object",
+        "description": f"The place in the {image} image, in its pixels.",
+        "properties": {
+            "x": {"type": "integer", "description": "From the left."},
+            "y": {"type": "integer", "description": "From the top."},
+        },
+        "required": ["x", "y"],
+    }
 
 
 def _in_columns(result: list[dict[str, Any]]) -> dict[str, Any]:
@@ -39,14 +45,22 @@ KEYPOINT_MATCHING = Task(
     ),
     result={
         "type": "array",
-        "description": "Best first.",
+        "description": "Pairs of points, best first.",
         "items": {
             "type": "object",
-            "properties": {"keypoint_image_0": _POINT, "keypoint_image_1": _POINT, "score": {"type": "number"}},
+            "properties": {
+                "keypoint_image_0": _point("first"),
+                "keypoint_image_1": _point("second"),
+                "score": SCORE,
+            },
             "required": ["keypoint_image_0", "keypoint_image_1", "score"],
         },
     },
     example={"inputs": {"images": [EXAMPLE_IMAGE, OTHER_EXAMPLE_IMAGE]}, "parameters": {}},
+    example_result=[
+        {"keypoint_image_0": {"x": 14, "y": 21}, "keypoint_image_1": {"x": 8, "y": 19}, "score": 0.88},
+        {"keypoint_image_0": {"x": 51, "y": 23}, "keypoint_image_1": {"x": 57, "y": 22}, "score": 0.71},
+    ],
     columns=_in_columns,
     result_columns=("matches", "score", "keypoints"),
     view="matches",

@@ -11,6 +11,9 @@ _FORMS = '{"data": base64}, {"url": "https://…"}, {"file_id": "…"} or a part
 #: Files that one request may bring, whatever its task.
 MOST_FILES = 8
 
+#: Characters of a file that comes within JSON. No body can have more: FOURNIL_MAX_JSON_BYTES decides, and ends here.
+LONGEST_DATA = 1 << 30
+
 #: A file that the server holds, as inputs and results show it.
 STORED_FILE: JsonSchema = {
     "type": "object",
@@ -18,18 +21,31 @@ STORED_FILE: JsonSchema = {
         "file": {
             "type": "object",
             "properties": {
-                "id": {"type": "string", "minLength": 1, "maxLength": 64},
-                "content_type": {"type": "string"},
-                "bytes": {"type": "integer", "minimum": 0},
-                "url": {"type": "string"},
+                "id": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 64,
+                    "description": "Of the stored file, which goes when its job goes.",
+                },
+                "content_type": {"type": "string", "maxLength": 255, "description": "Told by its content."},
+                "bytes": {"type": "integer", "minimum": 0, "description": "Its size."},
+                "url": {"type": "string", "maxLength": 2048, "description": "Where its bytes are."},
             },
             "required": ["id"],
             "additionalProperties": False,
+            "description": "The stored file.",
         }
     },
     "required": ["file"],
     "additionalProperties": False,
 }
+
+
+def stored_example(content_type: str, size: int) -> dict[str, Any]:
+    """An example of STORED_FILE; `size` in bytes."""
+    file_id = "019ac1e0b6f27d5a9c3e4f1a2b3c4d5e"
+    url = f"/api/v1/files/{file_id}/content"
+    return {"file": {"id": file_id, "content_type": content_type, "bytes": size, "url": url}}
 
 
 def image_field(title: str = "Image", description: str = "") -> JsonSchema:
@@ -47,7 +63,7 @@ def a_file(kind: str, title: str, description: str) -> JsonSchema:
         "description": description,
         "x-media": kind,
         "properties": {
-            "data": {"type": "string", "minLength": 1, "contentEncoding": "base64"},
+            "data": {"type": "string", "minLength": 1, "maxLength": LONGEST_DATA, "contentEncoding": "base64"},
             "url": {"type": "string", "minLength": 1, "maxLength": 2048},
             "file_id": {"type": "string", "minLength": 1, "maxLength": 64},
             **STORED_FILE["properties"],

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from contract.jsons import dumps
-from contract.tasks.task import TRUNCATION, JsonSchema, Task, a_whole, an_object, text_field
+from contract.tasks.task import SCORE, TRUNCATION, JsonSchema, Task, a_whole, an_object, text_field
 
 _ANSWER: JsonSchema = {
     "type": "object",
+    "description": "The answer.",
     "properties": {
-        "answer": {"type": "string"},
-        "score": {"type": "number"},
-        "start": {"type": "integer"},
-        "end": {"type": "integer"},
+        "answer": {"type": "string", "description": "Words of the text. Empty: it has no answer."},
+        "score": SCORE,
+        "start": {"type": "integer", "description": "Where in the text it begins, in characters from 0."},
+        "end": {"type": "integer", "description": "Where it ends: the first character behind it."},
     },
     "required": ["answer", "score", "start", "end"],
 }
@@ -70,7 +71,17 @@ QUESTION_ANSWERING = Task(
             ),
         }
     ),
-    result={"anyOf": [_ANSWER, {"type": "array", "items": _ANSWER, "minItems": 1}]},
+    result={
+        "anyOf": [
+            _ANSWER,
+            {
+                "type": "array",
+                "description": "The answers, best first, where top_k is above 1.",
+                "items": _ANSWER,
+                "minItems": 1,
+            },
+        ]
+    },
     example={
         "inputs": {
             "question": "Where did Marie bake?",
@@ -78,6 +89,7 @@ QUESTION_ANSWERING = Task(
         },
         "parameters": {},
     },
+    example_result={"answer": "Lyon", "score": 0.81, "start": 15, "end": 19},
     main_field="question",
     synonyms={
         "question": ("question", "query", "q", "prompt"),
@@ -108,14 +120,23 @@ _TABLE: JsonSchema = {
 
 _CELLS: JsonSchema = {
     "type": "object",
+    "description": "The answer to the question.",
     "properties": {
-        "answer": {"type": "string"},
+        "answer": {
+            "type": "string",
+            "description": "The cells with commas between, behind what is to be done with them: SUM > 1, 2.",
+        },
         "coordinates": {
             "type": "array",
+            "description": "Row and column of each cell, from 0.",
             "items": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
         },
-        "cells": {"type": "array", "items": {"type": "string"}},
-        "aggregator": {"type": "string"},
+        "cells": {"type": "array", "description": "What stands in each.", "items": {"type": "string"}},
+        "aggregator": {
+            "type": "string",
+            "description": "Of models that know some: what is to be done with the cells, mostly NONE, SUM, AVERAGE "
+            "or COUNT.",
+        },
     },
     "required": ["answer", "coordinates", "cells"],
 }
@@ -163,7 +184,17 @@ TABLE_QUESTION_ANSWERING = Task(
             },
         }
     ),
-    result={"anyOf": [_CELLS, {"type": "array", "items": _CELLS, "minItems": 1}]},
+    result={
+        "anyOf": [
+            _CELLS,
+            {
+                "type": "array",
+                "description": "An answer for each question, where a list of them was sent.",
+                "items": _CELLS,
+                "minItems": 1,
+            },
+        ]
+    },
     example={
         "inputs": {
             "query": "How many loaves were baked in Lyon?",
@@ -171,6 +202,7 @@ TABLE_QUESTION_ANSWERING = Task(
         },
         "parameters": {},
     },
+    example_result={"answer": "SUM > 120", "coordinates": [[1, 1]], "cells": ["120"], "aggregator": "SUM"},
     main_field="query",
     synonyms={"query": ("query", "question", "q", "text"), "table": ("table", "data", "rows")},
     columns=_cells,

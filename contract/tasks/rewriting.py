@@ -57,8 +57,8 @@ def _language(title: str, description: str) -> JsonSchema:
 
 
 def _written(name: str) -> JsonSchema:
-    written: dict[str, JsonSchema] = {name: {"type": "string"}, "alternatives": ALTERNATIVES}
-    return {"type": "object", "properties": written, "required": [name]}
+    text: JsonSchema = {"type": "string", "description": "What the model wrote."}
+    return {"type": "object", "properties": {name: text, "alternatives": ALTERNATIVES}, "required": [name]}
 
 
 def _only(name: str) -> Callable[[Any], dict[str, Any]]:
@@ -77,6 +77,7 @@ TEXT2TEXT_GENERATION = Task(
         "inputs": {"text": "Write in the plural: the baker takes the loaf out of the oven."},
         "parameters": {"max_new_tokens": 24},
     },
+    example_result={"generated_text": "The bakers take the loaves out of the ovens."},
     main_field="text",
     synonyms={"text": ("text", "prompt", "instruction", *TEXT_SYNONYMS[1:])},
     columns=_only("generated_text"),
@@ -104,6 +105,7 @@ SUMMARIZATION = Task(
         },
         "parameters": {"max_new_tokens": 24},
     },
+    example_result={"summary_text": "The bakery opens at six, and by nine all its bread is sold."},
     main_field="text",
     synonyms={"text": ("text", "article", *TEXT_SYNONYMS[1:])},
     columns=_only("summary_text"),
@@ -131,6 +133,7 @@ TRANSLATION = Task(
     ),
     result=_written("translation_text"),
     example={"inputs": {"text": "The bread is fresh this morning."}, "parameters": {"max_new_tokens": 24}},
+    example_result={"translation_text": "Das Brot ist heute Morgen frisch."},
     main_field="text",
     synonyms={"text": ("text", "source", *TEXT_SYNONYMS[1:])},
     columns=_only("translation_text"),

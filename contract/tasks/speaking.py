@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract.tasks.media import STORED_FILE
+from contract.tasks.media import STORED_FILE, stored_example
 from contract.tasks.task import TEXT_SYNONYMS, Task, a_number, a_whole, an_object, text_field
 
 
@@ -60,6 +60,7 @@ TEXT_TO_AUDIO = Task(
         "required": ["audio", "sampling_rate"],
     },
     example={"inputs": {"text": "The oven is warm, and the bread is in."}, "parameters": {"seed": 7}},
+    example_result={"audio": stored_example("audio/wav", 89_132), "sampling_rate": 16_000},
     main_field="text",
     synonyms={"text": TEXT_SYNONYMS},
     columns=_file,

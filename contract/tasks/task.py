@@ -34,10 +34,12 @@ class Task:
     inputs: JsonSchema
     #: JSON Schema 2020-12 of an object: the whitelist of parameters with bounds and defaults.
     parameters: JsonSchema
-    #: JSON Schema of a result, as the HF inference API gives it where it has the task.
+    #: JSON Schema of a result, as the HF inference API gives it where it has the task; every field says what it is.
     result: JsonSchema
     #: A request that runs: {"inputs": ..., "parameters": ...}.
     example: Mapping[str, Any]
+    #: A result, made up to show the shape; it may have fields that the example above does not ask for.
+    example_result: Any
     #: The field a bare string stands for.
     main_field: str
     #: Column names that stand for an input field in a file, best first.
@@ -119,17 +121,5 @@ TRUNCATION: JsonSchema = {
     "description": "true: cut the text to what the model takes. false: such a job fails with input_too_long.",
 }
 
-LABEL_SCORES: JsonSchema = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {"label": {"type": "string"}, "score": {"type": "number"}},
-        "required": ["label", "score"],
-    },
-}
-
-
-def best_label(result: list[dict[str, Any]]) -> dict[str, Any]:
-    """The first (best) label and its score."""
-    best = result[0] if result else {}
-    return {"label": best.get("label"), "score": best.get("score")}
+#: Of a result: what it is of follows from where it stands.
+SCORE: JsonSchema = {"type": "number", "description": "How sure the model is, from 0 to 1."}

@@ -5,16 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from contract.jsons import dumps
-from contract.tasks.images import an_image, mask_files, share
-from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, STORED_FILE
-from contract.tasks.task import JsonSchema, Task, a_number, a_whole, an_object
-
-_EDGES = ("xmin", "ymin", "xmax", "ymax")
-_BOX: JsonSchema = {
-    "type": "object",
-    "properties": {name: {"type": "integer"} for name in _EDGES},
-    "required": list(_EDGES),
-}
+from contract.tasks.images import BOX, an_image, mask_files, share
+from contract.tasks.media import EXAMPLE_IMAGE, IMAGE_SYNONYMS, STORED_FILE, stored_example
+from contract.tasks.task import Task, a_number, a_whole, an_object
 
 
 def _in_columns(result: list[dict[str, Any]]) -> dict[str, Any]:
@@ -65,18 +58,25 @@ MASK_GENERATION = Task(
     ),
     result={
         "type": "array",
-        "description": "Best first.",
+        "description": "The masks, best first.",
         "items": {
             "type": "object",
             "properties": {
                 "score": {"type": "number", "description": "What the model thinks of the mask, mostly from 0 to 1."},
                 "mask": {**STORED_FILE, "description": "A PNG of the image's size: white is what belongs to it."},
-                "box": _BOX,
+                "box": BOX,
             },
             "required": ["score", "mask", "box"],
         },
     },
     example={"inputs": {"image": EXAMPLE_IMAGE}, "parameters": {"points_per_crop": 4, "max_masks": 8}},
+    example_result=[
+        {
+            "score": 1.01,
+            "mask": stored_example("image/png", 198),
+            "box": {"xmin": 10, "ymin": 12, "xmax": 54, "ymax": 37},
+        }
+    ],
     columns=_in_columns,
     result_columns=("masks", "score", "boxes", "mask_files"),
     view="things",

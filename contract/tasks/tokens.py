@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from contract.jsons import dumps
-from contract.tasks.task import TEXT_SYNONYMS, TRUNCATION, Task, an_object, text_field
+from contract.tasks.task import SCORE, TEXT_SYNONYMS, TRUNCATION, JsonSchema, Task, an_object, text_field
 
 
 def _entities(result: list[dict[str, Any]]) -> dict[str, Any]:
@@ -18,6 +18,28 @@ def _best_filling(result: list[Any]) -> dict[str, Any]:
     best = first[0] if first else {}
     return {key: best.get(key) for key in ("token_str", "score", "sequence")}
 
+
+_ENTITIES: JsonSchema = {
+    "type": "array",
+    "description": "What was found, in the order of the text.",
+    "items": {
+        "type": "object",
+        "properties": {
+            "entity_group": {"type": "string", "description": "Its label, where tokens are joined to entities."},
+            "entity": {"type": "string", "description": "Its label, where they are not: aggregation_strategy none."},
+            "score": SCORE,
+            "word": {"type": "string", "description": "The words, or the token, as the tokenizer writes them."},
+            "start": {
+                "type": ["integer", "null"],
+                "description": "Where in the text it begins, in characters from 0; null where the tokenizer does "
+                "not say.",
+            },
+            "end": {"type": ["integer", "null"], "description": "The first character behind it; null likewise."},
+            "index": {"type": "integer", "description": "Which token it is, where they are not joined."},
+        },
+        "required": ["score", "word", "start", "end"],
+    },
+}
 
 TOKEN_CLASSIFICATION = Task(
     name="token-classification",
@@ -75,23 +97,12 @@ TOKEN_CLASSIFICATION = Task(
             "truncation": TRUNCATION,
         }
     ),
-    result={
-        "type": "array",
-        "items": {
-            "type": "object",
-            "properties": {
-                "entity_group": {"type": "string"},
-                "entity": {"type": "string"},
-                "score": {"type": "number"},
-                "word": {"type": "string"},
-                "start": {"type": ["integer", "null"]},
-                "end": {"type": ["integer", "null"]},
-                "index": {"type": "integer"},
-            },
-            "required": ["score", "word", "start", "end"],
-        },
-    },
+    result=_ENTITIES,
     example={"inputs": {"text": "Marie baked in Lyon for ten years."}, "parameters": {}},
+    example_result=[
+        {"entity_group": "PER", "score": 0.99, "word": "Marie", "start": 0, "end": 5},
+        {"entity_group": "LOC", "score": 0.98, "word": "Lyon", "start": 15, "end": 19},
+    ],
     main_field="text",
     synonyms={"text": TEXT_SYNONYMS, "words": ("words", "tokens")},
     columns=_entities,
@@ -99,15 +110,16 @@ TOKEN_CLASSIFICATION = Task(
     view="entities",
 )
 
-_FILLINGS: dict[str, Any] = {
+_FILLINGS: JsonSchema = {
     "type": "array",
+    "description": "Words for the gap, best first.",
     "items": {
         "type": "object",
         "properties": {
-            "score": {"type": "number"},
-            "token": {"type": "integer"},
-            "token_str": {"type": "string"},
-            "sequence": {"type": "string"},
+            "score": SCORE,
+            "token": {"type": "integer", "description": "Its number in the model's vocabulary."},
+            "token_str": {"type": "string", "description": "The word, or the piece of one."},
+            "sequence": {"type": "string", "description": "The text with the word in its place."},
         },
         "required": ["score", "token", "token_str", "sequence"],
     },
@@ -143,8 +155,18 @@ FILL_MASK = Task(
             "truncation": TRUNCATION,
         }
     ),
-    result={"anyOf": [_FILLINGS, {"type": "array", "items": _FILLINGS}]},
+    result={
+        "anyOf": [
+            _FILLINGS,
+            {"type": "array", "description": "Such a list for each of several gaps.", "items": _FILLINGS},
+        ]
+    },
     example={"inputs": {"text": "The baker puts the [MASK] into the oven."}, "parameters": {"top_k": 3}},
+    example_result=[
+        {"score": 0.62, "token": 7852, "token_str": "bread", "sequence": "The baker puts the bread into the oven."},
+        {"score": 0.21, "token": 18149, "token_str": "dough", "sequence": "The baker puts the dough into the oven."},
+        {"score": 0.05, "token": 9850, "token_str": "cake", "sequence": "The baker puts the cake into the oven."},
+    ],
     main_field="text",
     synonyms={"text": TEXT_SYNONYMS},
     columns=_best_filling,

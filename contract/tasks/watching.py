@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contract.tasks.clips import EXAMPLE_VIDEO
-from contract.tasks.images import FUNCTION_TO_APPLY, TOP_K
+from contract.tasks.labels import FUNCTION_TO_APPLY, LABEL_SCORES, TOP_K, best_label
 from contract.tasks.media import VIDEO_SYNONYMS, video_field
-from contract.tasks.task import LABEL_SCORES, Task, a_whole, an_object, best_label
+from contract.tasks.task import Task, a_whole, an_object
 
 VIDEO_CLASSIFICATION = Task(
     name="video-classification",
@@ -34,6 +34,7 @@ VIDEO_CLASSIFICATION = Task(
     ),
     result=LABEL_SCORES,
     example={"inputs": {"video": EXAMPLE_VIDEO}, "parameters": {}},
+    example_result=[{"label": "baking", "score": 0.87}, {"label": "washing dishes", "score": 0.06}],
     main_field="video",
     synonyms={"video": VIDEO_SYNONYMS},
     columns=best_label,

@@ -35,5 +35,6 @@ def _task_json(task: Task) -> dict[str, Any]:
         "column_names": {field: list(names) for field, names in task.synonyms.items()},
         "result_columns": list(task.result_columns),
         "example": dict(task.example),
+        "example_result": task.example_result,
         "deterministic": task.deterministic,
     }
