@@ -22,8 +22,9 @@ from models.database import reading
 from models.jobs import Job, list_batch_jobs
 from models.outcomes import RowOutcome, outcomes, rejected
 from models.sheets import formats
-from models.sheets.export import BY_ROW, Joined, Table, written
+from models.sheets.export import BY_ROW, written
 from models.sheets.layout import TEXTS, Layout, columns_of
+from models.sheets.table import Joined, Table
 from models.vectors import unpack
 
 Item = TypeVar("Item")

@@ -5,7 +5,7 @@
     map       mapping.resolve: which column feeds which field                          -> mapping.Mapping
     check     rows.Rows: what one row sends, or what is wrong with it                  -> rows.Row
     preview   preview.preview: all of that, and nothing is kept
-    write     export: input columns joined with results, in any of export.MEDIA
+    write     export.written: the columns of table.Table for each row, in any of export.MEDIA
 
 A further format is one module with `sniff` and `records`, and one line in formats.py.
 """

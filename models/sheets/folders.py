@@ -12,13 +12,10 @@ import json
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from models.sheets.kinds import Kind
 from models.sheets.parquets import Shard, write_shards
-
-if TYPE_CHECKING:
-    from models.sheets.export import Column, Joined
+from models.sheets.table import Column, Joined
 
 _PIECE = 1 << 18
 _WHOLE = "dtype: int64"

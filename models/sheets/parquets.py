@@ -7,12 +7,10 @@ import itertools
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from models.sheets.kinds import Kind, as_kind, kind_of_all
-
-if TYPE_CHECKING:
-    from models.sheets.export import Column, Joined
+from models.sheets.table import Column, Joined
 
 #: A row group is written at so many rows or characters of text, whichever comes first.
 _GROUP_ROWS = 20_000

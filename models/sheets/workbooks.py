@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -20,9 +20,7 @@ from models.sheets.formulas import defused
 from models.sheets.kinds import as_text
 from models.sheets.layout import MAX_COLUMNS, FileError, Layout, Place, Record
 from models.sheets.packed import beside, plain
-
-if TYPE_CHECKING:
-    from models.sheets.export import Column, Joined
+from models.sheets.table import Column, Joined
 
 #: What Excel holds: rows in a sheet, the header among them, and UTF-16 units in a cell.
 MAX_ROWS = 1 << 20

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.records import NumberedCsv, NumberedRows, numbered_jsonl
-from models.sheets.export import Column, Joined, write_csv, write_jsonl
+from models.sheets.export import write_csv, write_jsonl
 from models.sheets.kinds import Kind
+from models.sheets.table import Column, Joined
 
 NUMBER = Column("row_number", lambda joined: joined.row, Kind.WHOLE)
 CELLS = st.one_of(st.none(), st.text(alphabet='ab",\r\n=é', max_size=8), st.integers())

@@ -11,8 +11,9 @@ import python_calamine
 
 from contract.tasks import CATALOGUE
 from models.sheets import parquets, workbooks
-from models.sheets.export import Joined, Table, written
+from models.sheets.export import written
 from models.sheets.kinds import Kind, as_kind, both, kind_of, kind_of_all
+from models.sheets.table import Joined, Table
 
 TASK = CATALOGUE["text-classification"]
 BODY = '[{"label":"good","score":0.5},{"label":"bad","score":0.25}]'

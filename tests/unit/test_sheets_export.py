@@ -13,7 +13,8 @@ import pytest
 from contract.errors import RequestError
 from contract.tasks import CATALOGUE
 from models.sheets import formats
-from models.sheets.export import WRITERS, Joined, Table, written
+from models.sheets.export import WRITERS, written
+from models.sheets.table import Joined, Table
 
 TASK = CATALOGUE["text-classification"]
 BODY = '[{"label":"good","score":0.5},{"label":"bad","score":0.25}]'
@@ -98,6 +99,8 @@ def test_columns_can_be_chosen():
     assert as_json(rows, inputs, "text,label")[0] == {"text": "a", "label": "good"}
     with pytest.raises(RequestError, match="no column 'nope'"):
         as_csv(rows, inputs, "nope")
+    with pytest.raises(RequestError, match="commas between"):
+        as_csv(rows, inputs, "text\rlabel")
 
 
 def test_only_input_columns_make_the_upload_be_read_again():

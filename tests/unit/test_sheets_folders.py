@@ -12,7 +12,8 @@ import pytest
 
 from contract.tasks import CATALOGUE
 from models.sheets import parquets
-from models.sheets.export import Joined, Table, written
+from models.sheets.export import written
+from models.sheets.table import Joined, Table
 
 BODY = '[{"label":"good","score":0.5}]'
 NAMES = ['te"xt: é', "stars", "mixed", "kept"]

@@ -69,7 +69,7 @@ def in_one_line(result: Any, task: Task | None) -> str:
     kind = task.view if task else ""
     try:
         return short(_LINES[kind](result)) if kind in _LINES else short(dumps(result))
-    except (KeyError, TypeError, IndexError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration):
         return short(dumps(result))
 
 
@@ -109,12 +109,12 @@ def _answers(result: Any) -> str:
 
 
 def _written(result: Any) -> str:
-    [written] = result.values()
-    return str(written) or "nothing"
+    return next(str(text) for name, text in result.items() if name != "alternatives") or "nothing"
 
 
 def _table(result: Any) -> str:
-    return str(result["answer"]) or "no cell"
+    answers = result if isinstance(result, list) else [result]
+    return " · ".join(str(one["answer"]) or "no cell" for one in answers)
 
 
 def _boxes(result: Any) -> str:

@@ -32,8 +32,11 @@ def from_text(_rule: JsonSchema, text: str) -> Any:
             return loads(text)
         except ValueError:
             return text
-    lines = [line for line in csv.reader(io.StringIO(text.strip("\n")), delimiter=_delimiter(text)) if line]
-    names, *rows = lines
+    try:
+        names, *rows = filter(None, csv.reader(io.StringIO(text.strip("\n")), delimiter=_delimiter(text)))
+    except csv.Error:
+        # A cell of more than 128 kB, or a carriage return where no line ends.
+        return text
     if len(set(names)) < len(names) or any(len(row) > len(names) for row in rows):
         return text
     whole = [row + [""] * (len(names) - len(row)) for row in rows]
