@@ -11,6 +11,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from models.tables import workers
 
+#: A worker that was not heard from for so long is not counted on.
+SILENT = timedelta(seconds=15)
+
 
 @dataclasses.dataclass(frozen=True)
 class Worker:
@@ -49,9 +52,9 @@ def list_workers(conn: sa.Connection) -> list[Worker]:
     return [Worker(**row._mapping) for row in conn.execute(sa.select(workers).order_by(workers.c.name))]
 
 
-def live_workers(conn: sa.Connection, *, silent_for: timedelta, now: datetime) -> list[Worker]:
-    """Those that beat not longer than `silent_for` ago and have not stopped."""
-    return [w for w in list_workers(conn) if w.state != "stopped" and now - w.heartbeat_at <= silent_for]
+def live_workers(conn: sa.Connection, *, now: datetime) -> list[Worker]:
+    """Those that were heard from and have not stopped."""
+    return [w for w in list_workers(conn) if w.state != "stopped" and now - w.heartbeat_at <= SILENT]
 
 
 def forget_workers(conn: sa.Connection, *, before: datetime) -> int:

@@ -1,153 +1,46 @@
-"""Batches, shared by the API and the pages: from an upload to a batch, a dry run, and what is shown of one."""
+"""Batches, shared by the API and the pages: from an upload to a batch, a dry run, what is shown of one, its end."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from contract.errors import ErrorCode, FournilError, RequestError
+from contract.errors import ErrorCode, FournilError
 from contract.ids import is_id
 from contract.pipelines import PipelineSpec
-from contract.statuses import BATCH_OVER, BatchStatus, OnInvalidRows
-from contract.tasks import JsonSchema
+from contract.statuses import BATCH_OVER, BatchStatus
 from contract.times import rfc3339, utc_now
-from contract.webhooks import BATCH_EVENTS
 from models import batches, removal
 from models.batches import Batch, NewBatch, create_batch, find_batch
 from models.database import transaction
 from models.files import add_file
-from models.hub.dataset import NAME, Dataset
 from models.pipelines import find_pipeline
 from models.porter import Porter
 from models.sheets import formats
 from models.sheets.layout import FileError
-from models.sheets.mapping import PARAMETER, Column, check_request, resolve
+from models.sheets.mapping import resolve
 from models.sheets.preview import NO_ROWS, Preview, preview
 from models.sheets.rows import Row
 from models.sweeps import go_on_canceling
-from models.webhooks import NewWebhook, add_webhooks, find_webhooks
+from models.webhooks import add_webhooks, find_webhooks
+from web.batch_requests import Asked
 from web.errors import not_found
-from web.intake import EXPIRES_IN, METADATA, expiry, named_pipeline, read_parameters
+from web.intake import expiry
 from web.pace import speed
-from web.requests import check
 from web.services import Services
 from web.uploads import Received, no_such_file
-from web.webhooks import read_webhook, refuse_webhook, shown_webhook, webhook_schema
+from web.webhooks import shown_webhook
 
 #: Rows that a cancel ends before it answers; of a larger batch a worker does.
 CANCELED_AT_ONCE = 5_000
 #: Seconds that a delete takes rows away before it answers; upkeep takes the rest.
 REMOVED_AT_ONCE = 1.0
-_COLUMN: JsonSchema = {"type": ["string", "integer"], "minimum": 0, "minLength": 1, "maxLength": 1_000}
-
-_WORD: JsonSchema = {"type": ["string", "null"], "minLength": 1, "maxLength": 255}
-DATASET: JsonSchema = {
-    "type": ["object", "null"],
-    "description": "A dataset of the Hugging Face Hub, in place of a file; or a folder that the operator offers.",
-    "properties": {
-        "name": {
-            "type": "string",
-            "pattern": NAME,
-            "x-pattern-words": "be a name of the Hub, such as owner/name",
-            "description": "As the Hub has it: `owner/name`.",
-        },
-        "config": {**_WORD, "description": "Left out: the only one, or the one it calls its default."},
-        "split": {**_WORD, "description": "Left out: the only one, or `train`."},
-        "revision": {**_WORD, "description": "Branch, tag or commit; pinned to a commit when the batch is accepted."},
-    },
-    "required": ["name"],
-    "additionalProperties": False,
-}
-
-BATCH_REQUEST: JsonSchema = {
-    "type": "object",
-    "properties": {
-        "pipeline": {"type": "string", "description": "Name of a pipeline, as GET /api/v1/pipelines lists them."},
-        "inputs": {
-            "type": ["object", "null"],
-            "description": "Input field to column, by name or by number from 0; `parameters.NAME` takes that "
-            "parameter from a column. Left out: columns are found by their names.",
-            "additionalProperties": _COLUMN,
-        },
-        "parameters": {"type": ["object", "null"], "description": "For every row that has none of its own."},
-        "id_column": {**_COLUMN, "type": ["string", "integer", "null"], "description": "Your ids; each only once."},
-        "format": {
-            "type": ["string", "null"],
-            "enum": [*formats.REQUESTABLE, None],
-            "description": "A hint; the content decides.",
-        },
-        "on_invalid_rows": {
-            "type": ["string", "null"],
-            "enum": [*(word.value for word in OnInvalidRows), None],
-            "default": OnInvalidRows.FAIL.value,
-            "description": "fail: one bad row and nothing runs. skip: good rows run, bad ones are listed.",
-        },
-        "metadata": METADATA,
-        "expires_in": EXPIRES_IN,
-        "webhook": webhook_schema(BATCH_EVENTS),
-        "file_id": {
-            "type": ["string", "null"],
-            "description": "A file of POST /api/v1/files, in place of the part `file`.",
-        },
-        "dataset": DATASET,
-    },
-    "required": ["pipeline"],
-    "additionalProperties": False,
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """A checked request for a batch."""
-
-    spec: PipelineSpec
-    mapping: dict[str, Column]
-    parameters: dict[str, Any]
-    id_column: Column | None
-    format: str | None
-    on_invalid_rows: OnInvalidRows
-    metadata: dict[str, Any] | None
-    expires_in: float | None
-    dataset: Dataset | None = None
-    webhook: NewWebhook | None = None
-
-
-def read_request(here: Services, conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
-    """What a body asks for; raises RequestError that names the field. `file_id` is the caller's affair."""
-    refuse_webhook(here.settings, dict(body))
-    check(BATCH_REQUEST, dict(body))
-    spec = named_pipeline(conn, body["pipeline"]).spec
-    mapping = check_request(spec, body.get("inputs"))
-    mapped = frozenset(name.removeprefix(PARAMETER) for name in mapping if name.startswith(PARAMETER))
-    return Asked(
-        spec=spec,
-        mapping=mapping,
-        parameters=read_parameters(spec, body.get("parameters") or {}, mapped=mapped),
-        id_column=body.get("id_column"),
-        format=body.get("format"),
-        on_invalid_rows=OnInvalidRows(body.get("on_invalid_rows") or OnInvalidRows.FAIL),
-        metadata=body.get("metadata"),
-        expires_in=body.get("expires_in"),
-        dataset=_dataset(body),
-        webhook=read_webhook(here.settings, dict(body)),
-    )
-
-
-def _dataset(body: Mapping[str, Any]) -> Dataset | None:
-    named = body.get("dataset")
-    if named is None:
-        return None
-    for other in ("file_id", "format"):
-        if body.get(other) is not None:
-            raise RequestError(ErrorCode.INVALID_VALUE, f"Give a dataset or a {other}, not both.", field=other)
-    return Dataset(**named)
 
 
 def dry_run(here: Services, asked: Asked, file: Received, *, seconds: float | None = None) -> Preview:

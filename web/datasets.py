@@ -17,7 +17,8 @@ from models.hub.stream import DatasetAway, Stream, layout_of
 from models.sheets.layout import FileError, Layout
 from models.sheets.mapping import resolve
 from models.sheets.preview import NO_ROWS, Preview, preview_of
-from web.batches import Asked, enter, glancing, new_batch
+from web.batch_requests import Asked
+from web.batches import enter, glancing, new_batch
 from web.services import Services
 
 _CONTENT_TYPE = "application/x-ndjson"

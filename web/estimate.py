@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from models.counts import count_open
 from models.speeds import latest_completed
 from models.workers import live_workers
-from web.api.pipelines import SILENT
 from web.pace import whole_run
 
 #: A file of fewer rows says more about starting than about going on.
@@ -38,6 +37,6 @@ def _of_files(conn: sa.Connection, pipeline: str) -> float | None:
 
 def _of_ovens(conn: sa.Connection, pipeline: str, now: datetime) -> float | None:
     """Rows a second in the forward passes of the ovens that live: what a file can at best come to."""
-    counts = [(oven.tally or {}).get(pipeline) for oven in live_workers(conn, silent_for=SILENT, now=now)]
+    counts = [(oven.tally or {}).get(pipeline) for oven in live_workers(conn, now=now)]
     rates = [count["rows"] / count["seconds"] for count in counts if count and count["rows"] and count["seconds"]]
     return float(f"{sum(rates):.3g}") if rates else None

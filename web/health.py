@@ -15,7 +15,6 @@ from models.database import reading
 from models.migrate import is_current
 from models.pipelines import list_pipelines
 from models.workers import live_workers
-from web.api.pipelines import SILENT
 from web.operations import Answer, operation, ref
 from web.responses import json_response
 from web.services import Services, services
@@ -59,7 +58,7 @@ def missing(here: Services) -> Iterator[str]:
 
 
 def _missing_ovens(conn: sa.Connection) -> Iterator[str]:
-    live = [w for w in live_workers(conn, silent_for=SILENT, now=utc_now()) if w.state != "starting"]
+    live = [w for w in live_workers(conn, now=utc_now()) if w.state != "starting"]
     if not live:
         yield "no live worker"
     warm = {name for worker in live for name in worker.warm}

@@ -22,7 +22,6 @@ from models.database import reading
 from models.sweeps import oldest_wait
 from models.webhooks import count_open as count_webhooks
 from models.workers import Worker, live_workers
-from web.api.pipelines import SILENT
 from web.operations import Answer, operation
 
 blueprint = Blueprint("metrics", __name__)
@@ -64,7 +63,7 @@ class TableCollector(Collector):
         now = utc_now()
         with reading(self._engine) as conn:
             open_jobs, waits = count_open(conn), oldest_wait(conn, now=now)
-            ovens = live_workers(conn, silent_for=SILENT, now=now)
+            ovens = live_workers(conn, now=now)
             hooks = count_webhooks(conn)
         jobs = GaugeMetricFamily("fournil_jobs_open", "Jobs that are not over.", labels=("pipeline", "status"))
         for pipeline, counts in open_jobs.items():

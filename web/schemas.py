@@ -11,7 +11,7 @@ from contract.errors import ErrorCode
 from contract.statuses import BatchStatus, JobStatus, OnInvalidRows, PipelineState, Priority
 from contract.tasks import CATALOGUE, JsonSchema
 from models.webhooks import State
-from web.batches import BATCH_REQUEST
+from web.batch_requests import BATCH_REQUEST
 from web.intake import JOB_REQUEST
 from web.operations import ref
 

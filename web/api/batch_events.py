@@ -19,11 +19,11 @@ from contract.times import utc_now
 from models.batches import find_batch
 from models.database import reading
 from web.api.batches import VOLATILE, load
-from web.api.events import BEAT_SECONDS, LAST_EVENT_ID, LONGEST_SECONDS, event, event_stream, reader_is_gone
 from web.batches import show_batch
 from web.errors import overloaded
 from web.operations import Answer, operation
 from web.services import Services, services
+from web.streams import BEAT_SECONDS, LAST_EVENT_ID, LONGEST_SECONDS, event, event_stream, reader_is_gone
 
 blueprint = Blueprint("batch_events", __name__, url_prefix="/api/v1")
 

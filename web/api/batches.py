@@ -16,13 +16,12 @@ from contract.times import utc_now
 from models.batches import Batch, find_batch, list_batches
 from models.database import reading
 from models.jobs import list_batch_jobs
+from web.batch_requests import Asked, read_request
 from web.batches import (
-    Asked,
     cancel_batch,
     delete_batch,
     dry_run,
     load_batch,
-    read_request,
     retry_batch,
     show_batch,
     take_batch,

@@ -8,34 +8,27 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import select
-import socket
-import ssl
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response, request
 
-from contract.jsons import dumps
 from contract.statuses import JobStatus
 from contract.tasks import CATALOGUE
 from models.database import reading
 from models.jobs import find_job
 from web.api.jobs import load
 from web.errors import overloaded
-from web.operations import Answer, Header, operation
+from web.operations import Answer, operation
 from web.serializers import is_over, show_job
 from web.services import Services, services
+from web.streams import BEAT_SECONDS, LAST_EVENT_ID, LONGEST_SECONDS, event, event_stream, reader_is_gone
 
 blueprint = Blueprint("events", __name__, url_prefix="/api/v1")
 
-BEAT_SECONDS = 15.0
-#: A reader that is still there after this long comes back with Last-Event-ID.
-LONGEST_SECONDS = 3600.0
 _STREAMED = {task.name for task in CATALOGUE.values() if task.streams}
 _ID = re.compile(r"^([a-z]+)\.(\d{1,9})\.(\d{1,20}-\d{1,20})$")
-LAST_EVENT_ID = Header("Last-Event-ID", {"type": "string"}, "The `id` of the last event you have; the rest follows.")
 
 
 @dataclasses.dataclass
@@ -78,35 +71,6 @@ def follow(job_id: str) -> Response:
         raise overloaded("Too many callers wait at once. Poll, or come back in a moment.")
     known = Known.from_id(request.headers.get("Last-Event-ID", ""))
     return event_stream(_events(here, job_id, known, request.environ), here)
-
-
-def reader_is_gone(environ: dict[str, Any]) -> bool:
-    """Whether the other end has closed: a stream writes too seldom to find out by itself, and holds a thread.
-
-    Only gunicorn shows its socket; elsewhere the next comment line finds out.
-    """
-    connection: socket.socket | None = environ.get("gunicorn.socket")
-    if connection is None:
-        return False
-    watcher = select.poll()
-    watcher.register(connection, select.POLLIN | select.POLLHUP)
-    if not watcher.poll(0):
-        return False
-    # Readable with nothing to read is the end; with something, it is the next request, which is not ours to take.
-    return not isinstance(connection, ssl.SSLSocket) and connection.recv(1, socket.MSG_PEEK) == b""
-
-
-def event_stream(events: Iterator[str], here: Services) -> Response:
-    """A response that sends `events` as they come, and gives the waiter's place back when it is over."""
-    response = Response(events, mimetype="text/event-stream")
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Accel-Buffering"] = "no"
-    response.call_on_close(here.changes.give_place_back)
-    return response
-
-
-def event(kind: str, event_id: str, data: Any) -> str:
-    return f"id: {event_id}\nevent: {kind}\ndata: {dumps(data)}\n\n"
 
 
 def _events(here: Services, job_id: str, known: Known, environ: dict[str, Any]) -> Iterator[str]:

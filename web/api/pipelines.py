@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,8 +23,6 @@ from web.services import services
 
 blueprint = Blueprint("pipelines", __name__, url_prefix="/api/v1")
 
-#: A worker that was not heard from for so long is not counted on.
-SILENT = timedelta(seconds=15)
 _ONE = Answer("The pipeline.", ref("Pipeline"))
 
 
@@ -72,7 +69,7 @@ def resume(name: str) -> Response:
 
 def show_pipelines(conn: sa.Connection) -> list[dict[str, Any]]:
     """Every pipeline as JSON, in the order of the pipelines file."""
-    counts, ovens = count_open(conn), live_workers(conn, silent_for=SILENT, now=utc_now())
+    counts, ovens = count_open(conn), live_workers(conn, now=utc_now())
     return [_shown(stored, counts, ovens) for stored in list_pipelines(conn)]
 
 
@@ -86,7 +83,7 @@ def _load(name: str) -> dict[str, Any]:
         stored = find_pipeline(conn, name) if PIPELINE_NAME.match(name) else None
         if stored is None:
             raise not_found("pipeline")
-        return _shown(stored, count_open(conn), live_workers(conn, silent_for=SILENT, now=utc_now()))
+        return _shown(stored, count_open(conn), live_workers(conn, now=utc_now()))
 
 
 def _move(name: str, state: PipelineState, *, reason: str | None) -> None:

@@ -10,7 +10,6 @@ from flask import Blueprint, Response
 from contract.times import utc_now
 from models.database import reading
 from models.workers import list_workers, live_workers
-from web.api.pipelines import SILENT
 from web.operations import Answer, operation, ref
 from web.responses import json_response
 from web.serializers import page_json, worker_json
@@ -28,5 +27,5 @@ def index() -> Response:
 
 
 def show_workers(conn: sa.Connection) -> list[dict[str, Any]]:
-    live = {worker.name for worker in live_workers(conn, silent_for=SILENT, now=utc_now())}
+    live = {worker.name for worker in live_workers(conn, now=utc_now())}
     return [worker_json(worker, live=worker.name in live) for worker in list_workers(conn)]

@@ -10,7 +10,7 @@ from contract.statuses import PipelineState
 from contract.tasks import CATALOGUE
 from contract.times import utc_now
 from models.workers import live_workers
-from web.api.pipelines import SILENT, show_pipelines
+from web.api.pipelines import show_pipelines
 from web.serializers import is_over
 
 
@@ -32,7 +32,7 @@ def waits_for(conn: sa.Connection, job: dict[str, Any]) -> str:
         return "gone"
     if offer["state"] != PipelineState.ACTIVE:
         return str(offer["state"])
-    if not live_workers(conn, silent_for=SILENT, now=utc_now()):
+    if not live_workers(conn, now=utc_now()):
         return "workers"
     return "" if offer["warm_on"] else "loading"
 

@@ -19,7 +19,8 @@ from models.sheets.formats import REQUESTABLE
 from models.sheets.mapping import PARAMETER, Column
 from models.sheets.preview import Preview, preview
 from web.api.files import keep
-from web.batches import glancing, most_files, read_request, take_batch
+from web.batch_requests import read_request
+from web.batches import glancing, most_files, take_batch
 from web.datasets import take_dataset
 from web.errors import not_found
 from web.estimate import estimate

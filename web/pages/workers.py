@@ -8,8 +8,7 @@ from flask import render_template
 
 from contract.times import utc_now
 from models.database import reading
-from models.workers import Worker, list_workers
-from web.api.pipelines import SILENT
+from models.workers import SILENT, Worker, list_workers
 from web.pages.site import blueprint
 from web.services import services
 

@@ -1,0 +1,127 @@
+"""What a caller asks of a batch: its schema, and the request once it is checked. The API and the pages share it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from contract.errors import ErrorCode, RequestError
+from contract.pipelines import PipelineSpec
+from contract.statuses import OnInvalidRows
+from contract.tasks import JsonSchema
+from contract.webhooks import BATCH_EVENTS
+from models.hub.dataset import NAME, Dataset
+from models.sheets import formats
+from models.sheets.mapping import PARAMETER, Column, check_request
+from models.webhooks import NewWebhook
+from web.intake import EXPIRES_IN, METADATA, named_pipeline, read_parameters
+from web.requests import check
+from web.services import Services
+from web.webhooks import read_webhook, refuse_webhook, webhook_schema
+
+_COLUMN: JsonSchema = {"type": ["string", "integer"], "minimum": 0, "minLength": 1, "maxLength": 1_000}
+
+_WORD: JsonSchema = {"type": ["string", "null"], "minLength": 1, "maxLength": 255}
+DATASET: JsonSchema = {
+    "type": ["object", "null"],
+    "description": "A dataset of the Hugging Face Hub, in place of a file; or a folder that the operator offers.",
+    "properties": {
+        "name": {
+            "type": "string",
+            "pattern": NAME,
+            "x-pattern-words": "be a name of the Hub, such as owner/name",
+            "description": "As the Hub has it: `owner/name`.",
+        },
+        "config": {**_WORD, "description": "Left out: the only one, or the one it calls its default."},
+        "split": {**_WORD, "description": "Left out: the only one, or `train`."},
+        "revision": {**_WORD, "description": "Branch, tag or commit; pinned to a commit when the batch is accepted."},
+    },
+    "required": ["name"],
+    "additionalProperties": False,
+}
+
+BATCH_REQUEST: JsonSchema = {
+    "type": "object",
+    "properties": {
+        "pipeline": {"type": "string", "description": "Name of a pipeline, as GET /api/v1/pipelines lists them."},
+        "inputs": {
+            "type": ["object", "null"],
+            "description": "Input field to column, by name or by number from 0; `parameters.NAME` takes that "
+            "parameter from a column. Left out: columns are found by their names.",
+            "additionalProperties": _COLUMN,
+        },
+        "parameters": {"type": ["object", "null"], "description": "For every row that has none of its own."},
+        "id_column": {**_COLUMN, "type": ["string", "integer", "null"], "description": "Your ids; each only once."},
+        "format": {
+            "type": ["string", "null"],
+            "enum": [*formats.REQUESTABLE, None],
+            "description": "A hint; the content decides.",
+        },
+        "on_invalid_rows": {
+            "type": ["string", "null"],
+            "enum": [*(word.value for word in OnInvalidRows), None],
+            "default": OnInvalidRows.FAIL.value,
+            "description": "fail: one bad row and nothing runs. skip: good rows run, bad ones are listed.",
+        },
+        "metadata": METADATA,
+        "expires_in": EXPIRES_IN,
+        "webhook": webhook_schema(BATCH_EVENTS),
+        "file_id": {
+            "type": ["string", "null"],
+            "description": "A file of POST /api/v1/files, in place of the part `file`.",
+        },
+        "dataset": DATASET,
+    },
+    "required": ["pipeline"],
+    "additionalProperties": False,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A checked request for a batch."""
+
+    spec: PipelineSpec
+    mapping: dict[str, Column]
+    parameters: dict[str, Any]
+    id_column: Column | None
+    format: str | None
+    on_invalid_rows: OnInvalidRows
+    metadata: dict[str, Any] | None
+    expires_in: float | None
+    dataset: Dataset | None = None
+    webhook: NewWebhook | None = None
+
+
+def read_request(here: Services, conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
+    """What a body asks for; raises RequestError that names the field. `file_id` is the caller's affair."""
+    refuse_webhook(here.settings, dict(body))
+    check(BATCH_REQUEST, dict(body))
+    spec = named_pipeline(conn, body["pipeline"]).spec
+    mapping = check_request(spec, body.get("inputs"))
+    mapped = frozenset(name.removeprefix(PARAMETER) for name in mapping if name.startswith(PARAMETER))
+    return Asked(
+        spec=spec,
+        mapping=mapping,
+        parameters=read_parameters(spec, body.get("parameters") or {}, mapped=mapped),
+        id_column=body.get("id_column"),
+        format=body.get("format"),
+        on_invalid_rows=OnInvalidRows(body.get("on_invalid_rows") or OnInvalidRows.FAIL),
+        metadata=body.get("metadata"),
+        expires_in=body.get("expires_in"),
+        dataset=_dataset(body),
+        webhook=read_webhook(here.settings, dict(body)),
+    )
+
+
+def _dataset(body: Mapping[str, Any]) -> Dataset | None:
+    named = body.get("dataset")
+    if named is None:
+        return None
+    for other in ("file_id", "format"):
+        if body.get(other) is not None:
+            raise RequestError(ErrorCode.INVALID_VALUE, f"Give a dataset or a {other}, not both.", field=other)
+    return Dataset(**named)
