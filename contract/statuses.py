@@ -1,7 +1,8 @@
 """The two life cycles a caller can see, and which moves are legal.
 
-Terminal is final: only a batch retry re-opens a row, as a new attempt. `running` goes back to `queued`
-when its worker is lost. The database repeats these words in CHECK constraints; a test compares them.
+Terminal is final: only a batch retry re-opens a row, as a new attempt. `running` goes back to `queued` when its
+worker is lost. The database repeats these words in CHECK constraints; tests compare them, and hold every move that
+the stores make to JOB_MOVES.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from contract.errors import ErrorCode
 from contract.ids import new_id
 from contract.statuses import BATCH_OVER, JOB_RETRYABLE, BatchStatus, JobStatus, OnInvalidRows, Priority
 from models.bulk import load
@@ -342,8 +341,3 @@ def open_batches(conn: sa.Connection) -> list[tuple[str, BatchStatus, bool]]:
         batches.c.status.in_(["validating", "running", "canceling"])
     )
     return [(row.id, BatchStatus(row.status), row.ingested) for row in conn.execute(query)]
-
-
-def invalid_row(row: int, line: int, code: ErrorCode, message: str) -> dict[str, Any]:
-    """An entry of a batch's `errors`."""
-    return {"row": row, "line": line, "code": code.value, "message": message}

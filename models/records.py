@@ -1,4 +1,4 @@
-"""Records: how a claimed row ends, or goes back in line. Each is written once, by whoever holds its fence.
+"""Records: how a claimed row ends. Each is written once, by whoever holds its fence.
 
 Zero rows updated means that the row was canceled, expired or taken over meanwhile: a normal answer, and the
 outcome is dropped.
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from contract.errors import ErrorCode
 from contract.statuses import JobStatus
 from models.bulk import load
-from models.claims import HELD, back_in_line, by_fence
+from models.claims import HELD, by_fence
 from models.counts import Move, moved
 from models.tables import job_results, jobs
 from models.vectors import pack
@@ -110,11 +110,6 @@ def fail(conn: sa.Connection, rows: Sequence[Failure], *, timing: Timing, now: d
         job_is_over(conn, ended, now=now)
     _count(conn, recorded, JobStatus.FAILED)
     return set(recorded)
-
-
-def requeue(conn: sa.Connection, rows: Sequence[tuple[str, int]], *, at: datetime) -> int:
-    """Put `(id, fence)` rows back in line for `at`: something that is not their fault went wrong."""
-    return back_in_line(conn, rows, {"available_at": at, "started_at": None, **_FREE})
 
 
 def _ended(conn: sa.Connection, timing: Timing, now: datetime) -> dict[str, Any]:

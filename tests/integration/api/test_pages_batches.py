@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from contract.errors import ErrorCode
 from contract.ids import new_ids
 from contract.names import INGEST
 from contract.statuses import JobStatus
@@ -68,7 +67,8 @@ def fill(engine, batch_id: str, texts: list[str], *, invalid: int = 0) -> None:
         batch = find_batch(conn, batch_id)
         cursor = batches.Cursor("insert", 1, 1, len(texts), invalid)
         now = utc_now()
-        wrong = [batches.invalid_row(9, 11, ErrorCode.INVALID_ROW, f"inputs.text is missing. {SCRIPT}")] * invalid
+        message = f"inputs.text is missing. {SCRIPT}"
+        wrong = [{"row": 9, "line": 11, "code": "invalid_row", "message": message}] * invalid
         assert batches.advance(
             conn, batch, cursor, status="running", total=len(texts) + invalid, ingested=True, started_at=now,
             format="csv", errors=wrong,
@@ -377,7 +377,7 @@ def test_what_a_batch_cannot_do_now_is_said_on_a_page(client, batch):
 
 def test_a_file_that_could_not_be_read_says_that_nothing_ran(client, engine):
     address = start(client, preview(client))
-    error = batches.invalid_row(0, 3, ErrorCode.INVALID_ROW, "inputs.text is missing.")
+    error = {"row": 0, "line": 3, "code": "invalid_row", "message": "inputs.text is missing."}
     batch_id = address.rpartition("/")[2]
     transaction(engine, lambda conn: batches.refuse_batch(conn, batch_id, [error], now=utc_now()))
     page = get(client, address)

@@ -18,7 +18,7 @@ from contract.tasks.clips import EXAMPLE_VIDEO
 from contract.tasks.media import EXAMPLE_IMAGE
 from contract.tasks.recordings import EXAMPLE_AUDIO
 from contract.times import utc_now
-from models import records
+from models.claims import back_in_line
 from models.database import transaction
 from models.pipelines import set_state, sync_pipelines
 from tests.integration.api.conftest import PIPELINES
@@ -111,7 +111,7 @@ RESULTS = [
     ),
     ("text-classification", {"text": "a"}, {"an older": "shape"}, ["no picture of its own", "an older"]),
     ("image-classification", IMAGE, [{"label": SCRIPT, "score": 0.5}], [SCRIPT, "image/png, 504 B"]),
-    ("image-feature-extraction", IMAGE, [[0.5, -0.25]] * 4, ["4", "one a token"]),
+    ("image-feature-extraction", IMAGE, [[0.5, -0.25]] * 4, ["4", "one a patch"]),
     ("zero-shot-image-classification", IMAGE, [{"label": "bread", "score": 0.5}], ["bread", "50.0 %"]),
     ("object-detection", IMAGE, [{"label": SCRIPT, "score": 0.9, "box": BOX}], [SCRIPT, "10 × 20 at 1, 2"]),
     ("object-detection", IMAGE, [], ["Nothing was found"]),
@@ -486,10 +486,10 @@ def test_every_result_also_reads_in_one_line_of_the_list(client, oven, task, inp
 
 def test_a_worker_lost_twice_shows_its_attempts(client, submit, oven, engine):
     job = submit()
+    back = {"worker": None, "lease_until": None}
     for _ in range(2):
-        rows = oven.take()
-        pairs = [(row.id, row.fence) for row in rows]
-        transaction(engine, lambda conn, pairs=pairs: records.requeue(conn, pairs, at=utc_now()))
+        [row] = oven.take()
+        transaction(engine, lambda conn, row=row: back_in_line(conn, [(row.id, row.fence)], back))
     oven.bake()
 
     assert "Attempts3" in get(client, f"/jobs/{job['id']}").text

@@ -138,7 +138,7 @@ def test_the_database_refuses_a_row_twice(engine, batch_factory):
 
 def test_a_refused_file_says_why_and_never_ran(engine, batch_factory):
     batch = batch_factory(0, ingested=False)
-    errors = [batches.invalid_row(0, 2, ErrorCode.INVALID_ROW, "No text.")] * 150
+    errors = [{"row": 0, "line": 2, "code": "invalid_row", "message": "No text."}] * 150
     assert not transaction(engine, lambda conn: batches.refuse_batch(conn, batch.id, errors, now=NOW))
     with engine.begin() as conn:
         conn.execute(sa.text("UPDATE batches SET status = 'validating'"))

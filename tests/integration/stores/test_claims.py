@@ -68,9 +68,10 @@ def test_a_second_claim_of_the_same_job_gets_nothing(job_factory, claim_rows):
 
 def test_a_job_that_is_not_available_yet_is_not_claimed(engine, job_factory, claim_rows):
     job_factory()
-    row = claim_rows()[0]
+    [row] = claim_rows()
     later = NOW + timedelta(seconds=10)
-    transaction(engine, lambda conn: records.requeue(conn, [(row.id, row.fence)], at=later))
+    back = {"available_at": later, "worker": None, "lease_until": None}
+    transaction(engine, lambda conn: claims.back_in_line(conn, [(row.id, row.fence)], back))
     assert claim_rows() == []
     assert len(claim_rows(now=later)) == 1
 

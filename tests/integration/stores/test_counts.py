@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from contract.errors import ErrorCode
-from contract.statuses import BatchStatus, JobStatus
+from contract.statuses import JOB_MOVES, BatchStatus, JobStatus
 from models import batches, claims, counts, records, sweeps
 from models.batches import Batch
 from models.claims import Claimed
@@ -33,7 +33,7 @@ class Walk:
         self._engine, self._claim_rows, self._dice = engine, claim_rows, random.Random(seed)
         self._held: list[Claimed] = []
         self._moves = [
-            self.claim, self.claim, self.finish, self.finish, self.fail, self.release, self.requeue, self.cancel_one,
+            self.claim, self.claim, self.finish, self.finish, self.fail, self.release, self.cancel_one,
             self.cancel_some, self.expire, self.reap, self.reap_expired, self.retry, self.close,
         ]  # fmt: skip
 
@@ -63,10 +63,6 @@ class Walk:
     def release(self, _: Batch) -> None:
         rows = self._some()
         self._do(lambda conn: claims.release(conn, rows))
-
-    def requeue(self, _: Batch) -> None:
-        rows = [(row.id, row.fence) for row in self._some()]
-        self._do(lambda conn: records.requeue(conn, rows, at=NOW))
 
     def cancel_one(self, _: Batch) -> None:
         for row in self._some()[:1]:
@@ -101,6 +97,12 @@ def in_the_rows(engine: sa.Engine, batch: Batch) -> dict[str, int]:
         return {row[0]: row[1] for row in conn.execute(query)}
 
 
+def statuses(engine: sa.Engine, batch: Batch) -> dict[str, JobStatus]:
+    with reading(engine) as conn:
+        rows = conn.execute(sa.select(jobs.c.id, jobs.c.status).where(jobs.c.batch_id == batch.id))
+        return {row.id: JobStatus(row.status) for row in rows}
+
+
 def as_counted(engine: sa.Engine, batch: Batch) -> dict[str, int]:
     with reading(engine) as conn:
         found = counts.count(conn, batch.id)
@@ -110,11 +112,16 @@ def as_counted(engine: sa.Engine, batch: Batch) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_happens_the_counts_say_what_the_rows_say(engine, batch_factory, claim_rows, seed):
+def test_whatever_happens_moves_are_legal_and_counts_say_what_the_rows_say(engine, batch_factory, claim_rows, seed):
     batch, walk, steps = batch_factory(25), Walk(engine, claim_rows, seed), []
+    before = statuses(engine, batch)
     for _ in range(120):
         steps.append(walk.step(batch))
         assert as_counted(engine, batch) == in_the_rows(engine, batch), steps
+        after = statuses(engine, batch)
+        moves = {(was, after[row]) for row, was in before.items() if was != after[row]}
+        assert all(now in JOB_MOVES[was] for was, now in moves), steps
+        before = after
 
 
 def test_open_jobs_are_counted_by_pipeline_with_and_without_a_file(engine, batch_factory, job_factory, claim_rows):

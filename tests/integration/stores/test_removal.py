@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from contract.errors import ErrorCode
 from contract.ids import first_id_at, new_id
 from contract.statuses import BatchStatus
 from contract.times import utc_now
@@ -42,7 +41,7 @@ def over_batch(engine, batch_factory, claim_rows, storage):
     def make(*, rows: int = 3, now: datetime = NOW) -> Batch:
         batch = batch_factory(rows, now=now)
         good = [Success(row.id, row.fence, [1]) for row in claim_rows(rows, now=now)]
-        bad = batches.invalid_row(99, 101, ErrorCode.INVALID_ROW, "No.")
+        bad = {"row": 99, "line": 101, "code": "invalid_row", "message": "No."}
         path = storage.path(batch.file_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"text\n")
