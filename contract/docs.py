@@ -22,7 +22,13 @@ PROOFS = DOCS / "proofs.json"
 #: A text of an example that is longer is a file's bytes, of which so many characters are shown.
 _LONGEST, _SHOWN = 500, 24
 #: The doors, and what the table calls them.
-WAYS = {"form": "form", "api": "API", "bulk": "file of rows", "view": "result page"}
+WAYS = {
+    "form": "form",
+    "chromium": "form in Chromium",
+    "api": "API",
+    "bulk": "file of rows",
+    "view": "result page",
+}
 
 _SETTINGS_HEAD = """# Settings
 
@@ -37,6 +43,16 @@ What each task takes and gives. This page is generated from `contract/tasks/` by
 decides (its `generation_config.json` or configuration), as it does in transformers; a pipeline may have defaults of
 its own. A file is sent as `{"data": base64}`, `{"url": "https://…"}`, `{"file_id": "…"}` or a part of a multipart
 request ([api.md](api.md#submitting)); its bytes are cut short here. Results are made up, to show their shape.
+
+"""
+_PROOFS_TAIL = """Each entry was shown by a test that ran it, and an empty one has not been shown yet:
+
+- form: every field is asked for, and the example comes in as it was written (Flask's test client, no model)
+- form in Chromium: a browser fills the example in, runs it on a tiny real checkpoint and sees the result drawn
+- API, file of rows: the example, and two rows of a file, on the same checkpoint
+- result page: as HTML, drawn as the view that is named and never as bare JSON
+
+Recorded by `make proofs` with transformers {transformers}.
 
 """
 
@@ -57,12 +73,8 @@ def _proven() -> str:
     """Every task by every door; what no recorded run has shown is left empty."""
     recorded = json.loads(PROOFS.read_text(encoding="utf-8"))
     rows = "".join(_proven_row(task, recorded["tasks"].get(task.name, [])) for task in CATALOGUE.values())
-    return (
-        f"| task | {' | '.join(WAYS.values())} |\n|{' --- |' * (1 + len(WAYS))}\n{rows}\n"
-        "Each entry was shown by a test that ran it: the form and the result drawn on its page, the example through "
-        "the API on a\ntiny real checkpoint, two rows of a file. Recorded by `make proofs` with "
-        f"transformers {recorded['transformers']}; an empty\nentry has not been shown yet.\n\n"
-    )
+    head = f"| task | {' | '.join(WAYS.values())} |\n|{' --- |' * (1 + len(WAYS))}\n"
+    return f"{head}{rows}\n" + _PROOFS_TAIL.format(transformers=recorded["transformers"])
 
 
 def _proven_row(task: Task, ways: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The form of each kind of input in a browser: chosen and written there, run, and drawn as what it is."""
+"""The form of every task in Chromium: filled with its example or files from a disk, run, and its result drawn."""
 
 from __future__ import annotations
 
@@ -14,21 +14,40 @@ from tests.processes import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_model]
 
-#: Task, the way its form is asked where there are several, and what its result is drawn as.
-FORMS = {
-    "text": ("token-classification", None, ".marked"),
-    "numbers": ("feature-extraction", None, ".vector-picture rect"),
-    "chat": ("text-generation", "messages", ".chat .said-assistant"),
-    "table": ("table-question-answering", None, "table.marked"),
-    "json": ("decision", None, ".bars .name"),
-    "image": ("image-segmentation", None, ".seen img"),
-    "two images": ("keypoint-matching", None, "svg.pair image"),
-    "image and text": ("image-text-to-text", "text", ".chat, .written"),
-    "document": ("document-question-answering", None, ".seen img"),
-    "audio": ("automatic-speech-recognition", None, "audio"),
-    "sound": ("text-to-audio", None, "audio"),
-    "video": ("video-classification", None, ".watched video"),
+#: What each kind of result is drawn as.
+DRAWN = {
+    "labels": ".bars .name",
+    "entities": ".marked",
+    "tokens": ".gap-word",
+    "vector": ".vector-picture rect",
+    "scores": ".bars .name",
+    "text": ".chat .said-assistant",
+    "written": "p.quiet",
+    "answers": ".bars .name",
+    "table": "table.marked",
+    "boxes": ".seen img",
+    "masks": ".seen img",
+    "depth": ".seen img",
+    "picture": ".seen img",
+    "replies": ".bars .name, .written",
+    "caption": ".written",
+    "found": ".seen img",
+    "matches": "svg.pair image",
+    "transcript": "audio",
+    "sound": "audio",
+    "things": ".seen img",
+    "decisions": ".bars .name",
+    "watched": ".watched video",
 }
+#: One task of each kind of field that takes files.
+TAKES_FILES = (
+    "image-segmentation",
+    "keypoint-matching",
+    "image-text-to-text",
+    "document-question-answering",
+    "automatic-speech-recognition",
+    "video-classification",
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,20 +63,31 @@ def page(all_tasks: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert window.errors == []
 
 
-@pytest.mark.parametrize("kind", FORMS)
-def test_a_form_is_filled_run_and_its_result_drawn(page: Page, tmp_path: Path, kind: str) -> None:
-    task, way, drawn = FORMS[kind]
-    page.goto(f"/pipelines/{task}?example=1" + (f"&as={way}" if way else ""))
-    places = page.locator("form input[type=file]")
-    for place, file in enumerate(_files(task, tmp_path)):
-        places.nth(place).set_input_files(file)
-    page.get_by_role("button", name="Run").click()
+@pytest.mark.proves("chromium")
+@pytest.mark.parametrize("task", CATALOGUE)
+def test_the_example_is_filled_in_and_run_and_its_result_drawn(page: Page, task: str) -> None:
+    page.goto(f"/pipelines/{task}")
+    page.get_by_role("link", name="Fill in an example").click()
+    _run(page, task)
 
-    result = page.locator("section", has=page.locator("#result"))
-    expect(result.locator(drawn).first).to_be_visible(timeout=3 * SECONDS)
     expect(page.locator("#raw-json")).to_be_hidden()
     page.locator("#raw > summary").click()
     expect(page.locator("#raw-json")).to_be_visible()
+
+
+@pytest.mark.parametrize("task", TAKES_FILES)
+def test_files_are_chosen_from_a_disk(page: Page, tmp_path: Path, task: str) -> None:
+    page.goto(f"/pipelines/{task}?example=1")
+    places = page.locator("form input[type=file]")
+    for place, file in enumerate(_files(task, tmp_path)):
+        places.nth(place).set_input_files(file)
+    _run(page, task)
+
+
+def _run(page: Page, task: str) -> None:
+    page.get_by_role("button", name="Run").click()
+    result = page.locator("section", has=page.locator("#result"))
+    expect(result.locator(DRAWN[CATALOGUE[task].view]).first).to_be_visible(timeout=3 * SECONDS)
 
 
 def _files(task: str, folder: Path) -> Iterator[Path]:
