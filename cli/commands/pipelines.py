@@ -16,7 +16,7 @@ from contract.jsons import dumps
 @options.url
 @click.pass_context
 def pipelines(context: click.Context, *, as_json: bool, url: str) -> None:
-    """List the pipelines, or show one."""
+    """List the pipelines, show one, or add one to the pipelines file."""
     if context.invoked_subcommand is None:
         context.invoke(list_all, as_json=as_json, url=url)
 

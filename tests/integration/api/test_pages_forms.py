@@ -58,6 +58,7 @@ def test_the_form_asks_for_every_field_with_a_label_and_its_help(client, task):
         control = next(e for e in page.elements if e.attrs.get("name") in (name, f"{name}.0"))
         assert page.has("label", for_=control.attrs["id"]), name
         assert all(page.has("div", id=part) for part in control.attrs["aria-describedby"].split()), name
+    assert page.has("a", href=f"/batches/new?pipeline=t-{task}")
 
 
 @pytest.mark.proves("form")
@@ -316,7 +317,9 @@ def test_a_table_is_written_as_lines(client, written, table):
 
 
 @pytest.mark.parametrize(
-    "written", ["a,b\n1,2,3", "a,a\n1,2", "{", "[1]", "a,b"], ids=["wide", "twice", "no JSON", "list", "no rows"]
+    "written",
+    ["a,b\n1,2,3", "a,a\n1,2", "{", "[1]", "a,b", "a,b\r1,2", "a\n" + "x" * 140_000],
+    ids=["wide", "twice", "no JSON", "list", "no rows", "carriage return", "endless"],
 )
 def test_what_is_no_table_is_refused_beside_the_field(client, written):
     data = {"inputs.query": "How many?", "inputs.table": written}

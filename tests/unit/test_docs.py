@@ -1,0 +1,42 @@
+"""The pages of docs/ hold together: each is in the index, and what a page links to is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_of_the_docs_links_to_is_there(page: Path):
+    assert [link for link in _links(page) if not _leads_somewhere(page, link)] == []
+
+
+def test_every_page_of_the_docs_is_in_their_index():
+    index = ROOT / "docs" / "README.md"
+    named = {(index.parent / link).resolve() for link in _links(index)}
+    pages = {page for page in PAGES if page.is_relative_to(index.parent) and page.parent.name != "decisions"}
+    assert sorted(str(page.relative_to(ROOT)) for page in pages - named - {index}) == []
+
+
+def _links(page: Path) -> Iterator[str]:
+    prose = _CODE.sub("", page.read_text(encoding="utf-8"))
+    return (found for found in _LINK.findall(prose) if "://" not in found)
+
+
+def _leads_somewhere(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    return target.exists() and (not anchor or anchor in _anchors(target))
+
+
+def _anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head).strip().lower().replace(" ", "-") for head in heads}
