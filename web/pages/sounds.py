@@ -17,7 +17,8 @@ class Line:
 
 def transcript(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
     lines = [_line(chunk) for chunk in result.get("chunks", [])]
-    return {"file": _file(inputs.get("audio")), "text": result["text"].strip(), "lines": lines}
+    text, language = result["text"].strip(), result.get("language")
+    return {"file": _file(inputs.get("audio")), "text": text, "language": language, "lines": lines}
 
 
 def sound(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:

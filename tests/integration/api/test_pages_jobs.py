@@ -38,6 +38,7 @@ HEARD = {"audio": EXAMPLE_AUDIO}
 WATCHED = {"video": EXAMPLE_VIDEO}
 SAID = {
     "text": f" Hi {SCRIPT}",
+    "language": "fr",
     "chunks": [{"text": " Hi", "timestamp": [62.5, 63]}, {"text": SCRIPT, "timestamp": [None, None]}],
 }
 ASKED = {**IMAGE, "question": "What is this?"}
@@ -123,7 +124,7 @@ RESULTS = [
     ("zero-shot-audio-classification", HEARD, [{"label": "bell", "score": 0.5}], ["bell", "50.0 %"]),
     ("text-to-audio", {"text": SCRIPT}, {"audio": SOUND, "sampling_rate": 16_000}, [SCRIPT, "16,000", "audio/wav"]),
     ("automatic-speech-recognition", HEARD, {"text": ""}, ["Nothing that the model takes for words"]),
-    ("automatic-speech-recognition", HEARD, SAID, [SCRIPT, "1:02.5", "–"]),
+    ("automatic-speech-recognition", HEARD, SAID, [SCRIPT, "1:02.5", "–", "Language: fr"]),
     ("visual-question-answering", ASKED, [{"answer": SCRIPT, "score": 0.25}], ["Asked: What", SCRIPT, "25.0 %"]),
     ("visual-question-answering", ASKED, [{"answer": SCRIPT, "score": None}], [SCRIPT]),
     (
