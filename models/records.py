@@ -56,12 +56,15 @@ def finish(
 ) -> set[str]:
     """Record results; the ids of those rows that were still ours to record."""
     recorded: dict[str, str | None] = {}
+    # A row may be here twice, with an old fence and its newest: only what was made under the newest is its result.
+    fences: dict[str, int] = {}
     for fence, ids in by_fence((row.job_id, row.fence) for row in rows).items():
         values = {"ids": ids, "mine": fence, "now": now, "load": timing.load, "inference": timing.inference}
         ended = conn.execute(_finish(conn.dialect.name), values).all()
         recorded.update((row.id, row.batch_id) for row in ended)
+        fences.update((row.id, fence) for row in ended)
         job_is_over(conn, ended, now=now)
-    results = ((row.job_id, *pack(row.result)) for row in rows if row.job_id in recorded)
+    results = ((row.job_id, *pack(row.result)) for row in rows if fences.get(row.job_id) == row.fence)
     load(conn, job_results, ("job_id", "body", "vector"), results, model=model)
     _count(conn, recorded, JobStatus.SUCCEEDED)
     return set(recorded)

@@ -86,6 +86,19 @@ def test_a_result_is_recorded_once_with_its_times_and_its_model(engine, job_fact
     assert finish(engine, rows) == set()
 
 
+def test_of_two_results_of_one_row_that_come_together_the_newest_fence_has_the_last_word(
+    engine, job_factory, claim_rows
+):
+    job_id = job_factory()
+    [old] = claim_rows()
+    transaction(engine, lambda conn: claims.release(conn, [old]))
+    [new] = claim_rows()
+    both = [Success(old.id, old.fence, ["old"]), Success(new.id, new.fence, LABELS)]
+    done = transaction(engine, lambda conn: records.finish(conn, both, model=MODEL, timing=TIMING, now=NOW))
+    assert done == {job_id}
+    assert job(engine, job_id).result == LABELS
+
+
 def test_a_late_writer_with_an_old_fence_writes_nothing(engine, job_factory, claim_rows):
     job_id = job_factory()
     old = claim_rows()
