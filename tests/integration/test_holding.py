@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contract.pipelines import PipelineSpec
-from tests.tiny import conversing, images, sounds, videos
+from tests.tiny import conversing, images, sounds
 from worker.backends.backend import LoadedPipeline, nothing_recent
 from worker.backends.device import configure
 from worker.backends.key_values import bytes_of_a_token
@@ -36,11 +36,6 @@ def model_of(pipeline: LoadedPipeline) -> object:
 
 def test_of_a_picture_its_pixels_and_what_goes_through_a_layer(tmp_path: Path) -> None:
     pipeline = load("image-classification", images.classifier(tmp_path / "checkpoint"))
-    assert pipeline.token_bytes == 4 * (layers(model_of(pipeline).config) + PIXELS)  # type: ignore[attr-defined]
-
-
-def test_of_a_video_the_same(tmp_path: Path) -> None:
-    pipeline = load("video-classification", videos.classifier(tmp_path / "checkpoint"))
     assert pipeline.token_bytes == 4 * (layers(model_of(pipeline).config) + PIXELS)  # type: ignore[attr-defined]
 
 

@@ -46,7 +46,8 @@ class TransformersBackend:
         graph = runtime.wants_graph(spec, TASKS[spec.task], device)
         size = weights.bytes_to_load(checkpoint.path, graph=graph)
         if int8.wants_int8(spec, TASKS[spec.task], device):
-            size += size // 4
+            # Its int8 layers and a copy of its embeddings, made beside the weights in float32.
+            size += size // 2
         if checkpoint.vocoder is not None:
             size += weights.bytes_to_load(checkpoint.vocoder, graph=False)
         return Weighed(checkpoint.commit, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from contract.times import utc_now
 from models.database import reading
 from models.jobs import recent_inputs
 from models.pipelines import sync_pipelines
+from tests import tiny
 from tests.databases import engine_for, sqlite_database
 from tests.integration.ovens.conftest import Heard, House
 from worker import shelf as shelf_module
@@ -65,10 +67,11 @@ class Slot:
     house: House
     shelf: Shelf
     events: list[str]
+    jobs: list[str] = dataclasses.field(default_factory=list)
 
     def bake(self, rows: int, pipeline: str = "rough") -> None:
         for number in range(rows):
-            self.house.put(f"row {number}", pipeline=pipeline)
+            self.jobs.append(self.house.put(f"row {number}", pipeline=pipeline))
         self.house.oven.serve(pipeline)
 
     def rest(self, times: int = 120) -> None:
@@ -90,7 +93,7 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def place_of(engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Slot]:
-    def make(*, room: int = ROOM, idle: float = 0.0) -> Slot:
+    def make(*, room: int = ROOM, idle: float = 0.0, real: bool = False) -> Slot:
         events: list[str] = []
 
         class Bakes(FakeBackend):
@@ -101,7 +104,8 @@ def place_of(engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             with reading(engine) as conn:
                 return recent_inputs(conn, pipeline, limit=count)
 
-        monkeypatch.setattr(shelf_module, "backend_for", lambda _: Bakes())
+        if not real:
+            monkeypatch.setattr(shelf_module, "backend_for", lambda _: Bakes())
         hand, heard = Hand(tmp_path / "run", "cpu0"), Heard()
         shelf = Shelf(Place("cpu", 1, tmp_path, room), lambda _: None, recent)
         oven = Oven(
@@ -175,3 +179,21 @@ def test_an_oven_that_was_busy_a_moment_ago_is_left_alone(place_of: Any) -> None
     place.bake(40)
     place.rest()
     assert place.events == []
+
+
+@pytest.mark.real_model
+def test_a_real_pipeline_is_compared_with_its_own_float32(engine: sa.Engine, tmp_path: Path, place_of: Any) -> None:
+    folder = tiny.classifier(tmp_path / "checkpoint")
+    spec = PipelineSpec("rough", "text-classification", str(folder), backend="torch", quantize="int8")
+    place = place_of(real=True)
+    sync_pipelines(engine, [spec], utc_now())
+    place.bake(20)
+    loaded = place.fidelity
+    place.rest()
+    assert loaded is not None
+    # What waited was not answered when it was loaded.
+    assert (loaded["inputs"], loaded["recent"]) == (1, False)
+    assert (place.fidelity["inputs"], place.fidelity["of"], place.fidelity["recent"]) == (20, 20, True)
+    assert 0 < place.fidelity["score_max"] < 0.1
+    [result] = {json.dumps(place.house.job(job_id).model, sort_keys=True) for job_id in place.jobs}
+    assert json.loads(result)["dtype"] == "int8"
