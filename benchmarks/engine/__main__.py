@@ -18,6 +18,7 @@ SECTIONS = (
     "overhead",
     "budget",
     "packed",
+    "int8",
     "writing",
     "shelf",
     "shared_weights",
