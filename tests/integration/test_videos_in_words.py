@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,11 +222,31 @@ def test_a_model_that_never_watches_says_so(folder):
     assert (refused.field, refused.message) == ("inputs.videos", "This model does not watch videos. Send no videos.")
 
 
+@pytest.mark.parametrize(
+    ("config", "kind", "pictures"),
+    [
+        (transformers.VideoLlavaConfig, "VideoLlava", transformers.CLIPImageProcessorPil),
+        (transformers.LlavaNextVideoConfig, "LlavaNextVideo", transformers.LlavaNextImageProcessorPil),
+    ],
+)
+def test_wherever_its_eye_for_videos_stands_a_processor_is_made_without(tmp_path, config, kind, pictures):
+    byte_tokenizer(chat=True).save_pretrained(tmp_path)
+    pictures().save_pretrained(tmp_path)
+    own = {"processor_class": f"{kind}Processor", "patch_size": 14}
+    (tmp_path / "processor_config.json").write_text(json.dumps(own))
+
+    made = viewing.without_videos(tmp_path, config())
+
+    # With torchvision the same class has another name.
+    assert type(made.image_processor).__name__.removesuffix("Pil") == pictures.__name__.removesuffix("Pil")
+    assert made.patch_size == 14
+    assert made.tokenizer("a")["input_ids"]
+    assert not hasattr(made, "video_processor")
+
+
 def test_what_cannot_do_without_torchvision_is_refused_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(viewing, "is_torchvision_available", lambda: False)
     transformers.SmolVLMConfig().save_pretrained(tmp_path)
-    byte_tokenizer(chat=True).save_pretrained(tmp_path)
-    transformers.SmolVLMImageProcessorPil().save_pretrained(tmp_path)
     save_file({"a": np.ones(2, dtype=np.float32)}, tmp_path / "model.safetensors")
     wanted = weights.Wanted(TASK, "AutoModelForMultimodalLM", processor="AutoProcessor")
 

@@ -16,6 +16,7 @@ import torch
 import transformers
 from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
 from transformers.utils import is_torchvision_available
+from transformers.video_processing_utils import VideoProcessorMixin
 from transformers.video_utils import VideoMetadata
 
 from contract.errors import CheckpointError, ErrorCode, InputError
@@ -113,18 +114,40 @@ def lacks_torchvision(model_type: str) -> bool:
     return model_type in VIDEO_PROCESSOR_MAPPING_NAMES and not is_torchvision_available()
 
 
+class _Shut(VideoProcessorMixin):  # type: ignore[misc]
+    """Stands where a processor asks for what prepares videos, while it is made."""
+
+
 def without_videos(path: Any, config: Any) -> Any:
     """The processor of a checkpoint without its eye for videos; raises what the library does where it needs one."""
     kind: Any = transformers.PROCESSOR_MAPPING[type(config)]
+    names = kind.get_attributes()
+
+    class Others(kind):  # type: ignore[misc]
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return [name for name in names if name != "video_processor"]
 
     class Half(kind):  # type: ignore[misc]
         @classmethod
-        def get_attributes(cls) -> list[str]:
-            return [name for name in kind.get_attributes() if name != "video_processor"]
+        def _get_arguments_from_pretrained(cls, *args: Any, **more: Any) -> list[Any]:
+            found = iter(Others._get_arguments_from_pretrained(*args, **more))
+            return [_Shut() if name == "video_processor" else next(found) for name in names]
 
-    # It says its class in sentences of the library, and where it is saved.
+        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+            # Of videos the library knows no class here to check by.
+            return (
+                _Shut
+                if isinstance(argument, _Shut)
+                else super().check_argument_for_proper_class(argument_name, argument)
+            )
+
+    # The library says its class in sentences, and asks by it.
     Half.__name__ = kind.__name__
-    return Half.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    made = Half.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    if "video_processor" in names:
+        del made.video_processor
+    return made
 
 
 def needs_torchvision(model_type: str) -> CheckpointError:
