@@ -39,8 +39,8 @@ DRAWN = {
     "decisions": ".bars .name",
     "watched": ".watched video",
 }
-#: One task of each kind of field that takes files.
-TAKES_FILES = (
+#: One task of each kind of field that takes files: there they are chosen from a disk, in place of the example's.
+FROM_A_DISK = (
     "image-segmentation",
     "keypoint-matching",
     "image-text-to-text",
@@ -65,29 +65,19 @@ def page(all_tasks: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.mark.proves("chromium")
 @pytest.mark.parametrize("task", CATALOGUE)
-def test_the_example_is_filled_in_and_run_and_its_result_drawn(page: Page, task: str) -> None:
+def test_the_example_is_filled_in_and_run_and_its_result_drawn(page: Page, tmp_path: Path, task: str) -> None:
     page.goto(f"/pipelines/{task}")
     page.get_by_role("link", name="Fill in an example").click()
-    _run(page, task)
+    places = page.locator("form input[type=file]")
+    for place, file in enumerate(_files(task, tmp_path) if task in FROM_A_DISK else ()):
+        places.nth(place).set_input_files(file)
+    page.get_by_role("button", name="Run").click()
 
+    result = page.locator("section", has=page.locator("#result"))
+    expect(result.locator(DRAWN[CATALOGUE[task].view]).first).to_be_visible(timeout=3 * SECONDS)
     expect(page.locator("#raw-json")).to_be_hidden()
     page.locator("#raw > summary").click()
     expect(page.locator("#raw-json")).to_be_visible()
-
-
-@pytest.mark.parametrize("task", TAKES_FILES)
-def test_files_are_chosen_from_a_disk(page: Page, tmp_path: Path, task: str) -> None:
-    page.goto(f"/pipelines/{task}?example=1")
-    places = page.locator("form input[type=file]")
-    for place, file in enumerate(_files(task, tmp_path)):
-        places.nth(place).set_input_files(file)
-    _run(page, task)
-
-
-def _run(page: Page, task: str) -> None:
-    page.get_by_role("button", name="Run").click()
-    result = page.locator("section", has=page.locator("#result"))
-    expect(result.locator(DRAWN[CATALOGUE[task].view]).first).to_be_visible(timeout=3 * SECONDS)
 
 
 def _files(task: str, folder: Path) -> Iterator[Path]:
