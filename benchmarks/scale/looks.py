@@ -140,7 +140,7 @@ def stream_rate(engine: sa.Engine, filled: Filled) -> dict[str, float]:
     """Rows a second of a whole batch's outcomes, a page at a time, and of its first and last tenth."""
     parts = {"whole": (0, filled.rows_each), "first tenth": (0, filled.rows_each // 10)}
     parts["last tenth"] = (filled.rows_each - filled.rows_each // 10, filled.rows_each)
-    rates = {}
+    rates: dict[str, float] = {}
     for name, (first, end) in parts.items():
         began = time.perf_counter()
         rows = sum(_pages(engine, filled.finished[len(filled.finished) // 2], first, end))
