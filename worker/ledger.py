@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from models.database import transaction
 from models.workers import set_worker
+from worker.appetite import Appetite
 from worker.budgets import Budgets
-from worker.pace import Pace
 from worker.tally import Tally
 from worker.trays import Tray
 
@@ -32,10 +32,10 @@ class Pass:
 
 
 class Ledger:
-    def __init__(self, engine: sa.Engine, budgets: Budgets, pace: Pace, *, slot: str) -> None:
+    def __init__(self, engine: sa.Engine, budgets: Budgets, appetite: Appetite, *, slot: str) -> None:
         self._engine = engine
         self._budgets = budgets
-        self._pace = pace
+        self._appetite = appetite
         self._slot = slot
         self._tally = Tally()
         self._shown_at = 0.0
@@ -54,7 +54,7 @@ class Ledger:
             self._budgets.took(pipeline, padded_tokens=tray.padded_tokens, seconds=done.seconds)
         seconds = done.seconds / done.share
         full = self._budgets.of(pipeline).tokens * len(tray.rows) // tray.padded_tokens
-        self._pace.took(pipeline, rows=len(tray.rows), seconds=seconds, full=full)
+        self._appetite.took(pipeline, rows=len(tray.rows), seconds=seconds, full=full)
         count = self._tally.of(pipeline)
         count.rows += len(tray.loaves)
         count.spared += len(tray.rows) - len(tray.loaves)

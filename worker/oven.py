@@ -28,6 +28,7 @@ from models import claims, sweeps
 from models.claims import Claimed
 from models.database import reading, transaction
 from models.pipelines import find_pipeline, list_pipelines
+from worker.appetite import Appetite
 from worker.backends.backend import DeviceLost
 from worker.board import Board
 from worker.budgets import Budgets
@@ -38,7 +39,6 @@ from worker.larder import Larder
 from worker.ledger import Ledger
 from worker.loader import Loader
 from worker.lookahead import LookAhead
-from worker.pace import Pace
 from worker.pantry import Pantry
 from worker.recorder import Recorder
 from worker.shelf import Shelf
@@ -84,8 +84,8 @@ class Oven:
         self._signals = signals
         self._settings = settings
         self._recorder = Recorder(engine, signals, pantry, cellar)
-        self._pace = Pace(most=settings.claim_rows)
-        self._ledger = Ledger(engine, budgets, self._pace, slot=name)
+        self._appetite = Appetite(most=settings.claim_rows)
+        self._ledger = Ledger(engine, budgets, self._appetite, slot=name)
         larder, seconds = Larder(), settings.microbatch_timeout
         kitchen = Kitchen(engine, hand, signals, self._recorder, self._ledger, larder, cellar, seconds)
         self._decks = Decks(decks, kitchen)
@@ -259,7 +259,7 @@ class Oven:
 
     def _claim(self, spec: PipelineSpec, *, only: Priority | None) -> tuple[list[Claimed], bool]:
         """Rows, and whether they are as many as were asked for."""
-        now, limit = utc_now(), self._pace.rows(spec.name)
+        now, limit = utc_now(), self._appetite.rows(spec.name)
         if spec.catalogue.media:
             limit = min(limit, _MOST_WITH_FILES)
         lease = timedelta(seconds=self._settings.lease_seconds)

@@ -18,11 +18,11 @@ from contract.pipelines import PipelineSpec
 from contract.vectors import Vector
 from models.vectors import pack, unpack
 from worker import shelf as shelf_module
+from worker.appetite import Appetite
 from worker.backends.backend import Context, DeviceLost, Identity, OutOfMemory, Prepared, Recent, Weighed
 from worker.baking import Baker, Dough
 from worker.hand import Hand, Note
 from worker.memory import host_memory, room
-from worker.pace import Pace
 from worker.planner import Limits, Portion, halves, padded, plan
 from worker.shelf import Place, Shelf
 
@@ -110,15 +110,15 @@ def test_halves_are_all_of_it(rows):
 
 
 def test_a_claim_grows_to_four_seconds_of_work():
-    pace = Pace(most=1024)
-    assert pace.rows("a") == 32
+    appetite = Appetite(most=1024)
+    assert appetite.rows("a") == 32
     for _ in range(20):
-        pace.took("a", rows=10, seconds=0.1)
-    assert 790 <= pace.rows("a") <= 800
-    pace.took("slow", rows=1, seconds=30.0)
-    assert pace.rows("slow") == 4
-    pace.took("fast", rows=10_000, seconds=0.001)
-    assert pace.rows("fast") == 1024
+        appetite.took("a", rows=10, seconds=0.1)
+    assert 790 <= appetite.rows("a") <= 800
+    appetite.took("slow", rows=1, seconds=30.0)
+    assert appetite.rows("slow") == 4
+    appetite.took("fast", rows=10_000, seconds=0.001)
+    assert appetite.rows("fast") == 1024
 
 
 class Moody:

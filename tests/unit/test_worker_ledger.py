@@ -1,4 +1,4 @@
-"""What each microbatch says about the next ones, and what is counted: the ledger, its pace and its tally."""
+"""What each microbatch says about the next ones, and what is counted: the ledger, its appetite and its tally."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from models.database import reading, transaction
 from models.workers import Worker, list_workers, put_worker
 from tests.databases import engine_for, sqlite_database
 from web.metrics import _COUNTED
+from worker.appetite import Appetite
 from worker.backends.backend import Prepared
 from worker.backends.fake import FakePipeline
 from worker.budgets import Budgets
 from worker.ledger import Ledger, Pass
 from worker.loaves import Loaf
-from worker.pace import Pace
 from worker.tally import Count, Tally
 from worker.trays import Tray
 
@@ -42,7 +42,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
 class Books:
     engine: sa.Engine
     budgets: Budgets
-    pace: Pace
+    appetite: Appetite
     ledger: Ledger
 
     def shown(self) -> dict[str, Any] | None:
@@ -55,11 +55,11 @@ def books(engine: sa.Engine, tmp_path: Path) -> Books:
     now = utc_now()
     row = Worker(SLOT, "h", "cpu", 1, "ready", {}, None, None, started_at=now, heartbeat_at=now)
     transaction(engine, lambda conn: put_worker(conn, row))
-    budgets, pace = Budgets(tmp_path, place="here", fixed=0), Pace(most=1024)
+    budgets, appetite = Budgets(tmp_path, place="here", fixed=0), Appetite(most=1024)
     spec = PipelineSpec("fake", "text-classification", backend="fake")
     budgets.open("fake", spec.task, FakePipeline(spec))
     budgets.of("fake").measured = True
-    return Books(engine, budgets, pace, Ledger(engine, budgets, pace, slot=SLOT))
+    return Books(engine, budgets, appetite, Ledger(engine, budgets, appetite, slot=SLOT))
 
 
 def tray(*lengths: int) -> Tray:
@@ -128,17 +128,17 @@ def test_the_budget_is_corrected_by_what_passes_take(books):
     assert books.budgets.of("fake").tokens == 256
 
 
-def test_every_pass_sets_the_pace(books):
+def test_every_pass_sets_the_appetite(books):
     for _ in range(20):
         books.ledger.note("fake", tray(*[5] * 10), done(0.2, share=2, typical=False))
-    assert 790 <= books.pace.rows("fake") <= 800
+    assert 790 <= books.appetite.rows("fake") <= 800
 
 
 def test_a_claim_fills_a_microbatch_however_long_one_takes(books):
     books.budgets.of("fake").measured = False
     for _ in range(20):
         books.ledger.note("fake", tray(64, 64), done(30.0))
-    assert books.pace.rows("fake") == books.budgets.of("fake").tokens // 64 == 16
+    assert books.appetite.rows("fake") == books.budgets.of("fake").tokens // 64 == 16
 
 
 def test_nothing_is_lost_when_decks_note_at_once(books, restless_threads):
@@ -201,38 +201,38 @@ def test_before_the_first_microbatch_there_is_nothing_to_show(books):
 
 @given(st.integers(1, 5000), st.lists(st.tuples(st.integers(1, 5000), st.floats(0, 600))))
 def test_a_claim_takes_a_row_at_least_and_the_most_at_most(most, passes):
-    pace = Pace(most=most)
+    appetite = Appetite(most=most)
     for rows, seconds in passes:
-        pace.took("a", rows=rows, seconds=seconds)
-        assert 1 <= pace.rows("a") <= most
-        assert pace.rows("a") >= min(4, most)
+        appetite.took("a", rows=rows, seconds=seconds)
+        assert 1 <= appetite.rows("a") <= most
+        assert appetite.rows("a") >= min(4, most)
 
 
 @given(st.integers(2, 200), st.integers(1, 50))
 def test_a_steady_slot_claims_eight_seconds_of_work(rate, rows):
-    pace = Pace(most=5000)
+    appetite = Appetite(most=5000)
     for _ in range(3):
-        pace.took("a", rows=rows, seconds=rows / rate)
-    assert abs(pace.rows("a") - 8 * rate) <= 1
+        appetite.took("a", rows=rows, seconds=rows / rate)
+    assert abs(appetite.rows("a") - 8 * rate) <= 1
 
 
 def test_a_slot_that_slows_down_claims_less_and_recovers():
-    pace = Pace(most=5000)
+    appetite = Appetite(most=5000)
     for _ in range(20):
-        pace.took("a", rows=100, seconds=1.0)
-    pace.took("a", rows=1, seconds=10.0)
-    after = pace.rows("a")
+        appetite.took("a", rows=100, seconds=1.0)
+    appetite.took("a", rows=1, seconds=10.0)
+    after = appetite.rows("a")
     assert 400 <= after < 800
     for _ in range(20):
-        pace.took("a", rows=100, seconds=1.0)
-    assert 790 <= pace.rows("a") <= 800
+        appetite.took("a", rows=100, seconds=1.0)
+    assert 790 <= appetite.rows("a") <= 800
 
 
 def test_one_pipeline_s_pace_is_not_another_s():
-    pace = Pace(most=5000)
-    first = pace.rows("b")
-    pace.took("a", rows=1, seconds=100.0)
-    assert pace.rows("b") == first
+    appetite = Appetite(most=5000)
+    first = appetite.rows("b")
+    appetite.took("a", rows=1, seconds=100.0)
+    assert appetite.rows("b") == first
 
 
 def test_a_tally_that_was_read_does_not_count_on():

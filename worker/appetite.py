@@ -13,7 +13,7 @@ _LEAST = 4
 _WEIGHT = 0.3
 
 
-class Pace:
+class Appetite:
     def __init__(self, *, most: int) -> None:
         self._most = most
         self._rates: dict[str, float] = {}
