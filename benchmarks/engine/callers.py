@@ -35,6 +35,7 @@ from benchmarks.engine.servers import PEERS_BY_NAME, Peer, Setting, install, ser
 from benchmarks.harness import keep, save, spread, stack
 from benchmarks.upload_memory import role_of
 
+_LOADING_SECONDS = 15.0
 _ONE_CALLER_SECONDS = 2.0
 
 
@@ -104,6 +105,8 @@ def side_by_side(
 ) -> Iterator[dict[str, Any]]:
     with contextlib.ExitStack() as running:
         target, process = running.enter_context(serving(peer, python, setting, corpus))
+        # Each of its processes loads what it needs at its first call.
+        drive(target, callers=given.callers, seconds=1.0, warm_up=_LOADING_SECONDS)
         servers = [Server(peer.name, target, process, _name_of, stops=peer.name != "ray")]
         still(servers[0])
         servers += [
