@@ -73,10 +73,14 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"
+    """What ran; `-dirty` where anything but figures written by a benchmark before is not committed."""
+    name = _git("describe", "--always")
+    changed = _git("status", "--porcelain", "--", ".", ":!benchmarks/results", ":!docs")
+    return f"{name}-dirty" if changed else name or "unknown"
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def save(name: str, figures: dict[str, Any]) -> None:
