@@ -7,6 +7,7 @@ are left out (`--status`, a batch that runs) nothing else tells from which one t
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -14,7 +15,7 @@ import httpx
 
 from cli.api import Api
 from cli.exits import Broken, Unreachable
-from cli.outfile import may_begin_again
+from cli.outfile import format_of, may_begin_again, open_out
 from cli.records import NumberedCsv, NumberedRows, numbered_jsonl
 from cli.stack.backoff import Backoff
 
@@ -38,6 +39,13 @@ def download(api: Api, path: str, out: IO[bytes], **params: Any) -> None:
             _wait(error, coming, backoff)
         else:
             return
+
+
+def fetch(api: Api, batch: dict[str, Any], out: str) -> None:
+    """The results of a batch as the file `out`, in the format that its name says."""
+    with open_out(out) as file:
+        download(api, f"/batches/{batch['id']}/results", file, format=format_of(out))
+    click.echo(f"Wrote {out} ({Path(out).stat().st_size:,} bytes).", err=True)
 
 
 def _wait(error: Unreachable, coming: _Coming, backoff: Backoff) -> None:

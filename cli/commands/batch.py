@@ -1,34 +1,21 @@
-"""`fournil batch`: the rows of a file or of a dataset, each a job; none of them is ever held in memory."""
+"""`fournil batch`: the rows of a file or of a dataset, each a job."""
 
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cli import options
-from cli.exits import EXIT_CODES, Exit, NotFound, Refused, Unreachable
-from cli.going_on import going_on
-from cli.outfile import format_of, open_out
+from cli.exits import EXIT_CODES, Exit
+from cli.handing_in import name_dataset, upload
 from cli.values import column, pairs, typed, warn_if_idle
+from cli.watching import going_on, watch_to_the_end
 from contract.jsons import dumps
 from contract.statuses import BATCH_OVER, BatchStatus, OnInvalidRows
-
-if TYPE_CHECKING:
-    from cli.api import Api
-    from cli.progress import BatchProgress
-
-_POLL_SECONDS = 0.5
-#: How long a server that was answering may be away before watching gives up.
-_PATIENCE = 60.0
-#: How long the server may look for a dataset; its own FOURNIL_DATASETS_SECONDS ends that sooner.
-_DATASET_PATIENCE = 300.0
-#: How long the server may look at the beginning of a file.
-_FILE_PATIENCE = 300.0
 
 
 @click.command(epilog=EXIT_CODES)
@@ -80,6 +67,7 @@ def batch(
     `--input text=review` takes the text from the column `review`; a column may be a number, from 0.
     """
     from cli.api import Api
+    from cli.downloading import fetch
 
     named = {"name": dataset, "config": config, "split": split, "revision": revision}
     check_source(file, named, format_=format_)
@@ -121,88 +109,12 @@ def check_source(file: str | None, dataset: dict[str, str | None], *, format_: s
         raise click.UsageError(f"{strays[0]} is of a --dataset, not of a FILE.")
 
 
-def name_dataset(api: Api, dataset: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
-    """The server finds the dataset and its first row before it answers."""
-    return api.post("/batches", {**request, "dataset": dataset}, patience=_DATASET_PATIENCE)
-
-
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def upload(api: Api, path: Path, request: dict[str, Any], *, resume: bool = True) -> dict[str, Any]:
-    """One request with everything; a large file first, in pieces that a broken connection does not undo."""
-    from typing import IO, cast
-
-    from rich.console import Console
-
-    from cli import resuming
-    from cli.progress import Reading, upload_bar
-    from cli.unfinished import Unfinished
-
-    size = path.stat().st_size
-    with path.open("rb") as file, upload_bar(Console(stderr=True)) as bar:
-        task = bar.add_task(f"upload {path.name}", total=size)
-
-        def moved(at: int) -> None:
-            bar.update(task, completed=at)
-
-        if size >= resuming.LARGE:
-            unfinished = Unfinished.of(api.url, path)
-            made = name_file(api, resuming.send_file(api, path, moved, unfinished, resume=resume), request)
-            unfinished.forget()
-            return made
-        reading = cast("IO[bytes]", Reading(file, moved))
-        return api.upload("/batches", request=request, name=path.name, file=reading)
-
-
-def name_file(api: Api, file_id: str, request: dict[str, Any]) -> dict[str, Any]:
-    """A batch of a file that is on the server, and stays there only if it is taken."""
-    try:
-        return api.post("/batches", {**request, "file_id": file_id}, patience=_FILE_PATIENCE)
-    except (Refused, NotFound):
-        api.ask("DELETE", f"/files/{file_id}", taken=(404, 409))
-        raise
-
-
 def _how(batch_id: str, out: str | None) -> str:
     return f"fournil results {batch_id} --out {shlex.quote(out)}" if out else f"fournil status {batch_id}"
-
-
-def watch_to_the_end(api: Api, accepted: dict[str, Any]) -> dict[str, Any]:
-    """Poll until it is over."""
-    from rich.console import Console
-
-    from cli.progress import BatchProgress
-
-    with BatchProgress(Console(stderr=True)) as progress:
-        return _poll(api, accepted, progress)
-
-
-def _poll(api: Api, batch: dict[str, Any], progress: BatchProgress) -> dict[str, Any]:
-    answered = time.monotonic()
-    progress.show(batch, last=batch["status"] in BATCH_OVER)
-    while batch["status"] not in BATCH_OVER:
-        time.sleep(_POLL_SECONDS)
-        try:
-            batch = api.get(f"/batches/{batch['id']}")
-        except Unreachable:
-            # A server that is being restarted is no reason to lose sight of a batch of hours.
-            if time.monotonic() - answered > _PATIENCE:
-                raise
-            progress.away()
-            continue
-        answered = time.monotonic()
-        progress.show(batch, last=batch["status"] in BATCH_OVER)
-    return batch
-
-
-def fetch(api: Api, batch: dict[str, Any], out: str) -> None:
-    from cli.downloading import download
-
-    with open_out(out) as file:
-        download(api, f"/batches/{batch['id']}/results", file, format=format_of(out))
-    click.echo(f"Wrote {out} ({Path(out).stat().st_size:,} bytes).", err=True)
 
 
 def show_batch(batch: dict[str, Any], *, as_json: bool) -> None:

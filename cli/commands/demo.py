@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.commands.batch import fetch, upload, watch_to_the_end
+from cli.downloading import fetch
+from cli.handing_in import upload
+from cli.watching import watch_to_the_end
 from contract.statuses import JOB_OVER, BatchStatus, JobStatus, PipelineState
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import click
 
 from cli import options
 from cli.exits import EXIT_CODES, Exit
-from cli.going_on import going_on
 from cli.values import main_field, pairs, typed, warn_if_idle
+from cli.watching import going_on
 from contract.jsons import dumps
 from contract.statuses import JOB_OVER, JobStatus
 

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cli import api
-from cli.commands import batch as batch_command
+from cli import api, watching
 from cli.main import main
 from contract.tasks import CATALOGUE
 
@@ -104,7 +103,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def run(server, monkeypatch):
-    monkeypatch.setattr(batch_command, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(watching, "_POLL_SECONDS", 0.01)
 
     def run_command(*words: str, **more: Any) -> Result:
         return CliRunner(env={"FOURNIL_URL": server.url, "COLUMNS": "200"}).invoke(main, words, **more)
@@ -346,7 +345,7 @@ def test_watching_outlives_a_server_that_is_restarted(run, server, tmp_path):
 
 
 def test_watching_gives_up_on_a_server_that_stays_away(run, server, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch_command, "_PATIENCE", 0.0)
+    monkeypatch.setattr(watching, "_PATIENCE", 0.0)
     (tmp_path / "r.csv").write_text("text\ngood\n", encoding="utf-8")
     server.on("POST /api/v1/batches", RUNNING, status=202)
     server.on("GET /api/v1/batches/b1", error("unavailable", "Gone."), status=503)
