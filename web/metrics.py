@@ -6,7 +6,7 @@ The request counters are this process's own; with several web processes each scr
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -63,35 +63,26 @@ class TableCollector(Collector):
         now = utc_now()
         with reading(self._engine) as conn:
             open_jobs, waits = count_open(conn), oldest_wait(conn, now=now)
-            ovens = live_workers(conn, now=now)
-            hooks = count_webhooks(conn)
-        jobs = GaugeMetricFamily("fournil_jobs_open", "Jobs that are not over.", labels=("pipeline", "status"))
-        for pipeline, counts in open_jobs.items():
-            for status, count in counts.items():
-                jobs.add_metric((pipeline, status), count)
-        yield jobs
-        wait = GaugeMetricFamily(
-            "fournil_oldest_wait_seconds", "How long the first in line has waited.", labels=("pipeline",)
-        )
-        for pipeline, seconds in waits.items():
-            wait.add_metric((pipeline,), seconds)
-        yield wait
-        slots = GaugeMetricFamily("fournil_workers", "Live device slots.", labels=("state",))
-        for state in ("starting", "ready", "busy"):
-            slots.add_metric((state,), sum(oven.state == state for oven in ovens))
-        yield slots
-        warm = GaugeMetricFamily(
-            "fournil_warm_bytes", "Measured bytes of a warm pipeline.", labels=("worker", "pipeline")
-        )
-        for oven in ovens:
-            for pipeline, size in oven.warm.items():
-                warm.add_metric((oven.name, pipeline), size)
-        yield warm
-        told = GaugeMetricFamily("fournil_webhooks", "Webhooks that are not delivered.", labels=("state",))
-        for state, count in hooks.items():
-            told.add_metric((state,), count)
-        yield told
+            ovens, hooks = live_workers(conn, now=now), count_webhooks(conn)
+        jobs = {(name, status): count for name, counts in open_jobs.items() for status, count in counts.items()}
+        yield _gauge("fournil_jobs_open", "Jobs that are not over.", ("pipeline", "status"), jobs)
+        first = {(name,): seconds for name, seconds in waits.items()}
+        yield _gauge("fournil_oldest_wait_seconds", "How long the first in line has waited.", ("pipeline",), first)
+        slots = {(state,): sum(oven.state == state for oven in ovens) for state in ("starting", "ready", "busy")}
+        yield _gauge("fournil_workers", "Live device slots.", ("state",), slots)
+        warm = {(oven.name, name): size for oven in ovens for name, size in oven.warm.items()}
+        yield _gauge("fournil_warm_bytes", "Measured bytes of a warm pipeline.", ("worker", "pipeline"), warm)
+        told = {(state,): count for state, count in hooks.items()}
+        yield _gauge("fournil_webhooks", "Webhooks that are not delivered.", ("state",), told)
         yield from _tallies(ovens)
+
+
+def _gauge(name: str, words: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float]) -> Metric:
+    """`values` by what their labels are, in the order of `labels`."""
+    gauge = GaugeMetricFamily(name, words, labels=labels)
+    for label, value in values.items():
+        gauge.add_metric(label, value)
+    return gauge
 
 
 #: What ovens count (worker.tally.Count), each under its metric's name. They start again with their process.
@@ -117,13 +108,10 @@ def _tallies(ovens: list[Worker]) -> Iterator[Metric]:
         for label, count in counts:
             counter.add_metric(label, count.get(field, 0))
         yield counter
-    budget = GaugeMetricFamily("fournil_budget_tokens", "Most padded tokens of a microbatch, now.", labels=labels)
-    waste = GaugeMetricFamily("fournil_padding_waste_ratio", "Share of the computed tokens that pads.", labels=labels)
-    for label, count in counts:
-        budget.add_metric(label, count["budget"])
-        if count["padded_tokens"]:
-            waste.add_metric(label, 1 - count["real_tokens"] / count["padded_tokens"])
-    yield from (budget, waste)
+    budget = {label: count["budget"] for label, count in counts}
+    yield _gauge("fournil_budget_tokens", "Most padded tokens of a microbatch, now.", labels, budget)
+    waste = {label: 1 - one["real_tokens"] / one["padded_tokens"] for label, one in counts if one["padded_tokens"]}
+    yield _gauge("fournil_padding_waste_ratio", "Share of the computed tokens that pads.", labels, waste)
 
 
 @blueprint.get("/metrics")

@@ -53,19 +53,22 @@ def request_id() -> str:
 def tagged(
     body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None, *, volatile: tuple[str, ...] = ()
 ) -> Response:
-    """`body` with an ETag that begins with its status, or 304 when the caller has it.
-
-    The status stands in the tag so that a long poll knows which one its caller saw last. Fields named as `volatile`
-    change with the clock alone and are no news: the tag, a weak one then, leaves them out.
-    """
-    told = {name: value for name, value in body.items() if name not in volatile}
-    response = Response(dumps(body) + "\n", status, headers, mimetype="application/json")
-    digest = hashlib.sha256(dumps(told).encode()).hexdigest()[:24]
-    response.set_etag(f"{body['status']}.{digest}", weak=bool(volatile))
+    """`body` with its tag, a weak one where fields are left out of it, or 304 when the caller has it."""
+    response = json_response(body, status, headers)
+    response.set_etag(tag_of(body, volatile), weak=bool(volatile))
     response.headers["Cache-Control"] = "private, no-cache"
     if request.method in ("GET", "HEAD"):
         response.make_conditional(request)
     return response
+
+
+def tag_of(body: dict[str, Any], volatile: tuple[str, ...] = ()) -> str:
+    """What tells one state of a job or batch from the next; fields that change with the clock alone are no news.
+
+    It begins with the status, so that a long poll knows which one its caller saw last.
+    """
+    news = {name: value for name, value in body.items() if name not in volatile}
+    return f"{body['status']}.{hashlib.sha256(dumps(news).encode()).hexdigest()[:24]}"
 
 
 def seen_statuses() -> set[str]:

@@ -11,21 +11,16 @@ from contract.statuses import JOB_OVER, JobStatus
 from contract.times import rfc3339, seconds_between
 from models.files import StoredFile
 from models.jobs import Job
-from models.line import position, positions
-from models.pipelines import StoredPipeline, find_pipeline, list_pipelines
+from models.line import positions
+from models.pipelines import StoredPipeline, list_pipelines
 from models.webhooks import Webhook, find_webhooks
 from models.workers import Worker
 from web.requests import encode_cursor
 from web.webhooks import shown_webhook
 
 
-def show_job(conn: sa.Connection, job: Job) -> dict[str, Any]:
-    """One job as JSON, with what else the database knows of it."""
-    webhook = find_webhooks(conn, [job.id] if job.webhook else []).get(job.id)
-    return job_json(job, find_pipeline(conn, job.pipeline), position=position(conn, job), webhook=webhook)
-
-
 def show_jobs(conn: sa.Connection, found: Sequence[Job]) -> list[dict[str, Any]]:
+    """Jobs as JSON, with what else the database knows of them."""
     places = positions(conn, found)
     known = {stored.spec.name: stored for stored in list_pipelines(conn)}
     hooks = find_webhooks(conn, [job.id for job in found if job.webhook])

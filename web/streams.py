@@ -14,6 +14,7 @@ from typing import Any
 from flask import Response
 
 from contract.jsons import dumps
+from web.errors import overloaded
 from web.operations import Header
 from web.services import Services
 
@@ -40,7 +41,9 @@ def reader_is_gone(environ: dict[str, Any]) -> bool:
 
 
 def event_stream(events: Iterator[str], here: Services) -> Response:
-    """A response that sends `events` as they come, and gives the waiter's place back when it is over."""
+    """A response that sends `events` as they come; it has a waiter's place while it lasts. 429 where none is left."""
+    if not here.changes.take_place():
+        raise overloaded("Too many callers wait at once. Poll, or come back in a moment.")
     response = Response(events, mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"

@@ -1,27 +1,25 @@
 """Server-Sent Events of a batch: a whole snapshot whenever it has changed, and the end.
 
-An event's id is a digest of what its reader then knows. A reader that comes back with it, after a cut or a restart of
+An event's id is the tag of what its reader then knows. A reader that comes back with it, after a cut or a restart of
 the server, gets a snapshot if anything happened meanwhile; nothing need be remembered here.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response, request
 
-from contract.jsons import canonical
 from contract.statuses import BATCH_OVER
 from contract.times import utc_now
 from models.batches import find_batch
 from models.database import reading
 from web.api.batches import VOLATILE, load
 from web.batches import show_batch
-from web.errors import overloaded
 from web.operations import Answer, operation
+from web.responses import tag_of
 from web.services import Services, services
 from web.streams import BEAT_SECONDS, LAST_EVENT_ID, LONGEST_SECONDS, event, event_stream, reader_is_gone
 
@@ -43,8 +41,6 @@ APART = 0.5
 )
 def follow(batch_id: str) -> Response:
     batch, here = load(batch_id), services()
-    if not here.changes.take_place():
-        raise overloaded("Too many callers wait at once. Poll, or come back in a moment.")
     known = request.headers.get("Last-Event-ID", "")
     return event_stream(_events(here, batch["id"], known, request.environ), here)
 
@@ -56,7 +52,7 @@ def _events(here: Services, batch_id: str, known: str, environ: dict[str, Any]) 
     with here.changes.watching([batch_id]) as watch:
         # Registered first, read then: no change falls between.
         while (batch := _read(here, batch_id)) is not None and time.monotonic() < end:
-            if (news := _digest(batch)) != known:
+            if (news := tag_of(batch, VOLATILE)) != known:
                 known, beat = news, time.monotonic()
                 yield event("batch", news, batch)
             if batch["status"] in BATCH_OVER:
@@ -71,12 +67,6 @@ def _events(here: Services, batch_id: str, known: str, environ: dict[str, Any]) 
             time.sleep(max(0.0, looked + APART - time.monotonic()))
             if reader_is_gone(environ):
                 return
-
-
-def _digest(batch: dict[str, Any]) -> str:
-    """The same for two snapshots that differ by the clock alone."""
-    told = {name: value for name, value in batch.items() if name not in VOLATILE}
-    return hashlib.sha256(canonical(told).encode()).hexdigest()[:32]
 
 
 def _read(here: Services, batch_id: str) -> dict[str, Any] | None:

@@ -16,12 +16,9 @@ from flask import Blueprint, Response, request
 
 from contract.statuses import JobStatus
 from contract.tasks import CATALOGUE
-from models.database import reading
-from models.jobs import find_job
 from web.api.jobs import load
-from web.errors import overloaded
 from web.operations import Answer, operation
-from web.serializers import is_over, show_job
+from web.serializers import is_over
 from web.services import Services, services
 from web.streams import BEAT_SECONDS, LAST_EVENT_ID, LONGEST_SECONDS, event, event_stream, reader_is_gone
 
@@ -67,8 +64,6 @@ class Known:
 def follow(job_id: str) -> Response:
     here = services()
     load(job_id)
-    if not here.changes.take_place():
-        raise overloaded("Too many callers wait at once. Poll, or come back in a moment.")
     known = Known.from_id(request.headers.get("Last-Event-ID", ""))
     return event_stream(_events(here, job_id, known, request.environ), here)
 
@@ -79,7 +74,7 @@ def _events(here: Services, job_id: str, known: Known, environ: dict[str, Any]) 
         end = time.monotonic() + LONGEST_SECONDS
         beat = time.monotonic() + BEAT_SECONDS
         # Registered first, read then: no change falls between.
-        while (job := _read(here, job_id)) is not None and time.monotonic() < end:
+        while (job := here.counter.job(job_id)) is not None and time.monotonic() < end:
             for text in _news(here, job, known):
                 yield text
                 beat = time.monotonic() + BEAT_SECONDS
@@ -107,10 +102,3 @@ def _news(here: Services, job: dict[str, Any], known: Known) -> Iterator[str]:
     if known.is_news(job):
         known.learn(job)
         yield event("status", str(known), job)
-
-
-def _read(here: Services, job_id: str) -> dict[str, Any] | None:
-    """The job as it is now; None when it was deleted."""
-    with reading(here.engine) as conn:
-        found = find_job(conn, job_id)
-        return None if found is None else show_job(conn, found)

@@ -55,7 +55,6 @@ FILTERS = (
 KIND = "jobs"
 RETRY = "Seconds until it is worth asking again; only while the job is open."
 
-
 _JOB = Answer("The job.", ref("Job"), headers={"ETag": "Validator of this representation.", "Retry-After": RETRY})
 _ACCEPTED = Answer(
     "Accepted and committed; not finished yet.",
@@ -145,9 +144,7 @@ def index() -> Response:
     errors=(404,),
 )
 def cancel_job(job_id: str) -> Response:
-    here = services()
-    if is_id(job_id) and transaction(here.engine, lambda conn: cancel(conn, job_id, now=utc_now())):
-        here.dispatch.changed(job_id)
+    cancel_one(job_id)
     return tagged(load(job_id))
 
 
@@ -212,6 +209,13 @@ def load(job_id: str) -> dict[str, Any]:
     if job is None:
         raise not_found("job")
     return job
+
+
+def cancel_one(job_id: str) -> None:
+    """Cancel a job that is not over; any other id changes nothing."""
+    here = services()
+    if is_id(job_id) and transaction(here.engine, lambda conn: cancel(conn, job_id, now=utc_now())):
+        here.dispatch.changed(job_id)
 
 
 def wait_until_over(job_id: str, seconds: float) -> dict[str, Any]:

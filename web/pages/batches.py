@@ -89,14 +89,14 @@ def _shown(conn: sa.Connection, batch_id: str) -> dict[str, Any]:
         "task": task,
         "over": found.status in BATCH_OVER,
         "seconds": seconds_between(found.started_at, found.finished_at),
-        "parts": _parts(shown["counts"]),
+        "shares": _shares(shown["counts"]),
         "statuses": [*JobStatus, "invalid"],
         "rows": [summary(job, task) for job in rows],
         "again": any(shown["counts"][status] for status in ("failed", "canceled", "expired")),
     }
 
 
-def _parts(counts: dict[str, int | None]) -> list[tuple[str, float]]:
+def _shares(counts: dict[str, int | None]) -> list[tuple[str, float]]:
     """Shares of the bar in percent; what is queued is what is left of it."""
     known = {name: count or 0 for name, count in counts.items() if name != "total"}
     whole = counts["total"] or sum(known.values()) or 1

@@ -5,19 +5,12 @@ The tag is made from what the row says and not from the HTML, in which every for
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from flask import make_response, render_template, request
 from werkzeug.wrappers import Response
 
-from contract.jsons import dumps
-
-
-def tag_of(body: dict[str, Any], volatile: tuple[str, ...] = ()) -> str:
-    """Begins with the status; fields that change with the clock alone are left out."""
-    told = {name: value for name, value in body.items() if name not in volatile}
-    return f"{body['status']}.{hashlib.sha256(dumps(told).encode()).hexdigest()[:24]}"
+from web.responses import tag_of
 
 
 def is_news(body: dict[str, Any], volatile: tuple[str, ...] = ()) -> bool | None:

@@ -8,16 +8,13 @@ import sqlalchemy as sa
 from flask import redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from contract.ids import is_id
 from contract.statuses import JobStatus
 from contract.tasks import CATALOGUE, Task
-from contract.times import utc_now
-from models.database import reading, transaction
+from models.database import reading
 from models.jobs import Job, list_jobs
 from models.media import MediaRefused, images
 from models.pipelines import list_pipelines
-from models.sweeps import cancel
-from web.api.jobs import load
+from web.api.jobs import cancel_one, load
 from web.pages import drawing
 from web.pages.fragments import fragment, is_news
 from web.pages.offers import waits_for
@@ -75,9 +72,9 @@ def job(job_id: str) -> str:
 @blueprint.get("/jobs/<job_id>/fragment")
 def job_fragment(job_id: str) -> Response:
     """The changing part of the page; with Prefer: wait it waits until the job is another than the one seen."""
-    told(job_id)
+    explained(job_id)
     if wait := wait_seconds():
-        services().changes.until([job_id], lambda: is_news(told(job_id)), wait)
+        services().changes.until([job_id], lambda: is_news(explained(job_id)), wait)
     shown = _shown(job_id)
     return fragment("_job.html", shown, shown["job"])
 
@@ -85,15 +82,13 @@ def job_fragment(job_id: str) -> Response:
 @blueprint.post("/jobs/<job_id>/cancel")
 def cancel_job(job_id: str) -> Response:
     check_token()
-    here = services()
-    if is_id(job_id) and transaction(here.engine, lambda conn: cancel(conn, job_id, now=utc_now())):
-        here.dispatch.changed(job_id)
+    cancel_one(job_id)
     return redirect(url_for("pages.job", job_id=job_id), 303)
 
 
 def _shown(job_id: str) -> dict[str, Any]:
     """Everything the page and its fragment are drawn from."""
-    shown = told(job_id)
+    shown = explained(job_id)
     inputs, task = shown["inputs"], CATALOGUE.get(shown["task"] or "")
     delimiter = (shown["parameters"] or {}).get("delimiter", " ")
     drawn = drawing.draw(task, inputs, shown["result"], delimiter=delimiter)
@@ -106,7 +101,7 @@ def _shown(job_id: str) -> dict[str, Any]:
         "drawing": drawn,
         "turns": drawing.turns(inputs),
         "fields": fields,
-        "told": any(isinstance(value, Outline) for _, value in fields),
+        "is_outlined": any(isinstance(value, Outline) for _, value in fields),
         "canvases": canvases(task, inputs),
         "snippets": as_programs(body),
     }
@@ -130,7 +125,7 @@ def _canvas(file: dict[str, Any]) -> Canvas | None:
     return Canvas(file["url"], seen.width, seen.height)
 
 
-def told(job_id: str) -> dict[str, Any]:
+def explained(job_id: str) -> dict[str, Any]:
     """The job as the API shows it, and why it takes a while."""
     job = load(job_id)
     with reading(services().engine) as conn:
