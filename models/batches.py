@@ -14,13 +14,14 @@ from contract.statuses import BATCH_OVER, JOB_RETRYABLE, BatchStatus, JobStatus,
 from models.bulk import load
 from models.counts import Move, count, moved
 from models.submit import NewJob, job_row
-from models.tables import NOT_SUCCEEDED, batches, job_data, jobs, rejected_rows, row_ids
+from models.tables import BATCH_OPEN, NOT_SUCCEEDED, OPEN, batches, job_data, jobs, rejected_rows, row_ids
 from models.webhooks import batch_goes_on, batch_is_over
 
 ERRORS_SHOWN = 100
 _IDS_ASKED = 5_000
-_OPEN = sa.and_(jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")]), NOT_SUCCEEDED)
-_HAS_OPEN = sa.select(sa.exists().where(jobs.c.batch_id == sa.bindparam("batch_id"), _OPEN))
+#: Neither over nor canceled by anybody: its file may be read on.
+READABLE = batches.c.status.in_([BatchStatus.VALIDATING.value, BatchStatus.RUNNING.value])
+_HAS_OPEN = sa.select(sa.exists().where(jobs.c.batch_id == sa.bindparam("batch_id"), OPEN))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,12 +145,12 @@ def advance(conn: sa.Connection, batch: Batch, cursor: Cursor, **changes: Any) -
 
     Called before the piece's rows are inserted, in the same transaction.
     """
-    moved = (
+    ahead = (
         sa.update(batches)
         .where(
             batches.c.id == batch.id,
             batches.c.cursor_version == batch.cursor_version,
-            batches.c.status.in_([BatchStatus.VALIDATING.value, BatchStatus.RUNNING.value]),
+            READABLE,
         )
         .values(
             cursor=dataclasses.asdict(cursor),
@@ -158,7 +159,7 @@ def advance(conn: sa.Connection, batch: Batch, cursor: Cursor, **changes: Any) -
             **changes,
         )
     )
-    return conn.execute(moved).rowcount == 1
+    return conn.execute(ahead).rowcount == 1
 
 
 class BatchRow(NamedTuple):
@@ -222,7 +223,7 @@ def begin_cancel(conn: sa.Connection, batch_id: str) -> bool:
     """Stop reading and claiming for it; its rows are canceled in pieces after this is committed."""
     canceling = (
         sa.update(batches)
-        .where(batches.c.id == batch_id, batches.c.status.in_(["validating", "running"]))
+        .where(batches.c.id == batch_id, READABLE)
         .values(status=BatchStatus.CANCELING.value, cursor_version=batches.c.cursor_version + 1)
     )
     return conn.execute(canceling).rowcount == 1
@@ -230,9 +231,7 @@ def begin_cancel(conn: sa.Connection, batch_id: str) -> bool:
 
 def expire_batches(conn: sa.Connection, *, now: datetime) -> list[str]:
     """Stop reading files whose batch's time is up; the rows that are there expire by themselves."""
-    late = sa.select(batches).where(
-        batches.c.status.in_(["validating", "running"]), batches.c.expires_at <= now, ~batches.c.ingested
-    )
+    late = sa.select(batches).where(READABLE, batches.c.expires_at <= now, ~batches.c.ingested)
     found = [_batch(row) for row in conn.execute(late)]
     return [batch.id for batch in found if stop_reading(conn, batch)]
 
@@ -245,7 +244,7 @@ def stop_reading(conn: sa.Connection, batch: Batch, *, errors: list[dict[str, An
         .where(
             batches.c.id == batch.id,
             batches.c.cursor_version == batch.cursor_version,
-            batches.c.status.in_(["validating", "running"]),
+            READABLE,
         )
         .values(
             ingested=True,
@@ -337,7 +336,5 @@ def _reopen(conn: sa.Connection, batch: Batch, was: JobStatus, now: datetime) ->
 
 def open_batches(conn: sa.Connection) -> list[tuple[str, BatchStatus, bool]]:
     """`(id, status, ingested)` of every batch that is not over: what upkeep looks at."""
-    query = sa.select(batches.c.id, batches.c.status, batches.c.ingested).where(
-        batches.c.status.in_(["validating", "running", "canceling"])
-    )
+    query = sa.select(batches.c.id, batches.c.status, batches.c.ingested).where(BATCH_OPEN)
     return [(row.id, BatchStatus(row.status), row.ingested) for row in conn.execute(query)]

@@ -15,14 +15,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from contract.statuses import JobStatus
-from models.tables import batch_counts, batches, jobs
+from models.tables import BATCH_OPEN, batch_counts, batches, jobs
 
 #: Parts of a batch's counts at most. Two processes that share one wait for each other's commit, nothing more.
 PARTS = 16
-# In the order of the index ix_batches_open, which is found by these words.
-BATCH_OPEN = batches.c.status.in_(
-    [sa.literal_column(f"'{status}'") for status in ("validating", "running", "canceling")]
-)
 _STATUSES = [status.value for status in JobStatus]
 
 

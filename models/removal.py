@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from contract.ids import first_id_at
 from contract.statuses import BATCH_OVER, JOB_OVER
-from models.batches import Batch
+from models.batches import READABLE, Batch
 from models.database import reading, transaction
 from models.files import FileStorage, delete_file, entered, is_needed
 from models.job_files import delete_jobs
@@ -145,9 +145,7 @@ def remove_waste(engine: sa.Engine, storage: FileStorage, *, before: datetime) -
 
 def _first_unread(engine: sa.Engine) -> datetime | None:
     """When the oldest batch came whose file is not read to its end."""
-    unread = sa.select(sa.func.min(batches.c.created_at)).where(
-        batches.c.status.in_(["validating", "running"]), ~batches.c.ingested
-    )
+    unread = sa.select(sa.func.min(batches.c.created_at)).where(READABLE, ~batches.c.ingested)
     with reading(engine) as conn:
         found: datetime | None = conn.scalar(unread)
     return found

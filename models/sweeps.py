@@ -17,12 +17,9 @@ import sqlalchemy as sa
 from contract.errors import ErrorCode
 from contract.statuses import PRIORITY_RANK, BatchStatus, JobStatus, Priority
 from models.counts import Move, moved
-from models.tables import NOT_SUCCEEDED, batches, jobs, pipelines
+from models.tables import OPEN, QUEUED, RUNNING, batches, jobs, pipelines
 from models.webhooks import job_is_over
 
-_OPEN = sa.and_(jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")]), NOT_SUCCEEDED)
-_QUEUED = jobs.c.status == sa.literal_column("'queued'")
-_RUNNING = jobs.c.status == sa.literal_column("'running'")
 _FREE = {"worker": None, "lease_until": None}
 LOST_MESSAGE = "The process that worked on this job died, each time it was tried."
 
@@ -56,8 +53,8 @@ def cancel_batch_rows(conn: sa.Connection, batch_id: str, *, limit: int, now: da
 
     What workers have in hand goes first, for they look before each microbatch; then what they would take next.
     """
-    running = sa.and_(jobs.c.batch_id == batch_id, _RUNNING)
-    queued = sa.and_(jobs.c.batch_id == batch_id, _QUEUED)
+    running = sa.and_(jobs.c.batch_id == batch_id, RUNNING)
+    queued = sa.and_(jobs.c.batch_id == batch_id, QUEUED)
     ended = len(_end(conn, JobStatus.CANCELED, running, limit=limit, now=now).jobs)
     return ended + len(_end(conn, JobStatus.CANCELED, queued, limit=limit - ended, by=jobs.c.row, now=now).jobs)
 
@@ -78,7 +75,7 @@ def _end(
 ) -> Touched:
     some = (
         sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.status, jobs.c.webhook)
-        .where(which, _OPEN)
+        .where(which, OPEN)
         .order_by(by)
         .limit(limit)
     )
@@ -116,7 +113,7 @@ def reap_worker(
         .where(
             # Locked: a last word of the dead that is still being committed, or a cancel, comes before or after.
             jobs.c.worker == worker,
-            _RUNNING,
+            RUNNING,
         )
         .with_for_update()
     ).all()
@@ -138,7 +135,7 @@ def reap_expired(conn: sa.Connection, *, max_attempts: int, now: datetime, limit
     """
     lost = conn.execute(
         sa.select(jobs.c.id, jobs.c.batch_id, jobs.c.crashes, jobs.c.max_group, jobs.c.webhook)
-        .where(_RUNNING, jobs.c.lease_until < now)
+        .where(RUNNING, jobs.c.lease_until < now)
         .limit(limit)
         # A heartbeat that is just renewing one of them wins: it is alive.
         .with_for_update(skip_locked=True)
@@ -159,7 +156,7 @@ def _go_back(conn: sa.Connection, ids: list[str]) -> None:
     """Rows that were claimed and not begun keep their place in line, and the attempt is not counted."""
     if ids:
         values = {"status": JobStatus.QUEUED.value, "attempts": jobs.c.attempts - 1, "started_at": None, **_FREE}
-        conn.execute(sa.update(jobs).where(jobs.c.id.in_(ids), _RUNNING).values(values))
+        conn.execute(sa.update(jobs).where(jobs.c.id.in_(ids), RUNNING).values(values))
 
 
 def _back(row: Any) -> Move:
@@ -207,7 +204,7 @@ def _first_in_line(column: sa.Column[Any], *more: sa.ColumnElement[bool]) -> Any
     """Of the first in line of a pipeline. A seek whatever PostgreSQL believes of the table: asked whether one exists,
     it has read a million rows where most were in line when it last looked.
     """
-    line = sa.select(column).where(jobs.c.pipeline == pipelines.c.name, _QUEUED, *more)
+    line = sa.select(column).where(jobs.c.pipeline == pipelines.c.name, QUEUED, *more)
     return line.order_by(jobs.c.priority, jobs.c.available_at, jobs.c.id).limit(1).scalar_subquery()
 
 

@@ -97,6 +97,10 @@ batches = sa.Table(
 )  # fmt: skip
 # What upkeep looks through: batches that are not over.
 _partial("ix_batches_open", batches.c.status, where="status IN ('validating', 'running', 'canceling')")
+# In the words of the index, and in their order.
+BATCH_OPEN = batches.c.status.in_(
+    [sa.literal_column(f"'{status}'") for status in ("validating", "running", "canceling")]
+)
 _partial("ix_batches_deleted", batches.c.deleted_at, where="deleted_at IS NOT NULL")
 
 jobs = sa.Table(
@@ -155,6 +159,10 @@ _partial(
 )  # fmt: skip
 # In the words of the index: SQLite does not conclude it from another status.
 NOT_SUCCEEDED = jobs.c.status != sa.literal_column("'succeeded'")
+# Literals: with a bound status PostgreSQL's generic plan would leave the partial indexes aside.
+QUEUED = jobs.c.status == sa.literal_column("'queued'")
+RUNNING = jobs.c.status == sa.literal_column("'running'")
+OPEN = sa.and_(jobs.c.status.in_([sa.literal_column("'queued'"), sa.literal_column("'running'")]), NOT_SUCCEEDED)
 # The few that did not succeed, newest first, among any number that did.
 _partial("ix_jobs_ended_badly", jobs.c.status, jobs.c.id, where="status IN ('failed', 'canceled', 'expired')")
 ENDED_BADLY = jobs.c.status.in_([sa.literal_column(f"'{status}'") for status in ("failed", "canceled", "expired")])

@@ -11,8 +11,8 @@ from contract.statuses import JOB_OVER, JobStatus
 from contract.times import rfc3339, seconds_between
 from models.files import StoredFile
 from models.jobs import Job
-from models.line import positions
 from models.pipelines import StoredPipeline, list_pipelines
+from models.positions import positions
 from models.webhooks import Webhook, find_webhooks
 from models.workers import Worker
 from web.requests import encode_cursor

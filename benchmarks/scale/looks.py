@@ -17,8 +17,8 @@ from contract.times import utc_now
 from models import batches, claims, counts, records, removal, sweeps
 from models.database import reading
 from models.jobs import Job, find_job, list_batch_jobs, list_jobs
-from models.line import positions
 from models.outcomes import outcomes
+from models.positions import positions
 from models.records import Success, Timing
 from models.tables import jobs
 

@@ -15,7 +15,7 @@ from models import batches, claims, counts, records, sweeps
 from models.claims import Claimed
 from models.database import reading, transaction
 from models.jobs import Job, find_job, list_batch_jobs, list_jobs
-from models.line import position
+from models.positions import positions
 from models.records import Failure, Success, Timing
 from models.submit import NewJob, submit
 from tests.integration.stores.conftest import LEASE, NOW
@@ -284,7 +284,8 @@ def test_position_counts_who_goes_first(engine, job_factory):
     bulk = job_factory(priority=Priority.BULK)
     person = job_factory()
     with reading(engine) as conn:
-        assert [position(conn, job(engine, i)) for i in (first, second, person, bulk)] == [0, 1, 2, 3]
+        found = positions(conn, [job(engine, i) for i in (first, second, person, bulk)])
+    assert [found[i] for i in (first, second, person, bulk)] == [0, 1, 2, 3]
 
 
 def test_lists_page_newest_first_without_gaps(engine, job_factory):

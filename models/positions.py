@@ -13,18 +13,11 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from contract.statuses import PRIORITY_RANK, JobStatus
-from models.counts import BATCH_OPEN
 from models.jobs import Job
-from models.tables import NOT_SUCCEEDED, batch_counts, batches, jobs
+from models.tables import BATCH_OPEN, NOT_SUCCEEDED, QUEUED, batch_counts, batches, jobs
 
 #: Counted one by one up to here.
 COUNTED = 10_000
-_QUEUED = jobs.c.status == sa.literal_column("'queued'")
-
-
-def position(conn: sa.Connection, job: Job) -> int | None:
-    """How many jobs of its pipeline go first, while it is queued."""
-    return positions(conn, [job]).get(job.id)
 
 
 def positions(conn: sa.Connection, some: Sequence[Job]) -> dict[str, int]:
@@ -61,7 +54,7 @@ def _place_in_line(job: Job) -> sa.Tuple:
 def _count_between(conn: sa.Connection, pipeline: str, start: sa.Tuple | None, end: sa.Tuple) -> int:
     """COUNTED at most."""
     place = sa.tuple_(jobs.c.priority, jobs.c.available_at, jobs.c.id)
-    before = sa.select(jobs.c.id).where(jobs.c.pipeline == pipeline, _QUEUED, place < end).limit(COUNTED)
+    before = sa.select(jobs.c.id).where(jobs.c.pipeline == pipeline, QUEUED, place < end).limit(COUNTED)
     first = before if start is None else before.where(place >= start)
     return conn.scalar(sa.select(sa.func.count()).select_from(first.subquery())) or 0
 
@@ -78,5 +71,5 @@ def _far_back(conn: sa.Connection, job: Job) -> int:
             batches.c.id != job.batch_id, BATCH_OPEN,
         )
     )  # fmt: skip
-    first = sa.select(sa.func.min(jobs.c.row)).where(jobs.c.batch_id == job.batch_id, _QUEUED, NOT_SUCCEEDED)
+    first = sa.select(sa.func.min(jobs.c.row)).where(jobs.c.batch_id == job.batch_id, QUEUED, NOT_SUCCEEDED)
     return int(conn.scalar(files) or 0) + job.row - (conn.scalar(first) or 0)

@@ -7,16 +7,16 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from models import line
+from models import positions as store
 from models.database import reading
-from models.jobs import Job, find_job, list_batch_jobs
-from models.line import position, positions
+from models.jobs import Job, find_jobs, list_batch_jobs
+from models.positions import positions
 from tests.integration.conftest import NOW
 
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line, "COUNTED", 3)
+    monkeypatch.setattr(store, "COUNTED", 3)
 
 
 def rows_of(engine: sa.Engine, batch_id: str) -> list[Job]:
@@ -27,7 +27,7 @@ def rows_of(engine: sa.Engine, batch_id: str) -> list[Job]:
 def places(engine: sa.Engine, jobs: list[Job]) -> list[int]:
     """Of each asked for alone; asked for as a page they are the same."""
     with reading(engine) as conn:
-        alone = [position(conn, job) for job in jobs]
+        alone = [positions(conn, [job]).get(job.id) for job in jobs]
         together = positions(conn, jobs)
     assert [together.get(job.id) for job in jobs] == alone
     return [place for place in alone if place is not None]
@@ -52,5 +52,6 @@ def test_rows_that_are_in_hand_stand_before_nobody(engine, batch_factory, claim_
 def test_another_job_far_back_has_so_many_before_it_at_least(engine, job_factory):
     ids = [job_factory() for _ in range(6)]
     with reading(engine) as conn:
-        found = [position(conn, job) for job in (find_job(conn, job_id) for job_id in ids) if job is not None]
+        jobs = find_jobs(conn, ids)
+        found = [positions(conn, [jobs[job_id]])[job_id] for job_id in ids]
     assert found == [0, 1, 2, 3, 3, 3]
