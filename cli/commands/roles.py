@@ -30,7 +30,7 @@ def web(**typed: object) -> None:
 
 @click.command()
 def upkeep() -> None:
-    """Run the upkeep node only: files, exports, sweeps. It never imports torch."""
+    """Run the upkeep node only: sweeps, the reading of files, webhooks. It never imports torch."""
     settings, env = settings_and_environment()
     _become(plan.node_argv("upkeep"), settings, env)
 
