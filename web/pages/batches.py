@@ -17,8 +17,8 @@ from models.jobs import list_batch_jobs
 from web import batches as store
 from web.api.batches import VOLATILE, load
 from web.pages.fragments import fragment, is_news
-from web.pages.rows import summary
 from web.pages.site import blueprint, check_token
+from web.pages.summaries import summary
 from web.requests import decode_cursor, encode_cursor, wait_seconds
 from web.services import services
 

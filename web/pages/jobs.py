@@ -20,8 +20,8 @@ from web.pages.fragments import fragment, is_news
 from web.pages.offers import waits_for
 from web.pages.outline import Outline, outlined
 from web.pages.pipelines import as_programs
-from web.pages.rows import files_in, summary
 from web.pages.site import blueprint, check_token
+from web.pages.summaries import files_in, summary
 from web.pages.tables import Lines
 from web.requests import decode_cursor, encode_cursor, wait_seconds
 from web.serializers import is_over

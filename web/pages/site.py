@@ -12,13 +12,13 @@ from wtforms.validators import ValidationError
 
 from contract.errors import ErrorCode, FournilError, RequestError
 from web.errors import ERROR_PAGE
-from web.pages import shown
+from web.pages import filters
 from web.pages.advice import advice
 from web.responses import request_id
 from web.services import services
 
 blueprint = Blueprint("pages", __name__)
-shown.register(blueprint)
+filters.register(blueprint)
 
 #: Stricter than for the rest of the server: no page of ours sets a style as an attribute.
 _POLICY = (

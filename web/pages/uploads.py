@@ -27,8 +27,8 @@ from web.estimate import estimate
 from web.pages.datasets import DatasetForm, are_offered
 from web.pages.forms import PipelineForm, parameters_form
 from web.pages.pipelines import named
-from web.pages.rows import members_in
 from web.pages.site import blueprint, check_token
+from web.pages.summaries import members_in
 from web.services import services
 from web.uploads import AROUND_FILE, Received, receive_body, receive_form, stored_file
 

@@ -15,7 +15,7 @@ from models.pipelines import note_loaded, set_state, sync_pipelines
 from models.workers import set_worker
 from tests.integration.api.conftest import PIPELINES
 from tests.integration.api.pages import Page, get
-from web.pages import shown
+from web.pages import filters
 
 WEB = Path(__file__).resolve().parents[3] / "web"
 PAGES = ["/", "/pipelines", "/pipelines/fake", "/pipelines/chat", "/jobs", "/batches", "/batches/new", "/workers"]
@@ -202,7 +202,7 @@ def test_without_workers_the_page_says_how_to_start_one(client):
 
 def test_numbers_read_as_people_write_them():
     seconds = [None, 0.0042, 0.9999, 3.21, 42.4, 125, 11_400]
-    assert [shown.duration(one) for one in seconds] == [
+    assert [filters.duration(one) for one in seconds] == [
         "–",
         "4 ms",
         "1.0 s",
@@ -212,8 +212,8 @@ def test_numbers_read_as_people_write_them():
         "3 h 10 min",
     ]
     sizes = [None, 0, 999, 1_200, 1_200_000, 150_000_000, 8 * 10**12]
-    assert [shown.size(one) for one in sizes] == ["–", "0 B", "999 B", "1.2 kB", "1.2 MB", "150 MB", "8.0 TB"]
-    assert [shown.percent(one) for one in (None, 0, 0.0001, 0.5, 0.99999, 1)] == [
+    assert [filters.size(one) for one in sizes] == ["–", "0 B", "999 B", "1.2 kB", "1.2 MB", "150 MB", "8.0 TB"]
+    assert [filters.percent(one) for one in (None, 0, 0.0001, 0.5, 0.99999, 1)] == [
         "–", "0.0 %", "< 0.1 %", "50.0 %", "> 99.9 %", "100.0 %",
     ]  # fmt: skip
     now = utc_now()
@@ -224,10 +224,10 @@ def test_numbers_read_as_people_write_them():
         timedelta(hours=5),
         timedelta(days=2),
     ]
-    assert [shown.ago(now - one) for one in passed] == [
+    assert [filters.ago(now - one) for one in passed] == [
         "just now", "40 s ago", "1 min ago", "5 h ago", "2 d ago",
     ]  # fmt: skip
-    assert shown.short("a " * 200, 10) == "a a a a a…"
+    assert filters.short("a " * 200, 10) == "a a a a a…"
 
 
 def test_the_pipelines_of_these_tests_are_all_on_the_front_page(client):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contract.tasks import CATALOGUE
-from web.pages.rows import in_one_line
+from web.pages.summaries import in_one_line
 
 #: What the catalogue's examples of results do not show.
 OTHERS = [

@@ -10,7 +10,7 @@ from contract.tasks import Task
 from models.jobs import Job
 from web.pages import outline
 from web.pages.decisions import in_words
-from web.pages.shown import percent, short, size, unbroken
+from web.pages.filters import percent, short, size, unbroken
 from web.pages.speech import words_of
 
 
