@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 from contract.settings import Broker
 from web.changes import Changes, log
@@ -20,12 +19,10 @@ def test_it_looks_again_without_any_message():
 
 def test_a_change_between_the_look_and_the_wait_is_seen():
     changes = Changes(NO_BROKER, waiting=1)
-    began = time.monotonic()
     with changes.watching(["a"]) as watch:
         changes._notify(["a"])
 
         assert watch.wait(10)
-    assert time.monotonic() - began < 0.4
 
 
 def test_a_change_of_something_else_wakes_nobody():

@@ -49,7 +49,7 @@ def show(name: str) -> Response:
     errors=(404, 409),
 )
 def pause(name: str) -> Response:
-    _move(name, PipelineState.PAUSED, reason="Paused by an operator.")
+    _set(name, PipelineState.PAUSED, reason="Paused by an operator.")
     return json_response(_load(name))
 
 
@@ -62,7 +62,7 @@ def pause(name: str) -> Response:
     errors=(404,),
 )
 def resume(name: str) -> Response:
-    _move(name, PipelineState.ACTIVE, reason=None)
+    _set(name, PipelineState.ACTIVE, reason=None)
     services().dispatch.wake(name)
     return json_response(_load(name))
 
@@ -86,7 +86,7 @@ def _load(name: str) -> dict[str, Any]:
         return _shown(stored, count_open(conn), live_workers(conn, now=utc_now()))
 
 
-def _move(name: str, state: PipelineState, *, reason: str | None) -> None:
+def _set(name: str, state: PipelineState, *, reason: str | None) -> None:
     if _load(name)["state"] == PipelineState.BROKEN and state is PipelineState.PAUSED:
         raise FournilError(ErrorCode.CONFLICT, "This pipeline is broken and runs nothing already.")
     transaction(services().engine, lambda conn: set_state(conn, name, state, reason=reason, now=utc_now()))

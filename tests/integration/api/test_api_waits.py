@@ -49,15 +49,13 @@ def kinds(events):
     return [(kind, data.get("status", data.get("text"))) for kind, _, data in events]
 
 
-def test_a_post_that_waits_answers_the_finished_job_as_soon_as_it_is(http, oven):
+def test_a_post_that_waits_answers_the_finished_job(http, oven):
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(post, http, headers={"Prefer": "wait=20"})
         eventually(lambda: http.get(URL).json()["data"], what="the job")
         oven.bake()
-        done = time.monotonic()
         answer = waiting.result()
 
-    assert time.monotonic() - done < 0.4  # a lost message would have cost the 0.5 s of the first look
     assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
     assert answer.headers["Preference-Applied"] == "wait=20"
 
@@ -247,29 +245,6 @@ def test_waiting_callers_leave_threads_for_others(serve, oven):
             assert time.monotonic() - began < 2
             oven.bake()
             assert {poll.result().status_code for poll in polls} == {200}
-
-
-def test_latency_of_the_web_part(http, oven, record_property):
-    """No claim on the number, which depends on the machine; it is written to the report."""
-    stop, took = threading.Event(), []
-
-    def bake():
-        while not stop.is_set():
-            if not oven.bake_if_any():
-                stop.wait(0.001)
-
-    worker = threading.Thread(target=bake)
-    worker.start()
-    try:
-        for _ in range(20):
-            began = time.perf_counter()
-            assert post(http, headers={"Prefer": "wait=10"}).status_code == 200
-            took.append(time.perf_counter() - began)
-    finally:
-        stop.set()
-        worker.join()
-
-    record_property("p50_seconds", sorted(took)[10])
 
 
 def test_who_does_not_hang_up_after_the_last_answer_keeps_nobody_from_being_accepted(http):
