@@ -1,4 +1,4 @@
-"""One stack of all tasks, for all tests that ask each of them."""
+"""One stack of all tasks, for all tests that ask each of them; and a client of the stack that a module has."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.processes import ROOT, Stack, clean_environment, running_stack
@@ -22,3 +23,10 @@ def all_tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     # A fixed budget: measuring one takes seconds for each pipeline.
     with running_stack(folder, pipelines=pipelines, FOURNIL_TOKEN_BUDGET="512") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def http(stack: Stack) -> Iterator[httpx.Client]:
+    """Waits for each job; `stack` is the module's own."""
+    with httpx.Client(base_url=stack.url, headers={"Prefer": "wait=60"}, timeout=90) as client:
+        yield client

@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from contract.schemas import checker
-from contract.tasks import CATALOGUE
+from tests.e2e.answers import succeeded
 from tests.papers import MENDED, broken, pdf
 from tests.processes import Stack, running_stack
 from tests.tiny import documents
@@ -34,25 +33,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, headers={"Prefer": "wait=60"}, timeout=90) as client:
-        yield client
-
-
 def send(http: httpx.Client, body: bytes, pipeline: str = "pointer", words: Any = None, **parameters: Any) -> Any:
     inputs = {"question": "What is the total?"} | ({"word_boxes": words} if words else {})
     request = {"pipeline": pipeline, "inputs": inputs, "parameters": parameters}
     parts = {"request": (None, json.dumps(request)), "image": ("an invoice.pdf", body)}
     return http.post("/api/v1/jobs", files=parts)
-
-
-def succeeded(answer: httpx.Response) -> dict[str, Any]:
-    job: dict[str, Any] = answer.json()
-    assert answer.status_code == 200, job
-    assert job["status"] == "succeeded", job["error"]
-    assert checker(CATALOGUE[TASK].result).problems(job["result"], at="result") == []
-    return job
 
 
 def png(width: int = 40, height: int = 60) -> bytes:

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from contract.schemas import checker
 from contract.tasks import CATALOGUE
+from tests.e2e.answers import succeeded
 from tests.pictures import broken, png
 from tests.processes import Stack, running_stack
 from tests.tiny.images import MAKERS
@@ -35,26 +35,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, headers={"Prefer": "wait=60"}, timeout=90) as client:
-        yield client
-
-
 def send(http: httpx.Client, task: str, body: bytes, **parameters: Any) -> httpx.Response:
     example = CATALOGUE[task].example
     inputs = {name: value for name, value in example["inputs"].items() if name != "image"}
     request = {"pipeline": task, "inputs": inputs, "parameters": {**example["parameters"], **parameters}}
     parts = {"request": (None, json.dumps(request)), "image": ("a photo.png", body)}
     return http.post("/api/v1/jobs", files=parts)
-
-
-def succeeded(answer: httpx.Response) -> dict[str, Any]:
-    job: dict[str, Any] = answer.json()
-    assert answer.status_code == 200, job
-    assert job["status"] == "succeeded", job["error"]
-    assert checker(CATALOGUE[job["task"]].result).problems(job["result"], at="result") == []
-    return job
 
 
 @pytest.mark.parametrize("task", sorted(MAKERS))

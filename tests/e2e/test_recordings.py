@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from contract.schemas import checker
-from contract.tasks import CATALOGUE
+from tests.e2e.answers import succeeded
 from tests.processes import Stack, running_stack
 from tests.recordings import KINDS, broken, recording
 from tests.tiny import sounds
@@ -35,23 +34,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def http(stack: Stack) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=stack.url, headers={"Prefer": "wait=60"}, timeout=90) as client:
-        yield client
-
-
 def send(http: httpx.Client, pipeline: str, body: bytes, **parameters: Any) -> httpx.Response:
     request = {"pipeline": pipeline, "inputs": {}, "parameters": parameters}
     return http.post("/api/v1/jobs", files={"request": (None, json.dumps(request)), "audio": ("a memo.m4a", body)})
-
-
-def succeeded(answer: httpx.Response) -> dict[str, Any]:
-    job: dict[str, Any] = answer.json()
-    assert answer.status_code == 200, job
-    assert job["status"] == "succeeded", job["error"]
-    assert checker(CATALOGUE[job["task"]].result).problems(job["result"], at="result") == []
-    return job
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from contract.media import Media
 from contract.statuses import BatchStatus, JobStatus, OnInvalidRows
 from models import batches, sweeps
 from models.batches import Batch, NewBatch
@@ -34,14 +35,18 @@ class Killed(BaseException):
 class Bench:
     """A storage folder and a reader whose every call is one slice of one piece."""
 
+    pipeline, filename = "fake", "rows.csv"
+    media = Media()
+
     def __init__(self, engine: sa.Engine, folder: Path) -> None:
         self.engine, self.storage, self.now = engine, FileStorage(folder), NOW
         self.woken: list[str] = []
 
-    def batch(self, data: bytes, *, filename: str = "rows.csv", **more: Any) -> str:
+    def batch(self, data: bytes, *, filename: str | None = None, **more: Any) -> str:
+        filename = filename or self.filename
         file_id, size = self.storage.save([data], max_bytes=1 << 30)
         asked: dict[str, Any] = {"parameters": {}, "mapping": {}, "on_invalid_rows": OnInvalidRows.FAIL, **more}
-        new = NewBatch("fake", filename, file_id, **asked)
+        new = NewBatch(self.pipeline, filename, file_id, **asked)
 
         def work(conn: sa.Connection) -> str:
             add_file(conn, file_id=file_id, name=filename, content_type="text/csv", size=size, now=NOW)
@@ -51,8 +56,8 @@ class Bench:
 
     def slice(self, batch_id: str, *, seconds: float = 0.0, rows: int = 3) -> str:
         return ingest_slice(
-            self.engine, self.storage, batch_id,
-            seconds=seconds, rows_per_piece=rows, now_fn=lambda: self.now, wake=self.woken.append,
+            self.engine, self.storage, batch_id, seconds=seconds, rows_per_piece=rows, now_fn=lambda: self.now,
+            wake=self.woken.append, media=self.media,
         )  # fmt: skip
 
     def read(self, batch_id: str, **more: Any) -> Batch:

@@ -22,7 +22,7 @@ from contract.pipelines import PipelineSpec
 from contract.statuses import BatchStatus, OnInvalidRows
 from contract.tasks.recordings import EXAMPLE_AUDIO
 from models import batches, removal
-from models.batches import Batch, NewBatch
+from models.batches import Batch
 from models.database import transaction
 from models.files import FileStorage, add_file
 from models.pipelines import sync_pipelines
@@ -30,7 +30,6 @@ from models.tables import files, job_files
 from tests.integration.conftest import NOW
 from tests.integration.test_ingest import Bench, killed_at
 from tests.sheets import parquet
-from worker.ingest import ingest_slice
 
 
 def png(shade: int = 0) -> bytes:
@@ -44,24 +43,8 @@ def coded(body: bytes) -> str:
 
 
 class FilesBench(Bench):
+    pipeline, filename = "pictures", "rows.jsonl"
     media = Media(fetch_private=True)
-
-    def batch(self, data: bytes, *, filename: str = "rows.jsonl", **more: Any) -> str:
-        file_id, size = self.storage.save([data], max_bytes=1 << 30)
-        asked: dict[str, Any] = {"parameters": {}, "mapping": {}, "on_invalid_rows": OnInvalidRows.FAIL, **more}
-        new = NewBatch("pictures", filename, file_id, **asked)
-
-        def work(conn: sa.Connection) -> str:
-            add_file(conn, file_id=file_id, name=filename, content_type="text/csv", size=size, now=NOW)
-            return batches.create_batch(conn, new, now=NOW)
-
-        return transaction(self.engine, work)
-
-    def slice(self, batch_id: str, *, seconds: float = 0.0, rows: int = 3) -> str:
-        return ingest_slice(
-            self.engine, self.storage, batch_id, seconds=seconds, rows_per_piece=rows, now_fn=lambda: self.now,
-            wake=self.woken.append, media=self.media,
-        )  # fmt: skip
 
     def upload(self, body: bytes) -> str:
         file_id, size = self.storage.save([body], max_bytes=1 << 30)
