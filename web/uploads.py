@@ -16,6 +16,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 
 from contract.errors import ErrorCode, RequestError
 from contract.ids import is_id
+from models.customs import GONE
 from models.files import PIECE, FileStorage, find_file, pieces_of
 
 #: Room for boundaries, headers and the small fields around a file.
@@ -47,7 +48,7 @@ def stored_file(conn: sa.Connection, file_id: str) -> Received:
 
 
 def no_such_file() -> RequestError:
-    return RequestError(ErrorCode.INVALID_VALUE, "There is no file with this file_id.", field="file_id")
+    return RequestError(ErrorCode.INVALID_VALUE, GONE, field="file_id")
 
 
 @dataclasses.dataclass

@@ -9,12 +9,10 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -35,26 +33,15 @@ from models.database import make_engine, transaction
 from models.migrate import upgrade
 from models.pipelines import sync_pipelines
 from models.workers import Worker, put_worker
+from tests.processes import wait_until
 from web.app import create_app
 
-T = TypeVar("T")
 PIPELINES = [
     PipelineSpec("fake", "text-classification", backend="fake", warm=True),
     PipelineSpec("labels", "zero-shot-classification", backend="fake"),
     PipelineSpec("chat", "text-generation", model="/srv/secret/place/tiny", defaults={"max_new_tokens": 8}),
 ]
 MODEL = {"id": "fake", "commit": "fake", "dtype": "none", "backend": "fake"}
-
-
-def eventually(condition: Callable[[], T], *, seconds: float = 10, what: str, show: Callable[[], str] = str) -> T:
-    """The first true value of `condition`."""
-    end = time.monotonic() + seconds
-    pause = threading.Event()
-    while not (value := condition()):
-        if time.monotonic() > end:
-            pytest.fail(f"waited {seconds} s for {what}\n{show()}", pytrace=False)
-        pause.wait(0.02)
-    return value
 
 
 @pytest.fixture(scope="session")
@@ -153,12 +140,6 @@ class Oven:
         self.finish(rows, result or [{"label": "even", "score": 0.9}, {"label": "odd", "score": 0.1}])
         return rows
 
-    def bake_if_any(self) -> bool:
-        rows = self.take()
-        if rows:
-            self.finish(rows, [{"label": "even", "score": 0.9}])
-        return bool(rows)
-
     def be_seen(self, **more: Any) -> None:
         now = utc_now()
         known: dict[str, Any] = {"state": "ready", "warm": {"fake": 1_000_000}, "heartbeat_at": now, "baking": None}
@@ -209,7 +190,7 @@ def served(settings: Settings, *, threads: int = 16, **env: str) -> Iterator[str
     with path.open("wb") as log:
         process = subprocess.Popen(words, env=_environment(settings, env), stdout=log, stderr=log)
         try:
-            eventually(lambda: _lives(port), seconds=60, what="gunicorn", show=path.read_text)
+            wait_until(lambda: _lives(port), seconds=60, what="gunicorn", show=path.read_text)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()

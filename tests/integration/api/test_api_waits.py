@@ -13,7 +13,7 @@ from http.client import HTTPResponse
 import httpx
 import pytest
 
-from tests.integration.api.conftest import eventually
+from tests.processes import wait_until
 
 URL = "/api/v1/jobs"
 
@@ -52,7 +52,7 @@ def kinds(events):
 def test_a_post_that_waits_answers_the_finished_job(http, oven):
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(post, http, headers={"Prefer": "wait=20"})
-        eventually(lambda: http.get(URL).json()["data"], what="the job")
+        wait_until(lambda: http.get(URL).json()["data"], what="the job")
         oven.bake()
         answer = waiting.result()
 
@@ -73,7 +73,7 @@ def test_a_long_poll_answers_at_the_next_status(http, oven):
     job = post(http).json()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(http.get, job["urls"]["self"], headers={"Prefer": "wait=20"})
-        eventually(lambda: 'route="/api/v1/jobs"' in http.get("/metrics").text, what="the server")
+        wait_until(lambda: 'route="/api/v1/jobs"' in http.get("/metrics").text, what="the server")
         oven.take()
         answer = waiting.result()
 
@@ -143,7 +143,7 @@ def test_events_tell_each_status_and_end_with_done(http, oven):
         head = [next(lines) for _ in range(4)]
         reading = pool.submit(lambda: list(lines))
         rows = oven.take()
-        eventually(lambda: http.get(job["urls"]["self"]).json()["status"] == "running", what="running")
+        wait_until(lambda: http.get(job["urls"]["self"]).json()["status"] == "running", what="running")
         threading.Event().wait(0.2)  # what the stream must tell has no other trace to wait for
         oven.finish(rows, [{"label": "x", "score": 1.0}])
         rest = reading.result()
