@@ -1,15 +1,15 @@
-"""`python -m benchmarks`: every benchmark, one after the other."""
+"""`python -m benchmarks`: those of minutes. `benchmarks.engine`, `.bulk`, `.large` and `.scale` take an hour or so."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-ALL = ("latency", "upload_memory")
+SHORT = ("latency", "upload_memory")
 
 
 def main() -> None:
-    for name in ALL:
+    for name in SHORT:
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
 
 

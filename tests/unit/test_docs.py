@@ -11,12 +11,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_FILE = re.compile(r"`((?:contract|models|web|worker|cli|tests|benchmarks|docs|examples)/[\w./-]+\.\w+)`")
+_METRIC = re.compile(r"`(fournil_[a-z_]+)")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_of_the_docs_links_to_is_there(page: Path):
     assert [link for link in _links(page) if not _leads_somewhere(page, link)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_metrics_that_a_page_of_the_docs_names_are_there(page: Path):
+    text, metrics = page.read_text(encoding="utf-8"), (ROOT / "web" / "metrics.py").read_text(encoding="utf-8")
+    assert [name for name in _FILE.findall(text) if not (ROOT / name).exists()] == []
+    assert [name for name in _METRIC.findall(text) if f'"{name}"' not in metrics] == []
 
 
 def test_every_page_of_the_docs_is_in_their_index():
