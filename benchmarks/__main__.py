@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: those of minutes. `benchmarks.engine`, `.bulk`, `.large` and `.scale` take an hour or so."""
+"""`python -m benchmarks`: those of minutes. `benchmarks.engine`, `.bulk`, `.large` and `.scale` take an hour."""
 
 from __future__ import annotations
 

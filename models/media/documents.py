@@ -61,8 +61,8 @@ def look(stream: BinaryIO, limits: Media) -> Seen:
         return Seen(PDF)
     try:
         return images.look(stream, limits)
-    except MediaRefused as refused:
-        raise _no_image(refused) from refused
+    except images.NoImage as refused:
+        raise MediaRefused(f"This is no document that can be read. Taken are PDF, {images.TAKEN}.") from refused
 
 
 def decode(stream: BinaryIO, limits: Media) -> Document:
@@ -79,12 +79,6 @@ def page_picture(body: bytes, limits: Media, number: int) -> bytes:
     out = io.BytesIO()
     page.picture.save(out, "PNG", compress_level=1)
     return out.getvalue()
-
-
-def _no_image(refused: MediaRefused) -> MediaRefused:
-    if "no image that can be read" in str(refused):
-        return MediaRefused(f"This is no document that can be read. Taken are PDF, {images.TAKEN}.")
-    return refused
 
 
 def _read(body: bytes, limits: Media, *, pictures: bool, words: bool = True, only: int | None = None) -> list[Page]:

@@ -45,6 +45,10 @@ _TURNS = {
 _PIECE = 1 << 18
 
 
+class NoImage(MediaRefused):
+    """It is not a broken image, or too large a one: it is something else."""
+
+
 @dataclasses.dataclass(frozen=True)
 class SeenImage(Seen):
     #: As it is looked at: turned as its EXIF says.
@@ -89,7 +93,7 @@ def _opened(stream: BinaryIO, max_pixels: int) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise MediaRefused(f"This image has more pixels than the {max_pixels:,} that are taken.") from error
     except Exception as error:
-        raise MediaRefused(f"This is no image that can be read. Taken are {TAKEN}.") from error
+        raise NoImage(f"This is no image that can be read. Taken are {TAKEN}.") from error
     width, height = image.size
     if width * height > max_pixels:
         raise MediaRefused(
