@@ -1,7 +1,7 @@
 """What the catalogue says of one Hugging Face task: what may be sent, and what comes back.
 
 One `Task` is everything the form, the API, the bulk reader and the exports need to know. The other half, how it
-is computed, is a module of the same name under worker/backends/.
+is computed, is a module of the same name under worker/backends/tasks/.
 """
 
 from __future__ import annotations
