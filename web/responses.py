@@ -82,6 +82,11 @@ def time_left(seconds: float) -> float:
     return seconds - (time.perf_counter() - began)
 
 
+def waited(seconds: int) -> dict[str, str]:
+    """The header that says for how long, at most, the answer was held as the caller prefers."""
+    return {"Preference-Applied": f"wait={seconds}"} if seconds else {}
+
+
 def register(app: Flask) -> None:
     app.before_request(_begin)
     app.after_request(_finish)

@@ -30,7 +30,7 @@ from web.datasets import take_dataset, try_dataset
 from web.estimate import estimate
 from web.operations import IF_NONE_MATCH, JSON, PREFER, Answer, operation, ref
 from web.requests import CURSOR, LIMIT, Param, decode_cursor, json_object, object_from, wait_seconds
-from web.responses import json_response, no_content, seen_statuses, tagged
+from web.responses import json_response, no_content, seen_statuses, tagged, waited
 from web.serializers import page_json, show_jobs
 from web.services import Services, services
 from web.uploads import Form, Received, receive_form, stored_file
@@ -121,9 +121,8 @@ def show(batch_id: str) -> Response:
     wait = wait_seconds()
     if wait:
         _wait_for_news(batch_id, wait)
-    applied = {"Preference-Applied": f"wait={wait}"} if wait else {}
     shown = load(batch_id)
-    return tagged(shown, 200, {**pace(shown), **applied}, volatile=VOLATILE)
+    return tagged(shown, 200, {**pace(shown), **waited(wait)}, volatile=VOLATILE)
 
 
 @blueprint.get("/batches")

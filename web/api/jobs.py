@@ -31,7 +31,7 @@ from web.requests import (
     object_from,
     wait_seconds,
 )
-from web.responses import json_response, no_content, seen_statuses, tagged, time_left
+from web.responses import json_response, no_content, seen_statuses, tagged, time_left, waited
 from web.serializers import is_over, page_json, show_jobs
 from web.services import Services, services
 from web.uploads import Form, receive_form
@@ -93,7 +93,7 @@ def create() -> Response:
     with here.changes.watching([job_id]) as watch:
         submitted = take_job(here, body, key=key, job_id=job_id, parts=parts)
         job = _when_over(submitted, watch, wait) or load(submitted.job_id)
-    headers = {"Location": job["urls"]["self"], **_pace(job), **_applied(wait)}
+    headers = {"Location": job["urls"]["self"], **_pace(job), **waited(wait)}
     if submitted.replayed:
         headers["Idempotent-Replayed"] = "true"
     answered_now = is_over(job) and (wait or submitted.replayed)
@@ -114,7 +114,7 @@ def show(job_id: str) -> Response:
     if wait:
         _wait_for_news(job_id, wait)
     job = load(job_id)
-    return tagged(job, 200, {**_pace(job), **_applied(wait)})
+    return tagged(job, 200, {**_pace(job), **waited(wait)})
 
 
 @blueprint.get("/jobs")
@@ -262,7 +262,3 @@ def _pace(job: dict[str, Any]) -> dict[str, str]:
     if is_over(job):
         return {}
     return {"Retry-After": str(min(30, 1 + (job["position"] or 0) // 200))}
-
-
-def _applied(wait: int) -> dict[str, str]:
-    return {"Preference-Applied": f"wait={wait}"} if wait else {}
