@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from flask import Blueprint, Flask, Response, current_app, g, request
@@ -28,6 +28,7 @@ blueprint = Blueprint("metrics", __name__)
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 _KEY = "fournil.metrics"
+Labels = TypeVar("Labels", bound=tuple[str, ...])
 
 
 class Metrics:
@@ -77,7 +78,7 @@ class TableCollector(Collector):
         yield from _tallies(ovens)
 
 
-def _gauge(name: str, words: str, labels: Sequence[str], values: Mapping[tuple[str, ...], float]) -> Metric:
+def _gauge(name: str, words: str, labels: Sequence[str], values: Mapping[Labels, float]) -> Metric:
     """`values` by what their labels are, in the order of `labels`."""
     gauge = GaugeMetricFamily(name, words, labels=labels)
     for label, value in values.items():
