@@ -19,6 +19,7 @@ SECTIONS = (
     "budget",
     "packed",
     "int8",
+    "products",
     "writing",
     "shelf",
     "shared_weights",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.engine.report import DOCS, table
+from benchmarks.engine.figures import DOCS, table
 from benchmarks.harness import RESULTS
 
 _HEAD = """# PostgreSQL at scale
