@@ -4,8 +4,8 @@
 
 For each task and order, one sweep of batch sizes; then rounds in which the best of them, one by one, and Fournil (as
 it comes, and on torch) take the same rows in turn; one by one only in the sweep where that takes over a minute.
-Fournil means a loaded pipeline, its measured budget, the planner
-and the decks: no queue and no database, which the section `bulk` measures. Library and Fournil have a process each.
+Fournil means a loaded pipeline, its measured budget, the planner and the decks: no queue and no database, which the
+section `bulk` measures. Library and Fournil have a process each.
 """
 
 from __future__ import annotations
