@@ -46,15 +46,16 @@ def products() -> Iterator[str]:
     for record in records("products").values():
         yield "## Matrix products alone\n"
         yield (
-            f"A microbatch of {record['tokens']} tokens of MiniLM without padding, one thread, medians of "
-            f"{record['rounds']}; commit {record['commit']}. Products are those of the linear layers.\n"
+            f"{record['texts']} texts through MiniLM, sorted, {record['padded_tokens']:,} padded tokens in all, and "
+            f"nothing but the products of its linear layers: processor time of one thread, medians of "
+            f"{record['rounds']}; commit {record['commit']}.\n"
         )
-        taken, speeds = record["milliseconds"], record["gigaflops"]
+        taken, speeds = record["seconds"], record["gigaflops"]
         rows = [[name.replace("_", ", "), taken[name], speeds.get(name, "")] for name in taken]
-        yield from table(("what", "ms", "GFLOP/s"), rows)
+        yield from table(("what", "seconds", "GFLOP/s"), rows)
         share, most = 100 * record["products_share_of_onnx"], record["most_onnx_to_torch"]
         yield (
-            f"{share:.0f}% of ONNX Runtime's pass are products. It is {record['onnx_to_torch']:.2f} times as fast as "
+            f"{share:.0f}% of ONNX Runtime's passes are products. It is {record['onnx_to_torch']:.2f} times as fast as "
             f"Fournil's torch here; if all but its products cost nothing, it would be {most:.2f} times as fast.\n"
         )
 
