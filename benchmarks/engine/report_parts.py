@@ -55,8 +55,8 @@ def products() -> Iterator[str]:
         yield from table(("what", "seconds", "GFLOP/s"), rows)
         share, most = 100 * record["products_share_of_onnx"], record["most_onnx_to_torch"]
         yield (
-            f"{share:.0f}% of ONNX Runtime's passes are products. It is {record['onnx_to_torch']:.2f} times as fast as "
-            f"Fournil's torch here; if all but its products cost nothing, it would be {most:.2f} times as fast.\n"
+            f"{share:.0f}% of ONNX Runtime's passes are products. It is {record['onnx_to_torch']:.2f} times as fast "
+            f"as Fournil's torch here; if all but its products cost nothing, it would be {most:.2f} times as fast.\n"
         )
 
 
