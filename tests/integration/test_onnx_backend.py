@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from contract.errors import CheckpointError
 from contract.pipelines import PipelineSpec
 from tests import tiny
 from tests.integration.test_transformers_backend import MAKERS, MASKED, TEXTS, assert_same
+from worker.backends import graph_attention
 from worker.backends.backend import Context, Inputs, LoadedPipeline, Prepared, Recent, nothing_recent
 from worker.backends.device import configure
 from worker.backends.registry import backend_for
@@ -61,6 +64,28 @@ def test_a_graph_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     load("text-classification", folder, tmp_path)
     monkeypatch.setattr(torch.onnx, "export", _must_not_run)
     assert load("text-classification", folder, tmp_path).identity.backend == "onnx"
+
+
+@pytest.mark.parametrize("task", ["text-classification", "feature-extraction", "fill-mask"])
+def test_attention_is_one_operator_and_hides_padding_as_before(task: str, tmp_path: Path) -> None:
+    folder = MAKERS[task](tmp_path / "checkpoint")
+    graph, model = load(task, folder, tmp_path), load(task, folder, tmp_path, backend="torch")
+    assert operators(tmp_path)["MultiHeadAttention"] == 2
+    word = "[MASK]" if task == "fill-mask" else "bread"
+    rows: list[Inputs] = [{"text": f"{word} {'the crust was perfect ' * times}"} for times in (0, 1, 3)]
+    assert_same(answers(model, task, rows), answers(graph, task, rows))
+
+
+def test_where_one_operator_gives_other_numbers_attention_is_as_torch_exports_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attend = graph_attention._attend
+    monkeypatch.setattr(graph_attention, "_attend", lambda *given, scaling, **how: attend(*given, scaling=9.0, **how))
+    task, folder = "text-classification", tiny.classifier(tmp_path / "checkpoint")
+    graph, model = load(task, folder, tmp_path), load(task, folder, tmp_path, backend="torch")
+    assert graph.identity.backend == "onnx"
+    assert operators(tmp_path, fused=False)["MultiHeadAttention"] == 0
+    assert_same(answers(model, task, ROWS[task]), answers(graph, task, ROWS[task]))
 
 
 def test_a_damaged_graph_is_made_again(tmp_path: Path) -> None:
@@ -143,6 +168,11 @@ def test_int8_vectors_are_compared_by_their_angle(tmp_path: Path) -> None:
     assert pipeline.fidelity is not None
     assert (pipeline.fidelity["inputs"], pipeline.fidelity["recent"]) == (1, False)
     assert pipeline.fidelity["cosine_min"] > 0.9
+
+
+def operators(cache: Path, *, fused: bool = True) -> Counter[str]:
+    [file] = (file for file in (cache / "onnx").glob("*.onnx") if (".fused" in file.name) is fused)
+    return Counter(node.op_type for node in onnx.load(file, load_external_data=False).graph.node)
 
 
 def _must_not_run(*_args: Any, **_options: Any) -> None:

@@ -22,6 +22,7 @@ import torch
 import transformers
 
 from contract.logs import get_logger
+from worker.backends import graph_attention
 from worker.backends.proof import Batch, difference, is_within
 
 log = get_logger(__name__)
@@ -129,14 +130,32 @@ def as_graph(model: Any, batches: Sequence[Batch], wish: Wish, reads: Reads, sho
     `batches` are tokenized sentences as the model takes them: the first is what the export traces, all of them
     prove it.
     """
-    names = list(batches[0])
-    file = _kept(wish, names, ".onnx")
-    exact = _session(file, model.config, "float32", lambda: _export(model, batches[0], names, reads, file))
-    _prove(model, exact, batches, reads, shows)
+    file, exact = _proven(model, batches, wish, reads, shows)
     if wish.quantize == "none":
         return exact
-    small = _kept(wish, names, ".int8.onnx")
+    small = file.with_suffix(".int8.onnx")
     return _session(small, model.config, "int8", lambda: _quantize(file, small))
+
+
+def _proven(model: Any, batches: Sequence[Batch], wish: Wish, reads: Reads, shows: Shows) -> tuple[Path, OnnxModel]:
+    """The graph that gives the model's numbers, and its file: with attention in one operator where that does."""
+    names = list(batches[0])
+
+    def made(file: Path, way: contextlib.AbstractContextManager[None]) -> tuple[Path, OnnxModel]:
+        def export() -> None:
+            with way:
+                _export(model, batches[0], names, reads, file)
+
+        exact = _session(file, model.config, "float32", export)
+        _prove(model, exact, batches, reads, shows)
+        return file, exact
+
+    if graph_attention.fits(model):
+        try:
+            return made(_kept(wish, names, ".fused.onnx"), graph_attention.as_one_operator(model))
+        except NotExportable as error:
+            log.info("Attention is not one operator in this graph.", model=model.config.model_type, reason=str(error))
+    return made(_kept(wish, names, ".onnx"), contextlib.nullcontext())
 
 
 def _session(file: Path, config: Any, dtype: str, make: Callable[[], None]) -> OnnxModel:
@@ -186,7 +205,7 @@ def _export(model: Any, batch: Batch, names: list[str], reads: Reads, file: Path
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 wrapped, tuple(batch.values()), str(mine), input_names=names, output_names=["output"],
-                dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
+                dynamic_axes=axes, opset_version=_OPSET, custom_opsets=graph_attention.OPERATORS, dynamo=False,
             )  # fmt: skip
     except Exception as error:
         raise NotExportable(f"its export failed ({type(error).__name__})") from error
