@@ -13,8 +13,8 @@ from typing import Any
 
 import redis
 from celery import Celery
-from kombu import Exchange, Queue
 
+from contract.brokers import direct
 from contract.logs import get_logger
 from contract.names import CANCEL_BATCH, UPKEEP_QUEUE, Keys
 from contract.settings import Broker
@@ -79,9 +79,7 @@ class Dispatch:
 
     def _send(self, name: str, *, args: tuple[Any, ...], queue: str) -> None:
         assert self._celery is not None
-        # On the default exchange a message reaches its list by name. On one of its own kombu would look up a binding,
-        # and a broker that was emptied has none.
-        self._celery.send_task(name, args=args, queue=Queue(queue, Exchange(""), routing_key=queue))
+        self._celery.send_task(name, args=args, queue=direct(queue))
 
     def _try(self, action: str, do: Callable[[], Any], **about: str) -> bool:
         if self._redis is None or not self._breaker.may_try():

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
-from kombu import Exchange, Queue
 
-from contract.brokers import VISIBILITY_SECONDS, celery_url
+from contract.brokers import VISIBILITY_SECONDS, celery_url, direct
 from contract.names import INGEST_QUEUE, SWEEP, TIDY, UPKEEP_QUEUE
 from contract.settings import Settings
 
@@ -56,14 +55,6 @@ def _configuration(settings: Settings, queues: list[str]) -> dict[str, Any]:
             "tidy": _every(settings.upkeep.tidy_seconds, TIDY),
         },
     }
-
-
-def direct(name: str) -> Queue:
-    """A queue on the default exchange: a message reaches its list even after the broker was emptied.
-
-    On a named exchange kombu looks the binding up in the broker, and an emptied broker has none.
-    """
-    return Queue(name, Exchange(""), routing_key=name)
 
 
 def transport_options(prefix: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from contract.brokers import direct
 from contract.logs import get_logger
 from contract.names import DELIVER, UPKEEP_QUEUE, Keys
 from contract.wakes import Wakes
-from worker.app import direct
 
 T = TypeVar("T")
 log = get_logger(__name__)

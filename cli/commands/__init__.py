@@ -1,1 +1,1 @@
-"""One module a command, imported when that command runs."""
+"""The commands, each imported when it runs; those that do the same in two ways share a module."""

@@ -15,11 +15,11 @@ from models.jobs import Job, list_jobs
 from models.media import MediaRefused, images
 from models.pipelines import list_pipelines
 from web.api.jobs import cancel_one, load
-from web.pages import drawing
 from web.pages.fragments import fragment, is_news
 from web.pages.offers import waits_for
 from web.pages.outline import Outline, outlined
 from web.pages.pipelines import as_programs
+from web.pages.results import drawing
 from web.pages.site import blueprint, check_token
 from web.pages.summaries import files_in, summary
 from web.pages.tables import Lines

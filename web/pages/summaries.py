@@ -9,8 +9,8 @@ from contract.statuses import JobStatus
 from contract.tasks import Task
 from models.jobs import Job
 from web.pages import outline
-from web.pages.decisions import in_words
 from web.pages.filters import percent, short, size, unbroken
+from web.pages.results.decisions import in_words
 from web.pages.speech import words_of
 
 

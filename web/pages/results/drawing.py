@@ -12,12 +12,9 @@ from typing import Any
 from contract.schemas import checker
 from contract.tasks import Task
 from contract.tasks.task import View
-from web.pages import decisions, found, pairs, sounds, vectors
+from web.pages.results import decisions, found, matches, sounds, vectors
+from web.pages.results.things import MOST_LAYERS, things
 from web.pages.speech import words_of
-from web.pages.things import things
-
-#: Masks that are laid over an image; more only hide it.
-MOST_LAYERS = 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,7 +274,7 @@ _VIEWS: dict[View, Callable[[Any, Any], dict[str, Any]]] = {
     "replies": _replies,
     "caption": _caption,
     "found": _found,
-    "matches": pairs.matches,
+    "matches": matches.matches,
     "transcript": sounds.transcript,
     "sound": sounds.sound,
     "things": things,
