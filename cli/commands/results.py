@@ -29,12 +29,19 @@ def results(
     from cli.downloading import download
 
     wanted = format_ or format_of(out)
-    is_folder = wanted == "datasets" and out not in (None, "-") and not str(out).endswith(".zip")
-    path = f"{str(out).rstrip('/')}.zip" if is_folder else out
-    with open_out(path) as file:
+    folder = _folder(out, format=wanted)
+    packed = f"{folder}.zip" if folder else out
+    with open_out(packed) as file:
         download(Api(url), f"/batches/{batch}/results", file, format=wanted, status=status, columns=columns)
-    if is_folder:
-        unpack(Path(str(path)), str(out).rstrip("/"))
-        Path(str(path)).unlink()
+    if folder and packed:
+        unpack(Path(packed), folder)
+        Path(packed).unlink()
     if out:
         click.echo(f"Wrote {out}.", err=True)
+
+
+def _folder(out: str | None, *, format: str | None) -> str | None:
+    """The folder that the results are to be; None where they are a file, or go to stdout."""
+    if format != "datasets" or out is None or out == "-" or out.endswith(".zip"):
+        return None
+    return out.rstrip("/")
