@@ -14,7 +14,7 @@ from models.hub.dataset import Reach
 
 
 @dataclasses.dataclass(frozen=True)
-class TextControl:
+class Asked:
     """One text control; `field` is what the API calls the same, below `dataset`."""
 
     field: str
@@ -23,13 +23,13 @@ class TextControl:
     placeholder: str = ""
 
 
-NAME = TextControl("name", "Dataset", "As the Hub has it: owner/name.", "owner/name")
-COLUMN = TextControl("column", "Column", "The one that is sent. Left empty: found by its name.")
+NAME = Asked("name", "Dataset", "As the Hub has it: owner/name.", "owner/name")
+COLUMN = Asked("column", "Column", "The one that is sent. Left empty: found by its name.")
 CONTROLS = (
     NAME,
-    TextControl("config", "Config", "Left empty: the only one, or its default."),
-    TextControl("split", "Split", "Left empty: the only one, or train."),
-    TextControl("revision", "Revision", "Branch, tag or commit; the batch keeps to the commit it is at now.", "main"),
+    Asked("config", "Config", "Left empty: the only one, or its default."),
+    Asked("split", "Split", "Left empty: the only one, or train."),
+    Asked("revision", "Revision", "Branch, tag or commit; the batch keeps to the commit it is at now.", "main"),
     COLUMN,
 )
 
@@ -42,11 +42,11 @@ class DatasetForm:
     wrong: dict[str, str] = dataclasses.field(default_factory=dict)
     #: Messages that belong to no control.
     problems: list[str] = dataclasses.field(default_factory=list)
-    controls: tuple[TextControl, ...] = CONTROLS
+    controls: tuple[Asked, ...] = CONTROLS
 
     @classmethod
     def posted(cls, form: Mapping[str, str]) -> DatasetForm:
-        words = {one.field: form.get(f"dataset.{one.field}", "").strip() for one in CONTROLS}
+        words = {asked.field: form.get(f"dataset.{asked.field}", "").strip() for asked in CONTROLS}
         return cls({field: word for field, word in words.items() if word})
 
     def body(self, spec: PipelineSpec) -> dict[str, Any]:
@@ -71,10 +71,10 @@ class DatasetForm:
             else:
                 self.wrong.setdefault(control.field, _in_place(field, str(problem["message"])))
 
-    def _control(self, field: str) -> TextControl | None:
+    def _control(self, field: str) -> Asked | None:
         if field.startswith("inputs"):
             return COLUMN
-        return next((one for one in CONTROLS if field == f"dataset.{one.field}"), None)
+        return next((asked for asked in CONTROLS if field == f"dataset.{asked.field}"), None)
 
 
 def _in_place(field: str, message: str) -> str:
