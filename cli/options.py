@@ -33,6 +33,31 @@ parameters = click.option(
 )
 
 
+def _one_character(context: click.Context, parameter: click.Parameter, word: str | None) -> str | None:
+    return {"tab": "\t", "\\t": "\t"}.get(word, word) if word else None
+
+
+def _false_if_set(context: click.Context, parameter: click.Parameter, is_set: bool) -> bool | None:  # noqa: FBT001
+    return False if is_set else None
+
+
+_CORRECTIONS = (
+    click.option("--format", help="csv, jsonl, ...  [sniffed]"),
+    click.option("--encoding", help="Of text: utf-8, windows-1250, utf-16, ...  [sniffed]"),
+    click.option("--delimiter", callback=_one_character, help="Of CSV: one character, or tab.  [sniffed]"),
+    click.option(
+        "--no-header", "header", is_flag=True, callback=_false_if_set, help="The first row of FILE is data."
+    ),
+)
+
+
+def corrections(command: _Command) -> _Command:
+    """How a file is read, where what is found in it is wrong."""
+    for option in reversed(_CORRECTIONS):
+        command = option(command)
+    return command
+
+
 class OptionalSeconds(click.Command):
     """A command whose --wait may stand alone, before an argument: only a number after it is its own."""
 

@@ -38,7 +38,7 @@ def results(
     engine: sa.Engine,
     path: Path,
     batch: Batch,
-    spec: PipelineSpec,
+    spec: PipelineSpec | None,
     *,
     format: str,
     columns: str | None = None,
@@ -48,12 +48,14 @@ def results(
 ) -> Iterator[bytes]:
     """The rows that are over, in the order of the file, from `from_row` on.
 
+    `spec`: None when the pipeline is no longer offered.
+
     `numbered`: where a row can be told from the next one (BY_ROW), it begins with its number.
     An unknown column raises RequestError before any byte.
     """
     layout = Layout.from_dict(batch.layout) if batch.layout else None
     texts = layout is not None and layout.format in TEXTS
-    table = Table(spec.catalogue, layout.columns if layout else [], format=format, texts=texts)
+    table = Table(spec.catalogue if spec else None, layout.columns if layout else [], format=format, texts=texts)
     chosen = table.choose(columns)
     if numbered and format in BY_ROW:
         chosen = [table.number, *chosen]

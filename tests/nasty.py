@@ -129,6 +129,8 @@ FILES: dict[str, tuple[str, bytes, str | None, Answer]] = {
     "a line break in quotes": ("a.csv", b'text,n\n"a\r\nb",1\n', "csv", (1, 0)),
     "quotes that never close": ("a.csv", b'text,n\na,1\n"b,2\n', "csv", (1, 1)),
     "a quote in the header that never closes": ("a.csv", b'"text,n\na,1\n', None, "unreadable_file"),
+    "quotes with backslashes": ("a.csv", b'text,n\n"say \\"no, thanks\\"",1\nb,2\n', "csv", (2, 0)),
+    "quotes that are letters": ("a.tsv", b'text\tn\n"tis late\t1\nb "c"\t2\nd\t3\n', "csv", (3, 0)),
     # Rows
     "ragged rows": ("a.csv", b"text,n\na\nb,1,2\nc,3\n", "csv", (1, 2)),
     "duplicate headers": ("a.csv", b"text,text,text\na,b,c\n", "csv", (1, 0)),
@@ -153,7 +155,11 @@ FILES: dict[str, tuple[str, bytes, str | None, Answer]] = {
     "an object of many lines": ("a.json", b'{\n "text": "a"\n}\n', None, "unknown_format"),
     "a number of 5,000 digits": ("a.json", b'["a", {"text": "a", "n": ' + b"9" * 5000 + b"}]", "json", (1, 1)),
     "broken jsonl": ("a.jsonl", b'{"text": "a"}\n{nope\n[]\n', "jsonl", (1, 2)),
-    "json lines in brackets": ("a.jsonl", b"[" * 5000 + b"\n", None, "no_rows"),
+    "json lines in brackets": ("a.jsonl", b"[" * 5000 + b"\n", None, "unreadable_file"),
+    "an array of no rows": ("a.json", b"[\n 1,\n 2\n]\n", None, "unreadable_file"),
+    "lines that are lists": ("a.jsonl", b'[1, "a"]\n[2, "b"]\n', None, "unreadable_file"),
+    "NaN as Python writes it": ("a.jsonl", b'{"text": "a", "n": NaN}\n{"text": NaN}\n{"text": "b", "n": -Infinity}\n', "jsonl", (2, 1)),
+    "NaN in an array": ("a.json", b'[{"text": "NaN", "n": NaN}, {"text": "b", n: NaN}]', None, "unreadable_file"),
     # Archives
     "gzip": ("a.csv.gz", gzip.compress(_CSV), "csv", (2, 0)),
     "zstd called csv": ("a.csv", _zstd.compress(_CSV), "csv", (2, 0)),

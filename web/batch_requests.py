@@ -14,7 +14,8 @@ from contract.statuses import OnInvalidRows
 from contract.tasks import JsonSchema
 from contract.webhooks import BATCH_EVENTS
 from models.hub.dataset import NAME, Dataset
-from models.sheets import formats
+from models.sheets import encodings, formats
+from models.sheets.layout import AS_FOUND, Corrections
 from models.sheets.mapping import PARAMETER, Column, check_request
 from models.webhooks import NewWebhook
 from web.intake import EXPIRES_IN, METADATA, named_pipeline, read_parameters
@@ -60,6 +61,25 @@ BATCH_REQUEST: JsonSchema = {
             "enum": [*formats.REQUESTABLE, None],
             "description": "A hint; the content decides.",
         },
+        "encoding": {
+            "type": ["string", "null"],
+            "minLength": 1,
+            "maxLength": 40,
+            "description": "Of text, where another one than its own was found: utf-8, utf-16, windows-1250, "
+            "iso-8859-2, koi8-r, shift_jis, gb18030, ...",
+        },
+        "delimiter": {
+            "type": ["string", "null"],
+            "pattern": '^[^"\\r\\n]$',
+            "x-pattern-words": "be one character, neither a quote nor a line break",
+            "description": "What stands between the cells of a CSV, where another was found. A file with one is CSV.",
+        },
+        "header": {
+            "type": ["boolean", "null"],
+            "default": True,
+            "description": "false: the first row of a CSV or workbook is data; its columns are then called column_0, "
+            "column_1, ...",
+        },
         "on_invalid_rows": {
             "type": ["string", "null"],
             "enum": [*(word.value for word in OnInvalidRows), None],
@@ -94,6 +114,7 @@ class Asked:
     expires_in: float | None
     dataset: Dataset | None = None
     webhook: NewWebhook | None = None
+    corrections: Corrections = AS_FOUND
 
 
 def read_request(here: Services, conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
@@ -114,14 +135,24 @@ def read_request(here: Services, conn: sa.Connection, body: Mapping[str, Any]) -
         expires_in=body.get("expires_in"),
         dataset=_dataset(body),
         webhook=read_webhook(here.settings, dict(body)),
+        corrections=_corrections(body),
     )
+
+
+def _corrections(body: Mapping[str, Any]) -> Corrections:
+    said = body.get("encoding")
+    encoding = None if said is None else encodings.named(said)
+    if said is not None and encoding is None:
+        message = f"encoding must be one of {', '.join(encodings.NAMED)}, by any of its names."
+        raise RequestError(ErrorCode.INVALID_VALUE, message, field="encoding")
+    return Corrections(encoding, body.get("delimiter"), body.get("header"))
 
 
 def _dataset(body: Mapping[str, Any]) -> Dataset | None:
     named = body.get("dataset")
     if named is None:
         return None
-    for other in ("file_id", "format"):
+    for other in ("file_id", "format", "encoding", "delimiter", "header"):
         if body.get(other) is not None:
             raise RequestError(ErrorCode.INVALID_VALUE, f"Give a dataset or a {other}, not both.", field=other)
     return Dataset(**named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -23,7 +24,7 @@ from models.files import add_file
 from models.pipelines import find_pipeline
 from models.porter import Porter
 from models.sheets import formats
-from models.sheets.layout import FileError
+from models.sheets.layout import AS_FOUND, FileError, Layout
 from models.sheets.mapping import resolve
 from models.sheets.preview import NO_ROWS, Preview, preview
 from models.sheets.rows import Row
@@ -57,6 +58,7 @@ def dry_run(here: Services, asked: Asked, file: Received, *, seconds: float | No
             seconds=seconds,
             limit=here.settings.storage.max_unpacked_bytes,
             files=most_files(here, asked.spec),
+            corrections=asked.corrections,
             bring=bring,
         )
 
@@ -81,16 +83,20 @@ def take_batch(here: Services, asked: Asked, file: Received, *, is_known: bool) 
     tells; the rows are looked at by the worker that reads them.
     """
     now = utc_now()
+    # The worker finds by itself what is found in the file, and not what the caller says of it.
+    is_corrected = asked.corrections != AS_FOUND
 
     def work(conn: sa.Connection) -> str:
         if not is_known:
             about = {"name": file.filename, "content_type": file.content_type, "size": file.bytes}
             add_file(conn, file_id=file.file_id, now=now, **about)  # type: ignore[arg-type]
-        return enter(conn, asked, new, now=now)
+        return enter(conn, asked, new, now=now, layout=layout.as_dict() if is_corrected else None)
 
     try:
-        guessed = look(here, asked, file)
+        layout, guessed = look(here, asked, file)
         new = new_batch(asked, guessed, file_id=file.file_id, filename=file.filename[:255], now=now)
+        if is_corrected:
+            new = dataclasses.replace(new, format=layout.format)
         batch_id = transaction(here.engine, work)
     except (FileNotFoundError, IntegrityError) as error:
         if not is_known:
@@ -125,18 +131,18 @@ def new_batch(asked: Asked, guessed: dict[str, str], *, file_id: str, filename: 
     )
 
 
-def look(here: Services, asked: Asked, file: Received) -> dict[str, str]:
-    """Which column feeds which field; raises FileError for a file that cannot be used at all."""
+def look(here: Services, asked: Asked, file: Received) -> tuple[Layout, dict[str, str]]:
+    """How a file is laid out, and which column feeds which field; raises FileError for one that cannot be used."""
     path = here.storage.path(file.file_id)
     main_field, limit = asked.spec.catalogue.main_field, here.settings.storage.max_unpacked_bytes
     layout = formats.sniff(
         path, main_field=main_field, filename=file.filename, said=asked.format, limit=limit,
-        files=most_files(here, asked.spec),
+        files=most_files(here, asked.spec), corrections=asked.corrections,
     )  # fmt: skip
     found = resolve(asked.spec, layout, asked.mapping, asked.id_column)
     if next(formats.records(path, layout), None) is None:
         raise FileError(ErrorCode.NO_ROWS, NO_ROWS)
-    return found.as_dict()
+    return layout, found.as_dict()
 
 
 def most_files(here: Services, spec: PipelineSpec) -> int | None:

@@ -99,6 +99,7 @@ JOB = a_record(
         },
         "batch_id": _TEXT_OR_NULL,
         "row": {"type": ["integer", "null"], "description": "Data row of the batch's file, from 0."},
+        "external_id": {**_TEXT, "description": "Only of a batch with an `id_column`: what stands there in its row."},
         "attempts": {**_WHOLE, "description": "How often it was begun."},
         "priority": {"type": "string", "enum": [priority.value for priority in Priority]},
         "position": {"type": ["integer", "null"], "description": "Jobs of its pipeline that go first, while queued."},
@@ -124,7 +125,7 @@ JOB = a_record(
         "webhook": WEBHOOK,
         "urls": a_record({"self": _TEXT, "events": _TEXT, "cancel": _TEXT}),
     },
-    optional=("webhook",),
+    optional=("webhook", "external_id"),
 )
 
 PIPELINE = a_record(

@@ -47,6 +47,7 @@ def job_json(
         "error": _job_error(job),
         "batch_id": job.batch_id,
         "row": job.row,
+        **({} if job.external_id is None else {"external_id": job.external_id}),
         "attempts": job.attempts,
         "priority": job.priority.value,
         "position": position,

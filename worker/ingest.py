@@ -143,7 +143,7 @@ class _Ingest:
         """How the file is laid out: found once, and kept so that every reader agrees. None: a rival was first."""
         batch, path = self._batch, self._hands.path
         if batch.layout is not None:
-            return Layout.from_dict(batch.layout)
+            return self._known(Layout.from_dict(batch.layout))
         main_field, limit = spec.catalogue.main_field, self._hands.max_unpacked_bytes
         files = self._hands.media.max_archive_files if spec.catalogue.media else None
 
@@ -160,6 +160,13 @@ class _Ingest:
             batch, cursor_version=batch.cursor_version + 1, layout=layout.as_dict(), format=layout.format
         )
         return layout
+
+    def _known(self, layout: Layout) -> Layout:
+        """What a caller said of a packed file was kept before it was unpacked."""
+        settled = _reading(lambda: formats.settled(self._hands.path, layout))
+        if settled is not layout:
+            self._batch = dataclasses.replace(self._batch, layout=settled.as_dict())
+        return settled
 
     def _tap(self, spec: PipelineSpec, layout: Layout) -> Tap | None:
         """Where the rows of a dataset come from in the first pass; later they stand in the file."""

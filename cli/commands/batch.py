@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from cli.values import column, pairs, typed, warn_if_idle
 from cli.watching import going_on, watch_to_the_end
 from contract.jsons import dumps
 from contract.statuses import BATCH_OVER, BatchStatus, OnInvalidRows
+
+if TYPE_CHECKING:
+    from cli.api import Api
 
 
 @click.command(epilog=EXIT_CODES)
@@ -30,7 +33,7 @@ from contract.statuses import BATCH_OVER, BatchStatus, OnInvalidRows
 )
 @options.parameters
 @click.option("--id-column", help="Column with an id of each row.")
-@click.option("--format", "format_", help="csv, jsonl, ...  [sniffed]")
+@options.corrections
 @click.option(
     "--on-invalid-rows", type=click.Choice([str(word) for word in OnInvalidRows]), help="[fail: nothing runs]"
 )
@@ -43,24 +46,16 @@ from contract.statuses import BATCH_OVER, BatchStatus, OnInvalidRows
 @click.pass_context
 def batch(
     context: click.Context,
+    /,
     *,
     pipeline: str,
     file: str | None,
-    dataset: str | None,
-    config: str | None,
-    split: str | None,
-    revision: str | None,
-    inputs: tuple[str, ...],
-    parameters: tuple[str, ...],
-    id_column: str | None,
-    format_: str | None,
-    on_invalid_rows: str | None,
-    webhook: str | None,
     watch: bool,
     out: str | None,
     no_resume: bool,
     as_json: bool,
     url: str,
+    **words: Any,
 ) -> None:
     """Hand in every row of FILE, or of a dataset of the Hub, as a job of PIPELINE.
 
@@ -69,27 +64,15 @@ def batch(
     from cli.api import Api
     from cli.downloading import fetch
 
-    named = {"name": dataset, "config": config, "split": split, "revision": revision}
-    check_source(file, named, format_=format_)
-    given = pairs(parameters, option="--param")
-    mapping = {name: column(word) for name, word in pairs(inputs, option="--input").items()}
+    dataset = {"name": words["dataset"], **{name: words[name] for name in ("config", "split", "revision")}}
+    reading = {name: words[name] for name in ("format", "encoding", "delimiter", "header")}
+    check_source(file, dataset, reading)
     api = Api(url)
-    offer = api.get(f"/pipelines/{pipeline}")
-    warn_if_idle(offer)
-    asked = {
-        "pipeline": pipeline,
-        "parameters": typed(given, offer["parameters_schema"]),
-        "inputs": mapping or None,
-        "id_column": id_column,
-        "format": format_,
-        "on_invalid_rows": on_invalid_rows,
-        "webhook": {"url": webhook} if webhook else None,
-    }
-    request = _given(asked)
+    request = _given({**asked(api, pipeline, words), **reading})
     if file:
         accepted = upload(api, Path(file), request, resume=not no_resume)
     else:
-        accepted = name_dataset(api, _given(named), request)
+        accepted = name_dataset(api, _given(dataset), request)
     with going_on("batch", how=_how(accepted["id"], out)):
         if watch or out:
             accepted = watch_to_the_end(api, accepted)
@@ -99,12 +82,29 @@ def batch(
     context.exit(exit_code(accepted))
 
 
-def check_source(file: str | None, dataset: dict[str, str | None], *, format_: str | None) -> None:
+def asked(api: Api, pipeline: str, words: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be done with the rows, wherever they come from; None for what nothing was said of."""
+    given = pairs(words["parameters"], option="--param")
+    mapping = {name: column(word) for name, word in pairs(words["inputs"], option="--input").items()}
+    offer = api.get(f"/pipelines/{pipeline}")
+    warn_if_idle(offer)
+    return {
+        "pipeline": pipeline,
+        "parameters": typed(given, offer["parameters_schema"]),
+        "inputs": mapping or None,
+        "id_column": words["id_column"],
+        "on_invalid_rows": words["on_invalid_rows"],
+        "webhook": {"url": words["webhook"]} if words["webhook"] else None,
+    }
+
+
+def check_source(file: str | None, dataset: Mapping[str, Any], reading: Mapping[str, Any]) -> None:
     """Exactly one of a file and a dataset, and nothing that belongs to the other; else a usage error."""
     if (file is None) == (dataset["name"] is None):
         raise click.UsageError("Give a FILE or --dataset NAME" + (", not both." if file else "."))
-    if file is None and format_ is not None:
-        raise click.UsageError("--format is of a FILE, not of a --dataset.")
+    if file is None and (strays := [name for name, value in reading.items() if value is not None]):
+        option = {"header": "--no-header"}.get(strays[0], f"--{strays[0]}")
+        raise click.UsageError(f"{option} is of a FILE, not of a --dataset.")
     if file is not None and (strays := [f"--{name}" for name, value in dataset.items() if value is not None]):
         raise click.UsageError(f"{strays[0]} is of a --dataset, not of a FILE.")
 

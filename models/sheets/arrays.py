@@ -18,6 +18,8 @@ from models.sheets.layout import MAX_RECORD, FileError, Layout, Place, Record, S
 from models.sheets.packed import opened
 
 _BEGINS = re.compile(r'\s*\[(?=\s*(?:[{\]]|"(?:[^"\\]|\\.)*(?:"\s*[,\]]|\Z)))')
+#: Of a file that is called JSON: whatever its rows are.
+_BRACKET = re.compile(r"\s*\[")
 _BEGINS_FOR_SURE = re.compile(r'\s*\[\s*\{\s*"')
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _PIECE = 1 << 18
@@ -28,12 +30,12 @@ _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, 
 
 
 def fits(sample: Sample, *, hint: str | None) -> bool:
-    begins = _BEGINS_FOR_SURE if hint in ("csv", "tsv") else _BEGINS
+    begins = _BEGINS_FOR_SURE if hint in ("csv", "tsv") else _BRACKET if hint == "json" else _BEGINS
     return bool(begins.match(sample.text))
 
 
 def sniff(sample: Sample, *, main_field: str) -> Layout:
-    found = _BEGINS.match(sample.text)
+    found = _BRACKET.match(sample.text)
     assert found is not None
     before = found.group()
     start = sample.start + len(before.encode(sample.encoding))

@@ -24,7 +24,7 @@ import orjson
 from contract.errors import ErrorCode
 from models.sheets import columnar
 from models.sheets.csvs import column_names
-from models.sheets.layout import MAX_COLUMNS, FileError, Layout, Place, Record
+from models.sheets.layout import AS_FOUND, MAX_COLUMNS, Corrections, FileError, Layout, Place, Record
 from models.sheets.packed import plain, refuse_beyond
 
 FILE_MARK = columnar.FILE_MARK
@@ -37,7 +37,7 @@ _TOO_MUCH = (
 )
 
 
-def sniff(path: Path, layout: Layout) -> Layout:
+def sniff(path: Path, layout: Layout, _corrections: Corrections = AS_FOUND) -> Layout:
     about = look(path, layout)
     refuse_beyond(layout.limit, about["bytes"] or 0)
     return with_schema(layout, about["columns"], rows=about["rows"])

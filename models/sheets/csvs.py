@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from contract.errors import ErrorCode
-from models.sheets.layout import MAX_CELL, MAX_COLUMNS, FileError, Layout, Place, Record, Sample
+from models.sheets.layout import (
+    AS_FOUND,
+    MAX_CELL,
+    MAX_COLUMNS,
+    Corrections,
+    FileError,
+    Layout,
+    Place,
+    Record,
+    Sample,
+)
 from models.sheets.lines import Lines
 from models.sheets.packed import opened
 
@@ -19,25 +31,41 @@ _TELLING = 1 << 16
 _RECORDS = 200
 _EXCEL_HINT = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 _LATE_QUOTE = re.compile(r' +"')
+_ESCAPED_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
+#: Between cells that programs write without quotes, so that one in a text is a letter like others.
+_UNQUOTED = ("\t", "|")
+#: Fewer lines say nothing of that.
+_FEW = 3
 _MARKUP = ("<!doctype", "<html", "<?xml")
 
 
-def sniff(sample: Sample, *, hint: str | None) -> Layout:
-    """Find the delimiter and read the header row."""
+def sniff(sample: Sample, *, hint: str | None, corrections: Corrections = AS_FOUND) -> Layout:
+    """Find the delimiter and read the header row, or as the corrections say."""
     if sample.text.lstrip()[:9].lower().startswith(_MARKUP):
         raise FileError(ErrorCode.UNKNOWN_FORMAT, "This is a web page or XML. Save the table as CSV or xlsx.")
     lines = _telling(sample)
     said = _EXCEL_HINT.fullmatch(lines[0])
-    delimiter = said[1] if said else "\t" if hint == "tsv" else _delimiter(lines)
-    skips_blanks = delimiter is not None and _skips_blanks(lines[1:] if said else lines, delimiter)
-    layout = sample.layout("csv", [], delimiter=delimiter, skips_blanks=skips_blanks)
-    return _with_header(sample.path, layout, skip=1 if said else 0)
+    delimiter = corrections.delimiter or (said[1] if said else "\t" if hint == "tsv" else _delimiter(lines))
+    layout = _of_quotes(sample, lines[1:] if said else lines, delimiter)
+    return _with_header(sample.path, layout, skip=1 if said else 0, headed=corrections.header is not False)
+
+
+def _of_quotes(sample: Sample, lines: list[str], delimiter: str | None) -> Layout:
+    """The layout as far as it is known with the delimiter: what quotes mean in it."""
+    quotes = delimiter not in _UNQUOTED or not _is_unquoted(sample, delimiter)
+    skips_blanks = delimiter is not None and delimiter != " " and _skips_blanks(lines, delimiter)
+    escapes = quotes and _escapes(lines, delimiter or _NONE)
+    return sample.layout("csv", [], delimiter=delimiter, quotes=quotes, skips_blanks=skips_blanks, escapes=escapes)
 
 
 def _telling(sample: Sample) -> list[str]:
     """The first lines, none of them cut."""
-    text = sample.text[:_TELLING]
-    lines = text.splitlines(keepends=True)
+    return _whole_lines(sample, sample.text[:_TELLING])
+
+
+def _whole_lines(sample: Sample, text: str) -> list[str]:
+    """The lines of a beginning of a sample, none of them cut."""
+    lines = list(io.StringIO(text, newline=""))
     if len(text) < len(sample.text) or not sample.whole:
         lines = lines[:-1] or lines
     return lines
@@ -67,18 +95,49 @@ def _has_late_quotes(lines: list[str], delimiter: str) -> bool:
     return any(f'{delimiter} "' in line for line in lines)
 
 
+def _is_unquoted(sample: Sample, delimiter: str) -> bool:
+    """Whether quotes are letters like others: as what encloses cells they are broken somewhere, and as letters they
+    leave every line as many cells as the first."""
+    lines = _whole_lines(sample, sample.text)
+    if len(lines) < _FEW or not any('"' in line for line in lines) or not _refusals(lines, delimiter):
+        return False
+    widths = _widths(lines, delimiter, quotes=False, most=len(lines))
+    return set(widths) == {widths[0]}
+
+
+def _escapes(lines: list[str], delimiter: str) -> bool:
+    """Whether quotes in a quoted cell have a backslash before them, as Spark and MySQL write: without it something
+    stands behind a closing quote."""
+    if not any('\\"' in line for line in lines):
+        return False
+    as_they_are, unescaped = (
+        any("expected after" in words for words in _refusals(found, delimiter))
+        for found in (lines, map(_unescaped, lines))
+    )
+    return as_they_are and not unescaped
+
+
+def _refusals(lines: Iterable[str], delimiter: str) -> list[str]:
+    """What a strict reader says of quotes that enclose cells; of a cell that does not end, too."""
+    reader = csv.reader(iter(lines), delimiter=delimiter, strict=True)
+    said: list[str] = []
+    while True:
+        try:
+            next(reader)
+        except StopIteration:
+            return said
+        except csv.Error as error:
+            said.append(str(error))
+
+
+def _unescaped(line: str) -> str:
+    """Quotes doubled in place of those with a backslash before them."""
+    return _ESCAPED_QUOTE.sub(r'\1""', line) if '\\"' in line else line
+
+
 def _agreement(lines: list[str], delimiter: str, *, skips_blanks: bool) -> tuple[float, int]:
     """The share of rows with as many cells as the header, and how many those are; nothing for one cell."""
-    widths: list[int] = []
-    reader = csv.reader(iter(lines), delimiter=delimiter, skipinitialspace=skips_blanks)
-    while len(widths) < _RECORDS:
-        try:
-            widths.append(len(next(reader)))
-        except StopIteration:
-            break
-        except csv.Error:
-            widths.append(-1)
-    widths = [width for width in widths if width]
+    widths = _widths(lines, delimiter, skips_blanks=skips_blanks)
     header, rows = widths[:1], widths[1:]
     if not header or header[0] < 2:
         return 0.0, 0
@@ -88,24 +147,49 @@ def _agreement(lines: list[str], delimiter: str, *, skips_blanks: bool) -> tuple
     return (agreeing + 1) / (len(rows) + 1), header[0]
 
 
-def _with_header(path: Path, layout: Layout, *, skip: int) -> Layout:
+def _widths(
+    lines: list[str], delimiter: str, *, skips_blanks: bool = False, quotes: bool = True, most: int = _RECORDS
+) -> list[int]:
+    """How many cells each of the first rows has; -1 for one that is broken, and nothing for a blank line."""
+    widths: list[int] = []
+    reader = csv.reader(
+        iter(lines),
+        delimiter=delimiter,
+        skipinitialspace=skips_blanks,
+        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+    )
+    while len(widths) < most:
+        try:
+            widths.append(len(next(reader)))
+        except StopIteration:
+            break
+        except csv.Error:
+            widths.append(-1)
+    return [width for width in widths if width]
+
+
+def _with_header(path: Path, layout: Layout, *, skip: int, headed: bool) -> Layout:
+    """The layout with the names of the columns: those in the first row, or places where that is a data row."""
     with opened(path, layout) as file:
         lines = Lines(file, layout, Place())
         for _ in range(skip):
             next(lines, None)
+        start, line = lines.offset, lines.line
         reader = _reader(lines, layout)
         try:
             header = next((cells for cells in reader if cells or lines.flaw), None)
         except csv.Error as error:
-            raise FileError(ErrorCode.UNREADABLE_FILE, _words(error, "The header row"), line=1) from error
+            raise FileError(ErrorCode.UNREADABLE_FILE, _words(error, "The first row"), line=1) from error
     if header is None:
         raise FileError(ErrorCode.EMPTY_FILE, "The file is empty.")
     if lines.flaw or lines.ended:
-        flaw = lines.flaw or "A quote that opens in the header row is never closed."
+        flaw = lines.flaw or "A quote that opens in the first row is never closed."
         raise FileError(ErrorCode.UNREADABLE_FILE, flaw, line=1)
     if len(header) > MAX_COLUMNS:
-        raise FileError(ErrorCode.UNREADABLE_FILE, f"The header names more than {MAX_COLUMNS:,} columns.", line=1)
-    return Layout(**{**layout.as_dict(), "columns": column_names(header), "start": lines.offset, "line": lines.line})
+        raise FileError(ErrorCode.UNREADABLE_FILE, f"The first row has more than {MAX_COLUMNS:,} cells.", line=1)
+    if headed:
+        return dataclasses.replace(layout, columns=column_names(header), start=lines.offset, line=lines.line)
+    return dataclasses.replace(layout, columns=column_names([""] * len(header)), start=start, line=line)
 
 
 def column_names(header: list[str]) -> list[str]:
@@ -122,7 +206,12 @@ def column_names(header: list[str]) -> list[str]:
 
 def _reader(lines: Lines, layout: Layout) -> Iterator[list[str]]:
     csv.field_size_limit(MAX_CELL)
-    return csv.reader(lines, delimiter=layout.delimiter or _NONE, skipinitialspace=layout.skips_blanks)
+    return csv.reader(
+        map(_unescaped, lines) if layout.escapes else lines,
+        delimiter=layout.delimiter or _NONE,
+        skipinitialspace=layout.skips_blanks,
+        quoting=csv.QUOTE_MINIMAL if layout.quotes else csv.QUOTE_NONE,
+    )
 
 
 def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:

@@ -46,12 +46,17 @@ UNREADABLE = "This is neither text nor another format that can be read."
 CAN_BE_READ = "CSV, JSON, text, Parquet, Arrow and xlsx can be read: save it as one of them."
 
 
-def take_sample(path: Path, layout: Layout) -> Sample:
-    """The beginning of a file as text, and how the rest is to be decoded. Raises FileError for what is no text."""
+def take_sample(path: Path, layout: Layout, *, said: str | None = None) -> Sample:
+    """The beginning of a file as text, and how the rest is to be decoded. Raises FileError for what is no text.
+
+    `said`: its encoding, by who knows it.
+    """
     with opened(path, layout) as file:
         data = file.read(SAMPLE)
         whole = not file.read(1)
     encoding, start = _marked(data)
+    if said is not None:
+        encoding, start = _as_said(said, encoding, start)
     encoding = encoding or _without_mark(data) or _guess(data if whole else _telling(path, layout, data))
     body = data[start:]
     text = codecs.getincrementaldecoder(encoding)("replace").decode(body, whole)
@@ -64,6 +69,32 @@ def take_sample(path: Path, layout: Layout) -> Sample:
 
 
 _NO_CONTROLS = dict.fromkeys(_CONTROLS)
+#: Encodings that a file may be said to be in. In each a byte 10 ends a line, or lines are found by their units.
+NAMED = (
+    "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be",
+    "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258",
+    "iso8859-1", "iso8859-2", "iso8859-3", "iso8859-4", "iso8859-5", "iso8859-6", "iso8859-7", "iso8859-8",
+    "iso8859-9", "iso8859-10", "iso8859-13", "iso8859-14", "iso8859-15", "iso8859-16",
+    "koi8-r", "koi8-u", "mac-roman", "mac-cyrillic", "cp437", "cp850", "cp852", "cp866", "cp874", "tis-620",
+    "shift_jis", "cp932", "euc_jp", "gbk", "gb18030", "big5", "big5hkscs", "euc_kr", "cp949",
+)  # fmt: skip
+
+
+def named(encoding: str) -> str | None:
+    """One of NAMED by any of its names (windows-1250, latin-1, utf-8-sig); None where it is none of them."""
+    try:
+        name = codecs.lookup(encoding).name
+    except (LookupError, ValueError):
+        return None
+    plain = {"utf-8-sig": "utf-8", "ascii": "utf-8"}.get(name, name)
+    return plain if plain in NAMED else None
+
+
+def _as_said(said: str, marked: str, start: int) -> tuple[str, int]:
+    """`(encoding, byte behind the mark)`: the file's mark says which of two it is where the name does not."""
+    if marked.startswith(said):
+        return marked, start
+    return {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}.get(said, said), 0
 
 
 def refuse_other_formats(head: bytes) -> None:

@@ -10,7 +10,17 @@ from pathlib import Path, PurePath
 from contract.errors import ErrorCode
 from models.sheets import archives, arrays, arrows, csvs, jsonl, packed, parquets, texts, workbooks
 from models.sheets.encodings import refuse_other_formats, take_sample
-from models.sheets.layout import ARCHIVES, MAX_UNPACKED, FileError, Layout, Place, Record
+from models.sheets.layout import (
+    ARCHIVES,
+    AS_FOUND,
+    MAX_UNPACKED,
+    Corrections,
+    FileError,
+    Layout,
+    Place,
+    Record,
+    Sample,
+)
 
 Records = Callable[[Path, Layout, Place], Iterator[Record]]
 
@@ -27,7 +37,7 @@ READERS: dict[str, Records] = {
     "tar": archives.records,
 }
 #: By the bytes a file begins with: those that are no text.
-_BINARY: dict[bytes, tuple[str, Callable[[Path, Layout], Layout]]] = {
+_BINARY: dict[bytes, tuple[str, Callable[[Path, Layout, Corrections], Layout]]] = {
     parquets.MARK: ("parquet", arrows.sniff),
     arrows.FILE_MARK: ("arrow", arrows.sniff),
     arrows.STREAM_MARK: ("arrow", arrows.sniff),
@@ -51,6 +61,7 @@ def sniff(
     said: str | None = None,
     limit: int = MAX_UNPACKED,
     files: int | None = None,
+    corrections: Corrections = AS_FOUND,
 ) -> Layout:
     """How a file is laid out, by its content; raises FileError when it cannot be read at all.
 
@@ -62,15 +73,19 @@ def sniff(
         head = file.read(archives.HEAD)
     if (kind := archives.format_of(head)) is not None:
         with contextlib.suppress(archives.IsWorkbook):
-            return _sniff_archive(path, dataclasses.replace(bare, format=kind), head, files)
+            found = _sniff_archive(path, dataclasses.replace(bare, format=kind), head, files)
+            corrections.refuse_of(kind)
+            return found
     for mark, (format, look) in _BINARY.items():
         if head.startswith(mark):
-            return look(path, dataclasses.replace(bare, format=format))
+            corrections.refuse_of(format)
+            return look(path, dataclasses.replace(bare, format=format), corrections)
     refuse_other_formats(head)
     if said and hint in {*ARCHIVES, *(format for format, _ in _BINARY.values())}:
         message = f"The file is not {said}. Leave format out, and the content decides."
         raise FileError(ErrorCode.UNKNOWN_FORMAT, message, field="format")
-    return _sniff_text(path, bare, hint, said, main_field)
+    sample = take_sample(path, bare, said=corrections.encoding)
+    return _sniff_text(sample, hint, said, main_field, corrections)
 
 
 def _sniff_archive(path: Path, bare: Layout, head: bytes, files: int | None) -> Layout:
@@ -81,16 +96,18 @@ def _sniff_archive(path: Path, bare: Layout, head: bytes, files: int | None) -> 
     raise FileError(ErrorCode.UNKNOWN_FORMAT, f"This is a {bare.format} archive. {archives.ONLY_MEDIA}")
 
 
-def _sniff_text(path: Path, bare: Layout, hint: str | None, said: str | None, main_field: str) -> Layout:
-    sample = take_sample(path, bare)
-    if texts.fits(sample, hint=hint, said=said is not None):
+def _sniff_text(
+    sample: Sample, hint: str | None, said: str | None, main_field: str, corrections: Corrections
+) -> Layout:
+    is_csv = corrections.delimiter is not None
+    if not is_csv and texts.fits(sample, hint=hint, said=said is not None):
         return texts.sniff(sample, main_field=main_field)
-    if arrays.fits(sample, hint=hint):
+    if not is_csv and arrays.fits(sample, hint=hint):
         return arrays.sniff(sample, main_field=main_field)
-    if jsonl.fits(sample, hint=hint):
+    if not is_csv and jsonl.fits(sample, hint=hint):
         return jsonl.sniff(sample, main_field=main_field)
     # A name alone does not make a file of commas one of tabs.
-    return csvs.sniff(sample, hint=hint if said else None)
+    return csvs.sniff(sample, hint=hint if said else None, corrections=corrections)
 
 
 def _ending(filename: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -37,7 +38,8 @@ def fits(sample: Sample, *, hint: str | None) -> bool:
         return hint != "csv" or isinstance(_loads(first), dict)
     if hint != "jsonl":
         return False
-    return first.startswith('"') or any(isinstance(_loads(line), dict | str) for line in lines)
+    # A line that is a list is no row, and no header of a CSV either.
+    return first.startswith(('"', "[")) or any(isinstance(_loads(line), dict | str) for line in lines)
 
 
 def _loads(text: str) -> Any:
@@ -83,8 +85,8 @@ def an_object(
     if len(text) > MAX_CELL:
         return {}, f"The {what} has more than {MAX_CELL:,} characters."
     try:
-        value = loads(text)
-    except (orjson.JSONDecodeError, RecursionError):
+        value = _loaded(text, loads)
+    except (ValueError, RecursionError):
         return {}, f"The {what} is not JSON."
     if text.count("[") + text.count("{") > _DEEPEST and _is_deep(value):
         return {}, f"The {what} has more than {_DEEPEST} lists and objects in one another."
@@ -93,6 +95,16 @@ def an_object(
     if not isinstance(value, dict):
         return {}, f"The {what} must be a JSON object or a text."
     return value, None
+
+
+def _loaded(text: str, loads: Callable[[str], Any]) -> Any:
+    """A row. NaN and Infinity, which Python writes though JSON has no such numbers, are nothing."""
+    try:
+        return loads(text)
+    except ValueError:
+        if "NaN" not in text and "Infinity" not in text:
+            raise
+        return loads(json.dumps(json.loads(text, parse_constant=lambda _: None)))
 
 
 def _is_deep(value: Any) -> bool:

@@ -48,6 +48,9 @@ class Layout:
     delimiter: str | None = None
     #: CSV alone: blanks behind a delimiter are no part of the cell, so that a quote behind them opens it.
     skips_blanks: bool = False
+    #: CSV alone: whether quotes enclose cells, and whether a backslash before one makes it a part of its cell.
+    quotes: bool = True
+    escapes: bool = False
     newline: str = "\n"
     #: Byte where the first data row may start, and the number of its line.
     start: int = 0
@@ -72,6 +75,27 @@ class Layout:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Layout:
         return cls(**values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Corrections:
+    """What whoever knows a file says of how it is read, in place of what is found in it; None: as it is found."""
+
+    #: Of text: one of models.sheets.encodings.NAMED.
+    encoding: str | None = None
+    #: One character. A text with one is CSV.
+    delimiter: str | None = None
+    #: Of CSV and xlsx: whether the first row names the columns.
+    header: bool | None = None
+
+    def refuse_of(self, format: str) -> None:
+        """Raise FileError where one is given that only a text has."""
+        for name, value in (("encoding", self.encoding), ("delimiter", self.delimiter)):
+            if value is not None:
+                raise FileError(ErrorCode.INVALID_VALUE, f"The file is {format} and has no {name}.", field=name)
+
+
+AS_FOUND = Corrections()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from contract.errors import ErrorCode
 from contract.pipelines import PipelineSpec
 from contract.schemas import Problem
 from models.sheets import formats
-from models.sheets.layout import MAX_UNPACKED, FileError, Layout, Record
+from models.sheets.layout import AS_FOUND, MAX_UNPACKED, Corrections, FileError, Layout, Record
 from models.sheets.mapping import Column, Mapping, resolve
 from models.sheets.rows import Row, Rows, short_files
 
@@ -65,6 +65,7 @@ def preview(
     seconds: float | None = None,
     limit: int = MAX_UNPACKED,
     files: int | None = None,
+    corrections: Corrections = AS_FOUND,
     bring: Callable[[Row], Row] | None = None,
 ) -> Preview:
     """Read a file to its end, or for `seconds`; never raises for what stands in it.
@@ -74,7 +75,10 @@ def preview(
     known = Preview()
     try:
         main_field = spec.catalogue.main_field
-        layout = formats.sniff(path, main_field=main_field, filename=filename, said=format, limit=limit, files=files)
+        layout = formats.sniff(
+            path, main_field=main_field, filename=filename, said=format, limit=limit, files=files,
+            corrections=corrections,
+        )  # fmt: skip
         return preview_of(
             layout, lambda: formats.records(path, layout), spec=spec, mapping=mapping, id_column=id_column,
             parameters=parameters, seconds=seconds, bring=bring,

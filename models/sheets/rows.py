@@ -139,10 +139,15 @@ class Rows:
         if self._id is None:
             return None, None
         value = self._id(record.values)
+        if value is None or value == "":
+            return None, Problem("id_column", ErrorCode.MISSING_FIELD, "The row has no id.")
+        if isinstance(value, float) and value.is_integer():
+            # A column of whole numbers some of which are missing, as pandas keeps it.
+            value = int(value)
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
-        if not isinstance(value, str) or not value:
-            return None, Problem("id_column", ErrorCode.MISSING_FIELD, "The row has no id.")
+        if not isinstance(value, str):
+            return None, Problem("id_column", ErrorCode.INVALID_VALUE, "The id must be a text or a whole number.")
         if len(value) > MAX_ID or "\0" in value:
             message = f"The id must have at most {MAX_ID} characters, none of them NUL."
             return value[:MAX_ID].replace("\0", ""), Problem("id_column", ErrorCode.INVALID_VALUE, message)

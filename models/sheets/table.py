@@ -48,14 +48,18 @@ class Column(NamedTuple):
 class Table:
     """The columns of an export by name; a result column that an input column's name is taken by gets a prefix."""
 
-    def __init__(self, task: Task, inputs: list[str], *, format: str, texts: bool = False) -> None:
-        """`texts`: every input column holds texts, as in a CSV."""
+    def __init__(self, task: Task | None, inputs: list[str], *, format: str, texts: bool = False) -> None:
+        """`task`: None where nobody knows it any more; a result is then JSON in one column.
+
+        `texts`: every input column holds texts, as in a CSV.
+        """
         flat, self._vectors = format in FLAT, format in _WITH_VECTORS
         self._task = task
         self._last: tuple[Joined | None, dict[str, Any]] = (None, {})
         self.inputs = [Column(name, _input(name), Kind.TEXT if texts else Kind.NONE) for name in inputs]
         taken = set(inputs)
-        own = [Column(_free(name, taken), self._flat(name)) for name in task.result_columns]
+        self._names = task.result_columns if task else ()
+        own = [Column(_free(name, taken), self._flat(name)) for name in self._names]
         places = [
             Column(_free("row", taken), lambda joined: joined.row, Kind.WHOLE),
             Column(_free("id", taken), lambda joined: joined.external_id, Kind.TEXT),
@@ -65,7 +69,7 @@ class Table:
             Column(_free("status", taken), lambda joined: joined.status, Kind.TEXT),
             Column(_free("error", taken), _text_error if flat else _error, Kind.TEXT),
         ]
-        self.results = [*own, *ends] if flat else [*places, result, *ends]
+        self.results = [*(own or [result]), *ends] if flat else [*places, result, *ends]
         self._known = {column.name: column for column in [*self.inputs, *own, result, *ends, *places]}
         #: Goes before the others where it is asked for; `row` may be among those.
         self.number = Column(_free("row_number", taken), lambda joined: joined.row, Kind.WHOLE)
@@ -99,11 +103,10 @@ class Table:
         return self._last[1]
 
     def _made(self, joined: Joined) -> dict[str, Any]:
-        names = self._task.result_columns
-        if self._vectors and joined.vector is not None and len(names) == 1:
-            return {names[0]: joined.vector}
+        if self._vectors and joined.vector is not None and len(self._names) == 1:
+            return {self._names[0]: joined.vector}
         result = joined.result
-        return {} if result is None else self._task.columns(result)
+        return {} if result is None or self._task is None else self._task.columns(result)
 
 
 def _listed(wanted: str) -> list[str]:

@@ -47,7 +47,9 @@ def _unroll(workbook: str, out: str) -> int:
 
     try:
         book = python_calamine.CalamineWorkbook.from_path(workbook)
-        for about in book.sheets_metadata:
+        # What people see goes before what a program hid.
+        visible = python_calamine.SheetVisibleEnum.Visible
+        for about in sorted(book.sheets_metadata, key=lambda about: about.visible != visible):
             if about.typ != python_calamine.SheetTypeEnum.WorkSheet:
                 continue
             sheet = book.get_sheet_by_name(about.name)

@@ -18,7 +18,7 @@ from models.sheets.archives import ONLY_MEDIA
 from models.sheets.csvs import column_names, out_of_step
 from models.sheets.formulas import defused
 from models.sheets.kinds import as_text
-from models.sheets.layout import MAX_COLUMNS, FileError, Layout, Place, Record
+from models.sheets.layout import AS_FOUND, MAX_COLUMNS, Corrections, FileError, Layout, Place, Record
 from models.sheets.packed import beside, plain
 from models.sheets.table import Column, Joined
 
@@ -40,17 +40,24 @@ _WORDS = {
 }
 
 
-def sniff(path: Path, layout: Layout) -> Layout:
-    """The first row that holds anything names the columns."""
+def sniff(path: Path, layout: Layout, corrections: Corrections = AS_FOUND) -> Layout:
+    """The first row that holds anything names the columns, unless it is said to be a data row."""
+    headed = corrections.header is not False
     with _rows(path, layout).open("rb") as file:
+        before = start = 0
         for line in file:
+            before, start = start, start + len(line)
             place, cells = orjson.loads(line)
             header = _trimmed(cells)
             if header:
                 break
-        start, size = file.tell(), file.seek(0, 2)
+        size = file.seek(0, 2)
     if len(header) > MAX_COLUMNS:
-        raise FileError(ErrorCode.UNREADABLE_FILE, f"The header names more than {MAX_COLUMNS:,} columns.", line=place)
+        raise FileError(ErrorCode.UNREADABLE_FILE, f"The first row has more than {MAX_COLUMNS:,} cells.", line=place)
+    if not headed:
+        # Every row is as wide as the sheet, and the first may be shorter than others.
+        names = column_names([""] * min(len(cells), MAX_COLUMNS))
+        return dataclasses.replace(layout, columns=names, start=before, line=place, size=size)
     names = column_names(["" if cell is None else as_cell(cell) for cell in header])
     return dataclasses.replace(layout, columns=names, start=start, line=place + 1, size=size)
 

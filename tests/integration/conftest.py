@@ -10,11 +10,29 @@ import pytest
 import sqlalchemy as sa
 
 from contract.pipelines import PipelineSpec
+from contract.settings import Broker
 from models.pipelines import sync_pipelines
 from tests.brokers import valkey_server
 from tests.databases import engine_for, postgres_database, postgres_server, sqlite_database
+from web.changes import Changes
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def listeners_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A listener of an application that outlived its test would complain of a broker that is gone."""
+    made: list[Changes] = []
+    begin = Changes.__init__
+
+    def begun(changes: Changes, broker: Broker, *, waiting: int) -> None:
+        begin(changes, broker, waiting=waiting)
+        made.append(changes)
+
+    monkeypatch.setattr(Changes, "__init__", begun)
+    yield
+    for changes in made:
+        changes.close()
 
 
 @pytest.fixture(scope="session")

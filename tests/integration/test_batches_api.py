@@ -462,11 +462,11 @@ def test_rows_page_in_the_order_of_the_file(caller):
     seen, cursor = [], ""
     while True:
         page = caller.get(f"{path}/jobs?limit=4{cursor}").json
-        seen += [job["row"] for job in page["data"]]
+        seen += [(job["row"], job["external_id"]) for job in page["data"]]
         if not page["has_more"]:
             break
         cursor = f"&cursor={page['next_cursor']}"
-    assert seen == list(range(6))
+    assert seen == [(n, f"r{n}") for n in range(6)]
     assert [job["row"] for job in caller.get(f"{path}/jobs?status=failed").json["data"]] == [3]
     assert caller.http.get(f"{path}/jobs?cursor=x").json["error"]["field"] == "cursor"
 

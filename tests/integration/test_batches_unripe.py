@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from python_calamine import CalamineWorkbook
 
+from contract.times import utc_now
 from models.database import transaction
 from models.files import delete_file
+from models.pipelines import sync_pipelines
 from models.sheets.export import MEDIA
-from tests.integration.test_batches_api import MAPPED, Caller, caller, sheet
+from tests.integration.test_batches_api import LABELS, MAPPED, Caller, caller, sheet
 from web import batches
 
 __all__ = ["caller"]
@@ -86,7 +88,7 @@ def test_a_file_that_is_deleted_while_a_batch_is_made_of_it_is_no_error_of_ours(
         assert transaction(caller.engine, lambda conn: delete_file(conn, file_id))
         caller.app.extensions["fournil"].storage.delete(file_id)
 
-    def look(*args: Any) -> dict[str, str]:
+    def look(*args: Any) -> Any:
         if when == "before":
             delete()
         found = real(*args)
@@ -98,3 +100,18 @@ def test_a_file_that_is_deleted_while_a_batch_is_made_of_it_is_no_error_of_ours(
     answer = caller.http.post("/api/v1/batches", json={"pipeline": "fake", "file_id": file_id})
     assert (answer.status_code, answer.json["error"]["field"]) == (422, "file_id")
     assert caller.everything()["batches"] == 0
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "parquet"])
+def test_results_outlive_their_pipeline(caller, format):
+    path = caller.done(sheet(), MAPPED)
+    sync_pipelines(caller.engine, [], utc_now())
+    batch = caller.shown(path)
+    assert (batch["status"], batch["task"]) == ("completed", None)
+
+    rows = as_texts(caller, path, format)
+    assert [row["ref"] for row in rows] == ["r0", "r1", "r2", "r3", "r4", "r5"]
+    found = [row["result"] for row in rows]
+    assert [json.loads(one) if isinstance(one, str) and one else one or None for one in found] == [
+        None if place == 3 else LABELS for place in range(6)
+    ]

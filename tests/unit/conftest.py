@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 
@@ -13,6 +14,16 @@ from contract.logs import set_up_logs
 settings.register_profile("unit", deadline=None)
 settings.load_profile("unit")
 set_up_logs(level="error", fmt="json")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A command that runs within a test sets up logs of its own, to a stream that is closed with it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture

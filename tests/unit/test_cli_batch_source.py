@@ -16,6 +16,8 @@ from cli.main import main
         (["FILE", "--split", "train"], "--split is of a --dataset, not of a FILE."),
         (["--revision", "main"], "Give a FILE or --dataset NAME."),
         (["--dataset", "bakers/reviews", "--format", "csv"], "--format is of a FILE, not of a --dataset."),
+        (["--dataset", "bakers/reviews", "--delimiter", "tab"], "--delimiter is of a FILE, not of a --dataset."),
+        (["--dataset", "bakers/reviews", "--no-header"], "--no-header is of a FILE, not of a --dataset."),
     ],
 )
 def test_rows_come_from_exactly_one_place(tmp_path, words, said):

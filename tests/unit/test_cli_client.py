@@ -336,6 +336,19 @@ def test_a_batch_that_is_only_handed_in_is_exit_code_0(run, server, tmp_path):
     assert json.loads(done.stdout) == RUNNING
 
 
+def test_how_a_file_is_read_can_be_said(run, server, tmp_path):
+    (tmp_path / "r.csv").write_text("good\t1\n", encoding="utf-8")
+    server.on("POST /api/v1/batches", RUNNING, status=202)
+    words = ("--format", "csv", "--encoding", "windows-1250", "--delimiter", "tab", "--no-header", "-i", "text=0")
+
+    assert run("batch", "fake", str(tmp_path / "r.csv"), *words).exit_code == 0
+    ((_, body),) = server.sent("POST /api/v1/batches")
+    assert json.loads(body.split(b"\r\n\r\n")[1].split(b"\r\n--")[0]) == {
+        "pipeline": "fake", "parameters": {}, "inputs": {"text": 0}, "format": "csv", "encoding": "windows-1250",
+        "delimiter": "\t", "header": False,
+    }  # fmt: skip
+
+
 def test_watching_outlives_a_server_that_is_restarted(run, server, tmp_path):
     (tmp_path / "r.csv").write_text("text\ngood\n", encoding="utf-8")
     server.on("POST /api/v1/batches", RUNNING, status=202)

@@ -59,7 +59,9 @@ def test_a_result_column_gives_way_to_an_input_column_of_its_name():
     assert as_json([row(inputs={"row": 9})], inputs=("row",))[0]["result_row"] == 0
 
 
-@pytest.mark.parametrize("formula", ["=1+1", "+cmd|x", "-2+3", "@SUM(A1)", "\tx", "\rx", "-inf", "+1_0"])
+@pytest.mark.parametrize(
+    "formula", ["=1+1", "+cmd|x", "-2+3", "@SUM(A1)", "\tx", "\rx", "\nx", "＝1+1", "-inf", "+1_0"]
+)
 def test_a_formula_in_a_cell_is_only_text(formula):
     assert as_csv([row(inputs={"text": formula})])[0]["text"] == "'" + formula
 

@@ -54,6 +54,14 @@ GOOD = {
     "blanks before quotes, semicolons": (b'n; text\n1; "a; b\nc"\n2; "d"\n', "utf-8", ";", ["a; b\nc", "d"]),
     "blanks before quotes that change no width": (b'n, text\n1, "a"\n2,b\n', "utf-8", ",", ["a", "b"]),
     "a blank before a quote within a text": (b'n,text\n1,"x, ""a"""\n2, b\n', "utf-8", ",", ['x, "a"', " b"]),
+    "quotes with backslashes": (
+        b'text,n\n"a \\"b, c\\" d",1\n"e\\\\",2\n', "utf-8", ",", ['a "b, c" d', "e\\\\"]
+    ),
+    "a backslash at the end of a cell": (b'text,n\n"C:\\d\\",1\nb,2\n', "utf-8", ",", ["C:\\d\\", "b"]),
+    "tabs, and quotes that are letters": (
+        b'n\ttext\n1\t"tis a quote\n2\t5" long\n3\tend\n', "utf-8", "\t", ['"tis a quote', '5" long', "end"]
+    ),
+    "tabs, and quotes that enclose": (b'n\ttext\n1\t"a\tb"\n2\t"c\nd"\n', "utf-8", "\t", ["a\tb", "c\nd"]),
     "quotes doubled": (b'text,n\n"say ""hi""",1\n', "utf-8", ",", ['say "hi"']),
 }  # fmt: skip
 
@@ -78,7 +86,7 @@ UNUSABLE = {
     "gzip in gzip": (gzip.compress(gzip.compress(b"text\na\n")), "a.csv.gz", "unknown_format"),
     "a workbook that is none": (b"PK\x03\x04" + NOISE, "a.csv", "unreadable_file"),
     "a web page": (b"<!DOCTYPE html>\n<html>\n</html>\n", "a.csv", "unknown_format"),
-    "json lines that are none": (b'{"text": "a", "n": NaN}\n{"text": }\n', "a.jsonl", "unreadable_file"),
+    "json lines that are none": (b'{"text": "a", "n": nan}\n{"text": }\n', "a.jsonl", "unreadable_file"),
     "no column of that name": (b"a,b\n1,2\n", "a.csv", "unknown_column"),
     "a quote that opens in the header": (b'"text,n\na,1\nb,2\n', "a.csv", "unreadable_file"),
 }

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xlsxwriter
 
 from contract.pipelines import PipelineSpec
 from models.sheets import formats, packed
@@ -119,7 +120,7 @@ def test_elements_of_an_array_that_are_no_rows_are_bad_rows(tmp_path):
     found = tried(tmp_path, b'[{"text": "a"}, 5, [1], "b", {"text": NaN}, {"text": "\\ud800"}, {"other": 1},]', "a")
     assert (found.format, texts(found), found.total) == ("json", ["a", "b"], 7)
     assert [(bad["row"], bad["code"]) for bad in found.errors] == [
-        (1, "invalid_row"), (2, "invalid_row"), (4, "invalid_row"), (5, "invalid_row"), (6, "missing_field"),
+        (1, "invalid_row"), (2, "invalid_row"), (4, "missing_field"), (5, "invalid_row"), (6, "missing_field"),
     ]  # fmt: skip
 
 
@@ -219,3 +220,23 @@ def test_what_could_not_be_written_again_is_a_bad_row(tmp_path, name):
     found = list(formats.records(path, formats.sniff(path, main_field="text", filename=name)))
     assert [record.flaw is None for record in found] == [True, True, False, True]
     assert "500 lists and objects" in (found[2].flaw or "")
+
+
+def test_what_people_see_of_a_workbook_goes_before_what_is_hidden(tmp_path):
+    out = io.BytesIO()
+    book = xlsxwriter.Workbook(out)
+    for name, text in (("lists", "hidden"), ("Sheet1", "seen")):
+        sheet = book.add_worksheet(name)
+        sheet.write_column(0, 0, ["text", text])
+    book.worksheets()[1].activate()
+    book.worksheets()[1].set_first_sheet()
+    book.worksheets()[0].hide()
+    book.close()
+    assert texts(tried(tmp_path, out.getvalue(), "a.xlsx")) == ["seen"]
+
+
+def test_a_quote_that_is_a_letter_late_in_a_file_of_tabs_swallows_no_rows(tmp_path):
+    rows = [f"{n}\trow {n}" for n in range(20_000)]
+    rows[15_000] = '15000\t"tis row 15000'
+    found = tried(tmp_path, "\n".join(["n\ttext", *rows]).encode(), "a.tsv")
+    assert (found.total, found.invalid) == (20_000, 0)

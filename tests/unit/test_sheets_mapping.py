@@ -6,11 +6,13 @@ import pytest
 
 from contract.errors import ErrorCode, RequestError
 from contract.pipelines import PipelineSpec
-from models.sheets.layout import FileError, Layout
-from models.sheets.mapping import check_request, resolve
+from models.sheets.layout import FileError, Layout, Record
+from models.sheets.mapping import Mapping, check_request, resolve
+from models.sheets.rows import Rows
 
 SPEC = PipelineSpec("fake", "text-classification", backend="fake")
 CHAT = PipelineSpec("chat", "text-generation", backend="fake")
+NO_ID = "The id must be a text or a whole number."
 ALIKE = PipelineSpec("alike", "sentence-similarity", backend="fake")
 
 
@@ -77,3 +79,15 @@ def test_a_mapping_that_no_file_could_fit_is_refused(mapping, field):
     with pytest.raises(RequestError) as refused:
         check_request(SPEC, mapping)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("a", "a"), (7, "7"), (7.0, "7"), (2.0**60, "1152921504606846976"), (1.5, None), (True, None), ([1], None)],
+)
+def test_an_id_is_a_text_or_a_whole_number_however_it_is_kept(value, expected):
+    layout = Layout("jsonl", "utf-8", ["text", "ref"])
+    rows = Rows(SPEC, layout, Mapping({"text": "text"}, {}, "ref"))
+    row = rows.row(Record(0, 1, {"text": "a", "ref": value}, None, 9, 2))
+    assert row.external_id == expected
+    assert [problem.message for problem in row.problems] == ([] if expected else [NO_ID])

@@ -111,4 +111,6 @@ def test_any_json_in_an_array_is_a_row_or_a_bad_row(value, blank):
         layout = formats.sniff(path, main_field="text", filename="a.json")
         first, middle, last = formats.records(path, layout)
         assert (first.values, last.values) == ({"text": "first"}, {"text": "last"})
-        assert middle.flaw or middle.values in (value, {"text": value})
+        # Python's NaN and Infinity are nothing.
+        read = json.loads(json.dumps(value), parse_constant=lambda _: None)
+        assert middle.flaw or middle.values in (value, read, {"text": value})

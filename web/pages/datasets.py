@@ -11,6 +11,7 @@ from contract.errors import ErrorCode, FournilError
 from contract.pipelines import PipelineSpec
 from contract.settings import Settings
 from models.hub.dataset import Reach
+from models.sheets.preview import Preview
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,8 @@ class DatasetForm:
     #: Messages that belong to no control.
     problems: list[str] = dataclasses.field(default_factory=list)
     controls: tuple[Asked, ...] = CONTROLS
+    #: What a look at it came to, where one was asked for.
+    seen: Preview | None = None
 
     @classmethod
     def posted(cls, form: Mapping[str, str]) -> DatasetForm:

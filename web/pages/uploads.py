@@ -15,13 +15,15 @@ from contract.times import utc_now
 from models.database import reading, transaction
 from models.files import StoredFile, delete_file, find_file
 from models.pipelines import StoredPipeline, list_pipelines
+from models.sheets import encodings
 from models.sheets.formats import REQUESTABLE
+from models.sheets.layout import AS_FOUND, Corrections
 from models.sheets.mapping import PARAMETER, Column
 from models.sheets.preview import Preview, preview
 from web.api.files import keep
 from web.batch_requests import read_request
 from web.batches import glancing, most_files, take_batch
-from web.datasets import take_dataset
+from web.datasets import take_dataset, try_dataset
 from web.errors import not_found
 from web.estimate import estimate
 from web.pages.datasets import DatasetForm, are_offered
@@ -36,6 +38,8 @@ from web.uploads import AROUND_FILE, Received, receive_body, receive_form, store
 LOOK_SECONDS = 4.0
 #: A file of so many bytes is sent in pieces of as many; a smaller one is sent again sooner than it is gone on with.
 _IN_PIECES_FROM = 16 << 20
+#: Delimiters that can be chosen, by what people call them.
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "colon": ":", "space": " "}
 
 
 @blueprint.get("/batches/new")
@@ -90,8 +94,8 @@ def _not_empty(received: Received | None) -> Received:
 
 
 @blueprint.post("/batches/new/dataset")
-def start_dataset() -> Response | tuple[str, int]:
-    """A batch of a dataset, at once: its rows are not here to be looked through."""
+def start_dataset() -> Response | str | tuple[str, int]:
+    """A batch of a dataset, or a look at its first rows: they are not here to be looked through."""
     check_token()
     here, form, name = services(), DatasetForm.posted(request.form), request.form.get("pipeline", "")
     with reading(here.engine) as conn:
@@ -99,6 +103,9 @@ def start_dataset() -> Response | tuple[str, int]:
     try:
         with reading(here.engine) as conn:
             asked = read_request(here, conn, form.body(spec))
+        if request.form.get("do") == "look":
+            form.seen = try_dataset(here, asked)
+            return _choose(name, dataset=form)
         batch_id = take_dataset(here, asked)
     except FournilError as error:
         form.refuse(error)
@@ -118,6 +125,7 @@ def _choose(pipeline: str | None, error: RequestError | None = None, *, dataset:
         largest=settings.web.max_upload_bytes,
         in_pieces_from=_IN_PIECES_FROM,
         dataset=dataset or (DatasetForm() if are_offered(settings) else None),
+        members=members_in,
     )
 
 
@@ -168,6 +176,7 @@ class Asked:
     id_column: str | None
     on_invalid_rows: OnInvalidRows
     format: str | None = None
+    corrections: Corrections = AS_FOUND
 
     @classmethod
     def from_form(cls, pipeline: StoredPipeline) -> Asked:
@@ -179,13 +188,19 @@ class Asked:
             request.form.get("id_column") or None,
             OnInvalidRows.SKIP if skip else OnInvalidRows.FAIL,
             request.form.get("format") if request.form.get("format") in REQUESTABLE else None,
+            Corrections(
+                encodings.named(request.form.get("encoding", "")),
+                DELIMITERS.get(request.form.get("delimiter", "")),
+                False if request.form.get("header") == "no" else None,
+            ),
         )
 
     def as_request(self, body: dict[str, Any]) -> dict[str, Any]:
         """The body that POST /api/v1/batches takes for the same batch."""
         shown = {"inputs": self.mapping, "id_column": self.id_column, "on_invalid_rows": self.on_invalid_rows.value}
         given = {name: value for name, value in {**shown, "format": self.format}.items() if value}
-        return {"pipeline": body["pipeline"], "parameters": body.get("parameters", {}), **given}
+        corrections = dataclasses.asdict(self.corrections)
+        return {"pipeline": body["pipeline"], "parameters": body.get("parameters", {}), **given, **corrections}
 
 
 def mapped_fields(pipeline: StoredPipeline) -> list[tuple[str, str]]:
@@ -209,9 +224,12 @@ def _page(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: Pipe
         takes=_takes(pipeline, seen),
         chosen=chosen,
         asked=asked,
+        with_ids=asked.id_column is not None,
         form=form,
         fields=mapped_fields(pipeline),
         formats=REQUESTABLE,
+        encodings=encodings.NAMED,
+        delimiters=DELIMITERS,
         members=members_in,
         shown_fields=[field for field in pipeline.spec.catalogue.inputs["properties"] if field in chosen],
     )
@@ -240,6 +258,7 @@ def _look(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: Pipe
             bring=bring,
             limit=services().settings.storage.max_unpacked_bytes,
             files=most_files(services(), spec),
+            corrections=asked.corrections,
         )
 
 

@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from contract.pipelines import PipelineSpec
+from contract.times import utc_now
+from models.pipelines import sync_pipelines
 from tests.hub import COMMIT, parquet_of, stub_hub
+from tests.integration.api.conftest import PIPELINES
 from tests.integration.api.pages import Page, get, post
+from tests.pictures import png
 from web.app import create_app
 from web.pages import datasets as page_datasets
 
@@ -34,8 +39,8 @@ def client(settings) -> FlaskClient:
     return create_app(settings).test_client()
 
 
-def start(client: FlaskClient, **written: str) -> Any:
-    data = {"pipeline": "fake", **{f"dataset.{name}": word for name, word in written.items()}}
+def start(client: FlaskClient, pipeline: str = "fake", do: str = "start", **written: str) -> Any:
+    data = {"pipeline": pipeline, "do": do, **{f"dataset.{name}": word for name, word in written.items()}}
     return post(client, "/batches/new/dataset", data, form="/batches/new")
 
 
@@ -48,6 +53,33 @@ def test_a_named_dataset_becomes_a_batch(client):
     assert answer.headers["Location"].endswith(batch["id"])
     assert (batch["dataset"]["name"], batch["dataset"]["commit"]) == ("bakers/reviews", COMMIT)
     assert batch["inputs"] == {"text": "second"}
+
+
+def test_the_first_rows_of_a_dataset_are_shown_before_anything_runs(client):
+    page = Page(start(client, name="bakers/reviews", column="second", do="look").text)
+
+    seen = page.one("div", id="dataset-seen").text
+    for words in ("Rows2", "first, second", "three", "four"):
+        assert words in seen
+    assert page.one("input", name="dataset.column").attrs["value"] == "second"
+    assert client.get("/api/v1/batches").get_json()["data"] == []
+
+    page = Page(start(client, name="bakers/reviews", do="look").text)
+    assert "No column is named 'text'" in page.one("div", id="dataset-seen").text
+
+
+def test_a_dataset_of_pictures_is_started_for_a_pipeline_that_takes_them(client, engine, hub):
+    sync_pipelines(engine, [*PIPELINES, PipelineSpec("pictures", "image-classification", backend="fake")], utc_now())
+    columns = {"photo": [{"bytes": png(color=(9, 0, 0)), "path": "9.png"}], "label": [1]}
+    where = "data/train-00000-of-00001.parquet"
+    parquet_of(hub.add("bakers/loaves"), where, columns, files={"photo": "Image"})
+
+    choices = get(client, "/batches/new?pipeline=pictures").all("option", value="pictures", selected="")
+    answer = start(client, "pictures", name="bakers/loaves", column="photo")
+
+    assert len(choices) == 2
+    assert answer.status_code == 303, answer.text
+    assert client.get("/api/v1/batches").get_json()["data"][0]["inputs"] == {"image": "photo"}
 
 
 @pytest.mark.parametrize(

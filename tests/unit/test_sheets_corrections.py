@@ -1,0 +1,97 @@
+"""What a caller says of how a file is read goes before what is found in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.pipelines import PipelineSpec
+from models.sheets import encodings
+from models.sheets.layout import Corrections
+from models.sheets.preview import Preview, preview
+from tests.sheets import parquet, xlsx
+
+SPEC = PipelineSpec("fake", "text-classification", backend="fake")
+CZECH = "text;n\npříliš žluťoučký;1\n"
+
+
+def tried(folder: Path, data: bytes, name: str = "a.csv", *, column: Any = None, **said: Any) -> Preview:
+    path = folder / "stored"
+    path.write_bytes(data)
+    mapping = {} if column is None else {"text": column}
+    return preview(path, spec=SPEC, mapping=mapping, filename=name, corrections=Corrections(**said))
+
+
+def texts(found: Preview) -> list[Any]:
+    assert found.error is None, found
+    return [row["inputs"]["text"] for row in found.rows]
+
+
+@pytest.mark.parametrize("encoding", ["cp1250", "iso8859-2", "utf-8", "utf-16", "utf-16-be", "utf-32"])
+def test_a_file_is_read_in_the_encoding_that_is_said(tmp_path, encoding):
+    found = tried(tmp_path, CZECH.encode(encoding), encoding=encoding)
+    assert texts(found) == ["příliš žluťoučký"]
+    assert (found.encoding or "").startswith(encoding)
+
+
+def test_an_encoding_that_the_file_is_not_in_is_its_rows_fault(tmp_path):
+    found = tried(tmp_path, b"text\ncaf\xe9\nok\n", encoding="utf-8")
+    assert (texts(found), [bad["line"] for bad in found.errors]) == (["ok"], [2])
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("windows-1250", "cp1250"), ("Latin-1", "iso8859-1"), ("UTF8", "utf-8"), ("utf-8-sig", "utf-8"),
+        ("Shift-JIS", "shift_jis"), ("utf-7", None), ("iso2022_jp", None), ("base64", None), ("no such", None),
+        ("x\0", None), ("", None),
+    ],
+)  # fmt: skip
+def test_an_encoding_is_known_by_any_of_its_names(word, name):
+    assert encodings.named(word) == name
+
+
+def test_every_encoding_that_is_offered_is_one(tmp_path):
+    assert [encodings.named(name) for name in encodings.NAMED] == list(encodings.NAMED)
+    for name in encodings.NAMED:
+        assert texts(tried(tmp_path, "text,n\nab,1\ncd,2\n".encode(name), encoding=name)) == ["ab", "cd"]
+
+
+@pytest.mark.parametrize(("delimiter", "data"), [(":", b"a, b:text\nc: d \n"), (" ", b'k text\n1 "x y"\n')])
+def test_cells_are_divided_where_it_is_said(tmp_path, delimiter, data):
+    found = tried(tmp_path, data, delimiter=delimiter)
+    assert (found.delimiter, len(found.columns), len(texts(found))) == (delimiter, 2, 1)
+
+
+def test_a_text_with_a_delimiter_is_a_table(tmp_path):
+    data = b"the text;n\na, b;1\n"
+    assert tried(tmp_path, data, "a.txt", delimiter=";", column="the text").columns == ["the text", "n"]
+
+
+@pytest.mark.parametrize("data", [b"first,1\nsecond,2\n", b"sep=,\nfirst,1\nsecond,2\n", b"\nfirst,1\nsecond,2\n"])
+def test_a_csv_without_names_keeps_its_first_row(tmp_path, data):
+    found = tried(tmp_path, data, header=False, column=0)
+    assert (texts(found), found.columns) == (["first", "second"], ["column_0", "column_1"])
+    assert found.rows[1]["row"] == 1
+    assert found.rows[1]["line"] == data[: data.index(b"second")].count(b"\n") + 1
+
+
+def test_a_file_of_one_column_without_a_name_needs_no_mapping(tmp_path):
+    assert texts(tried(tmp_path, b"one, two\nthree\n", header=False)) == ["one, two", "three"]
+
+
+def test_a_workbook_without_names_keeps_its_first_row(tmp_path):
+    data = xlsx([[], ["first", None], ["second", "wide"]])
+    found = tried(tmp_path, data, "a.xlsx", header=False, column=0)
+    assert (texts(found), found.columns) == (["first", "second"], ["column_0", "column_1"])
+    assert [row["line"] for row in found.rows] == [2, 3]
+
+
+@pytest.mark.parametrize("said", [{"encoding": "utf-8"}, {"delimiter": ","}])
+def test_what_is_no_text_has_no_encoding_and_no_delimiter(tmp_path, said):
+    for data in (parquet([{"text": "a"}]), xlsx([["text"], ["a"]])):
+        found = tried(tmp_path, data, **said)
+        assert found.error is not None
+        assert next(iter(said)) in found.error["message"]
