@@ -15,8 +15,9 @@ from importlib import metadata
 from pathlib import Path
 
 from cli.configuration import pipelines_file
-from cli.stack.devices import find_gpus, slots, usable_cores
+from cli.stack.devices import find_gpus, slots
 from cli.stack.valkey import find_server
+from contract import cores
 from contract.options import SettingsError
 from contract.pipelines import PipelineFileError, PipelineSpec, read_pipelines
 from contract.settings import Settings
@@ -163,7 +164,7 @@ def _external_broker(url: str) -> Finding:
 def _devices(settings: Settings, env: Environment) -> Iterator[Finding]:
     gpus = find_gpus(env)
     try:
-        found = slots(settings.inference.devices, cores=usable_cores(), gpus=gpus)
+        found = slots(settings.inference.devices, cores=cores.allowed(), at_once=cores.at_once(), gpus=gpus)
     except SettingsError as error:
         yield Finding("devices", State.WRONG, str(error), "Mend --devices or FOURNIL_DEVICES.")
         return

@@ -184,7 +184,8 @@ class Inference:
         "DEVICES",
         DEVICES,
         "auto",
-        "Device slots, one process each. auto: every GPU, or one CPU slot with all cores. "
+        "Device slots, one process each. auto: every GPU, or one CPU slot with all cores, and no more threads than "
+        "the quota of a container is enough for. "
         "cpu*2 splits the cores: more jobs at once, each slower, and every slot holds its own activations.",
     )
     token_budget: int = option(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import Any
 
 import sqlalchemy as sa
 from celery import Celery
 
+from contract.cores import at_once
 from contract.names import Keys
 from contract.settings import Settings
 from contract.times import utc_now
@@ -177,7 +177,7 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) ->
 
 def _decks(device: str, threads: int) -> int:
     """Forward passes that may run side by side: a thread for each, and not so many that rows are too few."""
-    return min(_MOST_DECKS, threads or len(os.sched_getaffinity(0))) if device.startswith("cpu") else 1
+    return min(_MOST_DECKS, threads or at_once()) if device.startswith("cpu") else 1
 
 
 def _budgets(settings: Settings) -> Budgets:

@@ -6,6 +6,7 @@ import os
 import platform
 from pathlib import Path
 
+from contract.cores import of_host
 from worker.backends.registry import memory_of, name_of
 
 # The rest is for activations, the interpreter and everybody else.
@@ -17,14 +18,13 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def room(*, setting: int, device: str, threads: int) -> int:
-    """Bytes: the setting, or 80% of the GPU, or of the part of the host that the slot's threads stand for."""
+    """Bytes: the setting, or 80% of the GPU, or of the part of the host (or container) that its threads stand for."""
     if setting:
         return setting
     gpu = memory_of(device)
     if gpu is not None:
         return int(gpu * _SHARE)
-    cores = len(os.sched_getaffinity(0)) if threads == 0 else os.cpu_count() or 1
-    part = min(1.0, (threads or cores) / cores)
+    part = min(1.0, threads / of_host()) if threads else 1.0
     return int(host_memory() * _SHARE * part)
 
 

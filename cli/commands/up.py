@@ -9,12 +9,13 @@ import click
 
 from cli.configuration import pipeline_specs, pipelines_file, settings_and_environment
 from cli.stack import plan
-from cli.stack.devices import Slot, find_gpus, slots, usable_cores
+from cli.stack.devices import Slot, find_gpus, slots
 from cli.stack.listen import listen, refuse_open_network
 from cli.stack.lock import locked
 from cli.stack.signals import Signals
 from cli.stack.stack import Stack, StackFailed, open_logs, watch
 from cli.stack.supervisor import Supervisor
+from contract import cores
 from contract.options import SettingsError
 from contract.settings import Settings
 
@@ -71,7 +72,8 @@ def supervise_ovens(settings: Settings, env: Mapping[str, str], chosen: list[Slo
 
 
 def _slots(settings: Settings, env: Mapping[str, str]) -> list[Slot]:
-    return slots(settings.inference.devices, cores=usable_cores(), gpus=find_gpus(env))
+    gpus = find_gpus(env)
+    return slots(settings.inference.devices, cores=cores.allowed(), at_once=cores.at_once(), gpus=gpus)
 
 
 @contextmanager

@@ -1,14 +1,14 @@
 """Device slots from `auto`, `cpu`, `cpu*2`, `cuda:0,cuda:1`: one process each.
 
 What holds a process to its device is fixed by its parent, before it imports torch.
-A CPU slot gets a share of the cores this process may use. A GPU slot sees one GPU, which is therefore always its
+A CPU slot gets a share of the cores this process may use, and no more threads than its container's quota of time is
+enough for. A GPU slot sees one GPU, which is therefore always its
 `cuda:0`; CUDA_VISIBLE_DEVICES, where it is set, says which GPUs there are and in what order.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import subprocess
 from collections import Counter
@@ -39,8 +39,11 @@ class Slot:
         }
 
 
-def slots(words: str, *, cores: Sequence[int], gpus: Sequence[str]) -> list[Slot]:
-    """The slots that `words` (already checked by its setting) asks for on a machine with these cores and GPUs."""
+def slots(words: str, *, cores: Sequence[int], at_once: int, gpus: Sequence[str]) -> list[Slot]:
+    """The slots that `words` (already checked by its setting) asks for on a machine with these cores and GPUs.
+
+    `at_once`: how many of the cores may be busy together.
+    """
     if words == "auto":
         words = ",".join(f"cuda:{number}" for number in range(len(gpus))) or "cpu"
     parts = [(kind, int(count or 1)) for kind, _, count in (part.partition("*") for part in words.split(","))]
@@ -48,8 +51,8 @@ def slots(words: str, *, cores: Sequence[int], gpus: Sequence[str]) -> list[Slot
     cpu_slots = sum(count for kind, count in parts if kind == "cpu")
     cuda_slots = [int(kind.removeprefix("cuda:")) for kind, _ in parts if kind != "cpu"]
     return [
-        *_cuda_slots(cuda_slots, gpus, threads=max(1, len(cores) // len([*cuda_slots, *range(cpu_slots)]))),
-        *_cpu_slots(cpu_slots, cores),
+        *_cuda_slots(cuda_slots, gpus, threads=max(1, at_once // len([*cuda_slots, *range(cpu_slots)]))),
+        *_cpu_slots(cpu_slots, cores, at_once),
     ]
 
 
@@ -63,10 +66,6 @@ def find_gpus(env: Mapping[str, str]) -> list[str]:
     # As CUDA reads it: everything after the first number that is none is invisible.
     end = next((place for place, gpu in enumerate(ids) if gpu in ("", "-1")), len(ids))
     return ids[:end]
-
-
-def usable_cores() -> list[int]:
-    return sorted(os.sched_getaffinity(0))
 
 
 def _refuse_doubles(kinds: list[str]) -> None:
@@ -84,11 +83,15 @@ def _cuda_slots(numbers: list[int], gpus: Sequence[str], *, threads: int) -> lis
     return [Slot(f"cuda{number}", "cuda:0", threads, visible=gpus[number]) for number in numbers]
 
 
-def _cpu_slots(count: int, cores: Sequence[int]) -> list[Slot]:
-    if count > len(cores):
-        raise SettingsError(f"The devices ask for cpu*{count}, but this machine gives us {len(cores)} cores.")
+def _cpu_slots(count: int, cores: Sequence[int], at_once: int) -> list[Slot]:
+    if count > at_once:
+        raise SettingsError(f"The devices ask for cpu*{count}, but this machine gives us {at_once} cores.")
     shares = [cores[len(cores) * i // count : len(cores) * (i + 1) // count] for i in range(count)]
-    return [Slot(f"cpu{i}", "cpu", len(share), cpus=frozenset(share)) for i, share in enumerate(shares)]
+    threads = [at_once * (i + 1) // count - at_once * i // count for i in range(count)]
+    return [
+        Slot(f"cpu{i}", "cpu", mine, cpus=frozenset(share))
+        for i, (share, mine) in enumerate(zip(shares, threads, strict=True))
+    ]
 
 
 def _gpus_of_nvidia_smi() -> list[str]:

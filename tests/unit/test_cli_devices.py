@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from cli.stack import devices
-from cli.stack.devices import find_gpus, slots, usable_cores
+from cli.stack.devices import Slot, find_gpus
 from contract.options import SettingsError
 
 CORES = [0, 1, 2, 3]
+
+
+def slots(words: str, *, cores: list[int], gpus: list[str], at_once: int | None = None) -> list[Slot]:
+    return devices.slots(words, cores=cores, at_once=at_once or len(cores), gpus=gpus)
 
 
 def test_auto_without_a_gpu_is_one_slot_with_all_cores():
@@ -74,8 +78,25 @@ def test_devices_that_cannot_be_are_refused_in_words(words, gpus, said):
     assert said in str(refused.value)
 
 
-def test_usable_cores_are_those_we_are_held_to():
-    assert usable_cores()
+@pytest.mark.parametrize(("words", "threads"), [("cpu", [3]), ("cpu*2", [1, 2]), ("cpu*3", [1, 1, 1])])
+def test_a_container_with_a_quota_gets_no_more_threads_than_that(words, threads):
+    """Its slots are held to their share of all cores, so that other containers find some free."""
+    cores = list(range(12))
+    found = slots(words, cores=cores, at_once=3, gpus=[])
+
+    assert [slot.threads for slot in found] == threads
+    assert sorted(core for slot in found for core in slot.cpus) == cores
+
+
+def test_a_gpu_in_a_container_with_a_quota_gets_no_more_threads_either():
+    (slot,) = slots("auto", cores=list(range(12)), at_once=3, gpus=["0"])
+
+    assert slot.threads == 3
+
+
+def test_more_slots_than_a_quota_is_enough_for_are_refused():
+    with pytest.raises(SettingsError, match="gives us 3 cores"):
+        slots("cpu*4", cores=list(range(12)), at_once=3, gpus=[])
 
 
 @pytest.mark.parametrize(

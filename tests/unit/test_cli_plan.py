@@ -60,7 +60,7 @@ def test_the_web_server_is_handed_its_socket():
 
 
 def test_each_oven_knows_its_slot_and_is_held_to_its_cores():
-    ovens = plan.ovens(slots("cpu*2", cores=[0, 1], gpus=[]), {"A": "b"})
+    ovens = plan.ovens(slots("cpu*2", cores=[0, 1], at_once=2, gpus=[]), {"A": "b"})
 
     assert [(oven.name, oven.cpus, oven.env["FOURNIL_SLOT"], oven.env["A"]) for oven in ovens] == [
         ("oven-cpu0", frozenset({0}), "cpu0", "b"),
@@ -69,7 +69,7 @@ def test_each_oven_knows_its_slot_and_is_held_to_its_cores():
 
 
 def test_an_oven_spins_for_work_a_moment_unless_it_is_told_otherwise():
-    chosen = slots("cpu", cores=[0], gpus=[])
+    chosen = slots("cpu", cores=[0], at_once=1, gpus=[])
 
     assert plan.WAITING.items() <= plan.ovens(chosen, {})[0].env.items()
     for told in ({"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "0"}):

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
+from contract.cores import at_once
 from worker.backends import onednn
 from worker.backends.backend import DeviceLost, OutOfMemory
 from worker.backends.footprint import trim
@@ -30,7 +31,7 @@ _DEAD = ("CUDA error", "device-side assert", "CUBLAS_STATUS", "CUDNN_STATUS")
 def configure(threads: int, device: str) -> None:
     """Set up this process, once and before its first load; 0 threads stands for all it may run on."""
     sys.setswitchinterval(_SWITCH_SECONDS)
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or at_once()
     torch.set_num_threads(threads)
     # Unset, transformers turns the tokenizer's threads off for good as soon as a pipeline sees a list.
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
