@@ -1,7 +1,7 @@
 """What pipelines weighed and how long they took to load, kept in the data directory: room is made before a load.
 
-One small file for each (device, task, commit) and what was asked for: dtype, backend, quantization, longest input.
-A damaged file is measured anew.
+One small file for each (device, task, commit) and what was asked for: dtype, backend, quantization, longest input,
+compiled or not. A damaged file is measured anew.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ import dataclasses
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 from contract.jsons import dumps, loads
+from contract.logs import get_logger
 from contract.pipelines import PipelineSpec
+
+log = get_logger(__name__)
 
 #: Loads that are remembered: what only the first one needs (an export, a cold disk) is forgotten after three.
 _KEPT = 3
@@ -67,10 +71,12 @@ class Measures:
         self._known: dict[str, Measure] = {}
 
     def key(self, spec: PipelineSpec, commit: str) -> Key:
-        return {
+        key = {
             "place": self._place, "task": spec.task, "commit": commit, "dtype": spec.dtype,
             "backend": spec.backend, "quantize": spec.quantize, "max_tokens": str(spec.max_tokens),
         }  # fmt: skip
+        # A compiler takes a minute and much memory, neither of which the same weights need without it.
+        return {**key, "compile": "true"} if spec.compile else key
 
     def of(self, key: Key) -> Measure | None:
         """What is known of a pipeline; None before its first load on this device."""
@@ -97,22 +103,31 @@ class Measures:
             return
         file = self._folder / name
         mine = file.with_suffix(f".{os.getpid()}")
-        mine.write_text(dumps({"key": key, **dataclasses.asdict(measure)}))
-        mine.replace(file)
+        try:
+            mine.write_text(dumps({"key": key, **dataclasses.asdict(measure)}))
+            mine.replace(file)
+        except OSError as error:
+            # A full disk is no fault of the pipeline that was just loaded, and this process knows all the same.
+            log.warning("A measure could not be kept.", task=key["task"], error=repr(error))
 
     def _read(self, name: str) -> Measure | None:
         if self._folder is None:
             return None
         try:
             kept = loads((self._folder / name).read_bytes())
-            return Measure(_whole(kept["sizes"]), _whole(kept["peaks"]), tuple(float(s) for s in kept["seconds"]))
+            sizes, peaks, seconds = (_some(kept[name]) for name in ("sizes", "peaks", "seconds"))
+            return Measure(_whole(sizes), _whole(peaks), tuple(float(value) for value in seconds))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
 
-def _whole(values: list[int]) -> tuple[int, ...]:
+def _some(values: list[Any]) -> list[Any]:
     if not values:
         raise ValueError("nothing was measured")
+    return values
+
+
+def _whole(values: list[Any]) -> tuple[int, ...]:
     return tuple(int(value) for value in values)
 
 

@@ -107,6 +107,7 @@ def test_measures_outlive_the_process(tmp_path: Path):
         ("here", "c", {"dtype": "bfloat16"}),
         ("here", "c", {"backend": "torch"}),
         ("here", "c", {"quantize": "int8"}),
+        ("here", "c", {"compile": True}),
     ],
 )
 def test_what_was_measured_elsewhere_says_nothing(tmp_path: Path, place: str, commit: str, change: dict[str, str]):
@@ -127,7 +128,29 @@ def test_what_only_the_first_load_needed_is_forgotten_after_three(tmp_path: Path
     assert (known.needs, known.reload) == (30, 1.0)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"sizes": []}', '{"sizes": [], "peaks": [1], "seconds": [1]}', "\x00"])
+def test_a_folder_that_is_gone_stops_nobody(tmp_path: Path):
+    """As on a full disk: the pipeline that was just loaded is not at fault, and room is made for it all the same."""
+    measures = Measures(tmp_path / "measures", place="here")
+    (tmp_path / "measures").rmdir()
+    key = measures.key(SPEC, "c")
+    measures.loaded(key, Measure((10,), (30,), (2.0,)))
+    measures.grew(key, 40)
+    known = measures.of(key)
+    assert known is not None
+    assert known.needs == 40
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"sizes": []}',
+        '{"sizes": [], "peaks": [1], "seconds": [1]}',
+        '{"sizes": [1], "peaks": [1], "seconds": []}',
+        "\x00",
+    ],
+)
 def test_a_damaged_measure_is_none(tmp_path: Path, text: str):
     first = Measures(tmp_path, place="here")
     first.loaded(first.key(SPEC, "c"), Measure((10,), (30,), (2.0,)))
