@@ -36,6 +36,8 @@ class Budgets:
         self._decks = decks
         self._open: dict[str, tuple[Budget, dict[str, str]]] = {}
         self._saved: dict[str, float] = {}
+        #: Tokens that there was memory for when a plan was made last; None: never mind.
+        self._most: dict[str, int | None] = {}
 
     def open(self, pipeline: str, task: str, model: LoadedPipeline, *, room: int | None = None) -> None:
         """Find the budget of a pipeline that was just loaded: in its file, or by rehearsing.
@@ -60,8 +62,14 @@ class Budgets:
     def limits(self, pipeline: str, *, most: int | None, decks: int, padding: float) -> Limits:
         """What a microbatch of the next plan may be; `most`: tokens that there is memory for, None: never mind."""
         budget = self.of(pipeline)
+        self._most[pipeline] = most
         tokens = budget.for_next_plan()
         return Limits(tokens if most is None else min(tokens, most), budget.overhead, decks=decks, padding=padding)
+
+    def tokens(self, pipeline: str) -> int:
+        """Most padded tokens of a microbatch now: what was found best, or less where memory is short."""
+        tokens, most = self.of(pipeline).tokens, self._most.get(pipeline)
+        return tokens if most is None else min(tokens, most)
 
     def of(self, pipeline: str) -> Budget:
         return self._open[pipeline][0] if pipeline in self._open else Budget(fixed=self._fixed)

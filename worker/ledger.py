@@ -53,7 +53,8 @@ class Ledger:
         elif done.typical:
             self._budgets.took(pipeline, padded_tokens=tray.padded_tokens, seconds=done.seconds)
         seconds = done.seconds / done.share
-        full = self._budgets.of(pipeline).tokens * len(tray.rows) // tray.padded_tokens
+        budget = self._budgets.tokens(pipeline)
+        full = budget * len(tray.rows) // tray.padded_tokens
         self._appetite.took(pipeline, rows=len(tray.rows), seconds=seconds, full=full)
         count = self._tally.of(pipeline)
         count.rows += len(tray.loaves)
@@ -63,8 +64,14 @@ class Ledger:
         count.padded_tokens += tray.padded_tokens
         count.seconds += seconds
         count.out_of_memory += done.ran_out
-        count.budget = self._budgets.of(pipeline).tokens
+        count.budget = budget
         self._is_shown = False
+
+    def loaded(self, pipeline: str) -> None:
+        """Its budget is known from now on, and shown before its first microbatch."""
+        with self._lock:
+            self._tally.of(pipeline).budget = self._budgets.tokens(pipeline)
+            self._is_shown = False
 
     def rows(self) -> dict[str, int]:
         """Rows that were baked in this process, by pipeline."""

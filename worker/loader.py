@@ -17,6 +17,7 @@ from models.pipelines import note_loaded, set_state
 from worker.backends.backend import LoadedPipeline, OutOfMemory
 from worker.budgets import Budgets
 from worker.hand import Hand
+from worker.ledger import Ledger
 from worker.shelf import Shelf
 
 log = get_logger(__name__)
@@ -25,10 +26,13 @@ log = get_logger(__name__)
 class Loader:
     """`seconds`: a load that takes longer is a child that hangs."""
 
-    def __init__(self, engine: sa.Engine, shelf: Shelf, budgets: Budgets, hand: Hand, *, seconds: float) -> None:
+    def __init__(
+        self, engine: sa.Engine, shelf: Shelf, budgets: Budgets, ledger: Ledger, hand: Hand, *, seconds: float
+    ) -> None:
         self._engine = engine
         self._shelf = shelf
         self._budgets = budgets
+        self._ledger = ledger
         self._hand = hand
         self._seconds = seconds
 
@@ -42,6 +46,7 @@ class Loader:
                 self._budgets.open(spec.name, spec.task, pipeline, room=self._shelf.room_for_passes())
                 if tokens := self._hand.killed_with(spec.name):
                     self._budgets.ran_out(spec.name, padded_tokens=tokens)
+                self._ledger.loaded(spec.name)
         except CheckpointError as error:
             self._broken(spec.name, error.message)
             return None

@@ -93,7 +93,7 @@ class Oven:
             hand=hand, shelf=shelf, budgets=budgets, recorder=self._recorder, ledger=self._ledger, larder=larder,
             cellar=cellar, pantry=pantry, decks=decks, seconds=seconds,
         )  # fmt: skip
-        self._loader = Loader(engine, shelf, budgets, hand, seconds=seconds)
+        self._loader = Loader(engine, shelf, budgets, self._ledger, hand, seconds=seconds)
         self._lookahead = LookAhead(engine, shelf, self._loader)
         self._taster = Taster(engine, shelf, self._ledger, hand, seconds=seconds)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
@@ -107,6 +107,7 @@ class Oven:
         for pipeline in stored:
             if pipeline.spec.warm and pipeline.state is PipelineState.ACTIVE:
                 self._loader.load(pipeline.spec)
+        self._ledger.show()
         self._hand.put_down(self._pid)
 
     def serve(self, pipeline: str) -> None:

@@ -136,6 +136,15 @@ def test_a_microbatch_is_no_larger_than_the_memory_for_it(machine, folder):
     assert found == {300}
 
 
+def test_what_is_said_of_a_budget_is_what_plans_are_made_with(machine, folder):
+    budgets = opened(folder, Loaf(machine))
+    assert budgets.tokens("a") == 1024
+    budgets.limits("a", most=300, decks=1, padding=1.0)
+    assert budgets.tokens("a") == 300
+    budgets.limits("a", most=None, decks=1, padding=1.0)
+    assert budgets.tokens("a") == 1024
+
+
 def test_what_fits_into_memory_is_not_lost_to_what_does_not(machine, folder):
     machine.memory = 5000
     machine.token = 1e-6

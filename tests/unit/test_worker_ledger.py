@@ -141,6 +141,17 @@ def test_a_claim_fills_a_microbatch_however_long_one_takes(books):
     assert books.appetite.rows("fake") == books.budgets.of("fake").tokens // 64 == 16
 
 
+def test_short_of_memory_a_claim_is_as_small_as_its_microbatches(books):
+    """What is shown and claimed by is what plans are made with, however large the budget that was found."""
+    books.budgets.of("fake").measured = False
+    books.budgets.limits("fake", most=256, decks=1, padding=1.0)
+    for _ in range(20):
+        books.ledger.note("fake", tray(64, 64), done(30.0))
+    books.ledger.show()
+    assert books.appetite.rows("fake") == 256 // 64
+    assert books.shown()["fake"]["budget"] == 256
+
+
 def test_nothing_is_lost_when_decks_note_at_once(books, restless_threads):
     together = threading.Barrier(4)
 

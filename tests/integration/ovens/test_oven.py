@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from contract.errors import CheckpointError, ErrorCode
 from contract.statuses import JobStatus, PipelineState, Priority
 from contract.times import utc_now
-from models.database import transaction
+from models.database import reading, transaction
 from models.pipelines import set_state
 from models.sweeps import cancel
+from models.workers import Worker, list_workers, put_worker
 from tests.integration.ovens.conftest import House, status
 from worker import oven as oven_module
 from worker import shelf as shelf_module
@@ -181,6 +182,17 @@ def test_a_pipeline_that_does_not_load_is_marked_and_its_jobs_wait(house, monkey
     assert "secret" not in (stored.reason or "")
     assert house.job(job_id).status is JobStatus.QUEUED
     assert house.job(job_id).attempts == 0
+
+
+def test_the_budget_of_what_is_warm_is_shown_before_anybody_asks_for_it(house):
+    now = utc_now()
+    slot = Worker("h/cpu0", "h", "cpu", 1, "starting", {}, None, None, started_at=now, heartbeat_at=now)
+    transaction(house.engine, lambda conn: put_worker(conn, slot))
+    house.oven.warm_up()
+    with reading(house.engine) as conn:
+        [shown] = list_workers(conn)
+    assert shown.tally["fake"]["budget"] == 1024
+    assert shown.tally["fake"]["rows"] == 0
 
 
 def test_warm_up_loads_what_is_to_be_warm(house):
