@@ -29,4 +29,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
 
 
 def ratio(figures: dict[str, float]) -> str:
+    """A median with the least and the greatest."""
     return f"{figures['p50']:.2f} ({figures['min']:.2f}–{figures['max']:.2f})"
+
+
+def speed(figures: dict[str, float]) -> str:
+    """The same of numbers that are larger."""
+    return f"{figures['p50']:.1f} ({figures['min']:.1f}–{figures['max']:.1f})"

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.engine.bars import Bar, Group, draw
-from benchmarks.engine.figures import DOCS, Record, ratio, records, table
-from benchmarks.engine.report_parts import budget, overhead, packed, products, shared, shelf, writing
+from benchmarks.engine.figures import DOCS, Record, ratio, records, speed, table
+from benchmarks.engine.report_parts import budget, int8, overhead, packed, products, shared, shelf, writing
 from benchmarks.harness import RESULTS
 
 _HEAD = """# Benchmarks of the oven
@@ -20,10 +20,13 @@ ratios, with the least and the greatest. Numbers of different rows come from dif
     python -m benchmarks.engine            # all of it; name a section for one: bulk, callers, tasks …
 """
 
+#: When sentences came among the texts (c5ff4fc).
+_SENTENCES_SINCE = "2026-11-25T17:17"
+
 
 def main() -> None:
     systems = (_machine, bulk, backends, callers, one_caller, tasks)
-    parts = (overhead, budget, products, packed, writing, shelf, shared)
+    parts = (overhead, budget, int8, products, packed, writing, shelf, shared)
     sections = [_HEAD, *(line for part in (*systems, *parts) for line in part())]
     (DOCS / "benchmarks.md").write_text("\n".join(sections).rstrip() + "\n", encoding="utf-8")
     print("wrote docs/benchmarks.md")
@@ -43,9 +46,9 @@ def bulk() -> Iterator[str]:
     yield (
         "Upload, queue, oven, database and results over HTTP, against the best loop that a person would write by "
         "hand for the same backend (sorted by length, one call of the tokenizer; budget, threads and passes side by "
-        "side swept first), and against `pipeline(batch_size=32)` on torch as users write it. Texts of minilm-torch: "
-        "docstrings and vaderSentiment's sentences, median 24 tokens, cut at 256; the other rows were measured when "
-        "there were docstrings alone, median 19.\n"
+        "side swept first), and against `pipeline(batch_size=32)` on torch as users write it. Texts: docstrings and "
+        "vaderSentiment's sentences, median 24 tokens, cut at 256. "
+        f"{_older([name for name, record in found.items() if record['measured_at'] < _SENTENCES_SINCE])}\n"
     )
     head = (
         "case", "rows", "loop, rows/s", "Fournil, rows/s", "ratio", "ratio without download", "× pipeline(32)",
@@ -64,6 +67,10 @@ def bulk() -> Iterator[str]:
         for name, record in found.items()
     ]
     yield picture("bulk", "A file of texts: rows a second", "", groups)
+
+
+def _older(names: list[str]) -> str:
+    return f"Of {', '.join(names)}: docstrings alone, median 19." if names else ""
 
 
 def _bulk_row(name: str, record: Record) -> list[Any]:
@@ -100,11 +107,11 @@ def backends() -> Iterator[str]:
 
 
 def _backend_rows(record: Record) -> Iterator[list[Any]]:
-    for kind, speed in record["rows_per_second"].items():
+    for kind, rates in record["rows_per_second"].items():
         beside, plain = record["ratio_to_torch"].get(kind), record["ratio_to_plain_torch"].get(kind)
         off = record["off"].get(kind)
         yield [
-            record["model"], record["rows"], "plain torch" if kind == "loop" else kind, round(speed["p50"], 1),
+            record["model"], record["rows"], "plain torch" if kind == "loop" else kind, speed(rates),
             ratio(beside) if beside else "", ratio(plain) if plain else "",
             f"{off['mean_cosine']:.4f}, {off['least_cosine']:.4f}" if off else "", record["commit"],
         ]  # fmt: skip
@@ -186,7 +193,7 @@ def _callers_rows(peer: str, record: Record) -> Iterator[list[Any]]:
         run = f"(of {len(record['sweep'])} tried; {record['rounds']} rounds, {record['commit']})"
         setting = f"{setting} {run}" if server == peer else ""
         yield [
-            f"**{server}**" if server == peer else server, setting, round(one["calls_per_second"]["p50"], 1),
+            f"**{server}**" if server == peer else server, setting, speed(one["calls_per_second"]),
             round(one["p50_ms"]), round(one["p95_ms"]), one["one_caller_p50_ms"], one["cpu_ms_a_call"]["all"],
             ratio(mine) if mine else "",
         ]  # fmt: skip

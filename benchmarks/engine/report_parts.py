@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.engine.figures import Record, ratio, records, table
+from benchmarks.engine.figures import Record, ratio, records, speed, table
 
 
 def overhead() -> Iterator[str]:
@@ -18,8 +18,8 @@ def overhead() -> Iterator[str]:
         )
         for section, words in (("bulk", f"a file of {record['rows']:,} rows"), ("callers", "64 callers at once")):
             one = record[section]
-            speed = one.get("rows_per_second") or one.get("jobs_per_second")
-            yield f"**{words}**: {one['cpu_us_a_job']} µs in all, {speed} jobs/s.\n"
+            rate = one.get("rows_per_second") or one.get("jobs_per_second")
+            yield f"**{words}**: {one['cpu_us_a_job']} µs in all, {rate} jobs/s.\n"
             yield from table(
                 ("process", "µs a job", "by thread", "largest parts (share of its samples)"),
                 [_overhead_row(name, one, record[f"{section}_parts"]) for name in one["by_process"]],
@@ -37,9 +37,44 @@ def budget() -> Iterator[str]:
     for record in records("budget").values():
         yield "## The budget that is found\n"
         yield f"The oven's own beside fixed ones: the same texts in turns, as ovens do; commit {record['commit']}.\n"
-        head = ("backend", "found, tokens", "measured in, s", "best fixed, tokens", "found ÷ best fixed")
-        keys = ("found_tokens", "rehearsal_seconds", "best_fixed", "found_over_best_fixed")
-        yield from table(head, [[name, *(record[name][key] for key in keys)] for name in ("torch", "onnx")])
+        head = (
+            "backend", "found, tokens", "measured in, s", "texts/s", "best fixed, tokens", "texts/s",
+            "found ÷ best fixed",
+        )  # fmt: skip
+        yield from table(head, [[name, *_budget_row(record[name])] for name in ("torch", "onnx")])
+
+
+def _budget_row(one: Record) -> list[Any]:
+    rates, best = one["texts_per_second"], one["best_fixed"]
+    return [
+        one["found_tokens"], one["rehearsal_seconds"], speed(rates["found"]), best, speed(rates[str(best)]),
+        one["found_over_best_fixed"],
+    ]  # fmt: skip
+
+
+def int8() -> Iterator[str]:
+    for record in records("int8").values():
+        yield "## int8 beside float32\n"
+        yield (
+            f"{record['texts']} texts through MiniLM, and {record['tokens']} tokens of answers by SmolLM2: CPU time "
+            f"of one thread, each way in turns with the others; commit {record['commit']}.\n"
+        )
+        head = ("MiniLM", "texts/s", "one text alone, ms", "MB", "mean, least cosine to float32")
+        yield from table(head, [[name.replace("_", " "), *_encoded(one)] for name, one in record["minilm"].items()])
+        head = ("SmolLM2", "a token of 1 text, ms", "a token of 8, ms", "MB", "texts as in float32")
+        yield from table(head, [[name.replace("_", " "), *_written(one)] for name, one in record["smollm2"].items()])
+
+
+def _encoded(one: Record) -> list[Any]:
+    off = one["fidelity"]
+    cosines = f"{off['cosine_mean']}, {off['cosine_min']} on {off['inputs']} texts" if off else ""
+    return [speed(one["texts_per_second"]), speed(one["alone_milliseconds"]), one["megabytes"], cosines]
+
+
+def _written(one: Record) -> list[Any]:
+    off = one["fidelity"]
+    same = f"{off['same_text']} of {off['texts']}" if off else ""
+    return [*(speed(one[f"token_milliseconds_of_{rows}"]) for rows in (1, 8)), one["megabytes"], same]
 
 
 def products() -> Iterator[str]:
@@ -79,7 +114,7 @@ def writing() -> Iterator[str]:
         yield f"{record['answers']} chat answers of at most {record['tokens']} tokens by SmolLM2, tokens/s; "
         yield f"commit {record['commit']}.\n"
         ways = record["tokens_per_second"]
-        yield from table([name.replace("_", " ") for name in ways], [[round(way["p50"], 1) for way in ways.values()]])
+        yield from table([name.replace("_", " ") for name in ways], [[speed(way) for way in ways.values()]])
 
 
 def shelf() -> Iterator[str]:

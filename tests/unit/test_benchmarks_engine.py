@@ -7,11 +7,13 @@ import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.engine import report
 from benchmarks.engine.bars import Bar, Group, draw
 from benchmarks.engine.client import Refused, Target, ask, drive
 from benchmarks.engine.offline import _cut
@@ -94,3 +96,15 @@ def test_a_drawing_is_xml_with_every_value_in_it() -> None:
     drawn = draw("Rows a second", "", [Group("a < b", [Bar("one", 250.0), Bar("two", 2.5)])], line=1.0)
     words = [element.text for element in ET.fromstring(drawn).iter() if element.text]
     assert {"Rows a second", "a < b", "one", "two", "250", "2.50"} <= set(words)
+
+
+def test_the_docs_say_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of benchmarks/results and nothing older: `python -m benchmarks.engine.report` writes them again."""
+    docs = report.DOCS
+    (tmp_path / "images").mkdir()
+    monkeypatch.setattr(report, "DOCS", tmp_path)
+    report.main()
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in written} == {".md", ".svg"}
+    for path in written:
+        assert path.read_text() == (docs / path.relative_to(tmp_path)).read_text(), path.name
