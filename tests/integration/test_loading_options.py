@@ -51,6 +51,26 @@ def test_shards_are_one_model(load: Load, classifier: Path, tmp_path: Path) -> N
     assert_same(whole.run(ROWS), load(sharded).together_and_alone(ROWS))
 
 
+def mapped(file: Path) -> list[range]:
+    """Where this process has a file in its memory without a copy of its own."""
+    lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    places = [fields[0].split("-") for fields in lines if fields[-1] == str(file.resolve())]
+    return [range(int(first, 16), int(last, 16)) for first, last in places]
+
+
+@pytest.mark.parametrize("task", ["text-classification", "text-generation"])
+def test_weights_on_torch_stay_in_their_file_which_other_processes_share(
+    load: Load, tmp_path: Path, task: str
+) -> None:
+    folder = tiny.MAKERS[task](tmp_path / task)
+    oven = load(folder, task)
+    places = mapped(folder / "model.safetensors")
+    model = oven.loaded._loaded.model  # type: ignore[attr-defined]
+    weights = [parameter.data_ptr() for parameter in model.parameters()]
+    assert weights
+    assert all(any(address in place for place in places) for address in weights)
+
+
 @pytest.mark.parametrize("task", ["text-generation", "summarization", "fill-mask"])
 def test_tied_weights_are_stored_once_and_not_missing(load: Load, tmp_path: Path, task: str) -> None:
     folder = tiny.MAKERS[task](tmp_path / task)

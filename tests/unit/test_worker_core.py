@@ -109,7 +109,7 @@ def test_halves_are_all_of_it(rows):
     assert abs(len(first) - len(second)) <= 1
 
 
-def test_a_claim_grows_to_four_seconds_of_work():
+def test_a_claim_grows_to_eight_seconds_of_work():
     appetite = Appetite(most=1024)
     assert appetite.rows("a") == 32
     for _ in range(20):
@@ -244,7 +244,7 @@ def test_a_warm_pipeline_is_not_loaded_again(loaves):
     assert seen == [{"a": 10}]
 
 
-def test_the_least_recently_used_goes_first_by_bytes(loaves):
+def test_what_is_asked_for_less_often_goes_first(loaves):
     loads, sizes = loaves
     sizes["big"] = 25
     shelf, _ = shelf_of(40)
@@ -328,6 +328,14 @@ def test_a_child_is_asked_to_stop_by_a_flag(tmp_path: Path):
 def test_room_is_a_share_of_the_host():
     assert room(setting=5, device="cpu", threads=0) == 5
     assert 0 < room(setting=0, device="cpu", threads=1) <= room(setting=0, device="cpu", threads=0) < host_memory()
+
+
+@pytest.mark.parametrize(("threads", "part"), [(0, 1.0), (1, 0.25), (4, 1.0), (9, 1.0)])
+def test_slots_share_the_memory_as_they_share_the_cores_of_their_container(monkeypatch, threads, part):
+    """A container of 4 cores on a host of 64 has all of its own memory to give away."""
+    monkeypatch.setattr("worker.memory.of_host", lambda: 4)
+    monkeypatch.setattr("worker.memory.host_memory", lambda: 1000)
+    assert room(setting=0, device="cpu", threads=threads) == int(800 * part)
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=8, max_size=64))
