@@ -15,7 +15,7 @@ from contract.errors import CheckpointError
 from contract.pipelines import PipelineSpec
 from tests import tiny
 from tests.integration.test_transformers_backend import MAKERS, MASKED, TEXTS, assert_same
-from worker.backends import graph_attention
+from worker.backends import graph_attention, onnx_model
 from worker.backends.backend import Context, Inputs, LoadedPipeline, Prepared, Recent, nothing_recent
 from worker.backends.device import configure
 from worker.backends.registry import backend_for
@@ -143,6 +143,21 @@ def test_who_insists_on_onnx_hears_why_it_cannot_be(tmp_path: Path, monkeypatch:
 def test_what_cannot_be_is_refused(task: str, options: dict[str, str], words: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=words):
         load(task, MAKERS[task](tmp_path / "checkpoint"), tmp_path, **options)
+
+
+def test_int8_weights_of_one_processor_are_not_those_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same cache on a processor without VNNI: there eight bits of both sides overflow, without an error."""
+    folder, ranges = tiny.classifier(tmp_path / "checkpoint"), []
+    quantize = onnx_model._quantize
+    monkeypatch.setattr(
+        onnx_model, "_quantize", lambda *files: (ranges.append(onnx_model.has_vnni()), quantize(*files))
+    )
+    for has_vnni in (True, False, True, False):
+        monkeypatch.setattr(onnx_model, "has_vnni", lambda has=has_vnni: has)
+        load("text-classification", folder, tmp_path, quantize="int8")
+    assert ranges == [True, False]
 
 
 def test_int8_says_what_it_costs_on_what_people_sent(tmp_path: Path) -> None:
