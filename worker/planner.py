@@ -3,8 +3,8 @@
 Rows of one forward pass are padded to the longest of them, so rows of like length go together: sorted by length,
 then cut where that costs least. A pass computes its real tokens, and its padding up to the longest row as far as the
 model does not leave that out: no more than the budget. It costs that and an overhead, the tokens that could be
-computed in the time any pass takes. The cheapest cut of sorted rows is found exactly, by dynamic programming: the best
-plan for the first n rows is the best plan for fewer of them and one more microbatch. A hundred rows take about a
+computed in the time any pass takes. The cheapest cut of sorted rows is found exactly, by dynamic programming: the
+best plan for the first n rows is the best plan for fewer of them and one more microbatch. A hundred rows take about a
 millisecond.
 
 Rows whose caller waits are planned first and never share a microbatch with rows of a file.

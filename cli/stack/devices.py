@@ -2,8 +2,8 @@
 
 What holds a process to its device is fixed by its parent, before it imports torch.
 A CPU slot gets a share of the cores this process may use, and no more threads than its container's quota of time is
-enough for. A GPU slot sees one GPU, which is therefore always its `cuda:0`; CUDA_VISIBLE_DEVICES, where it is set, says
-which GPUs there are and in what order.
+enough for. A GPU slot sees one GPU, which is therefore always its `cuda:0`; CUDA_VISIBLE_DEVICES, where it is set,
+says which GPUs there are and in what order.
 """
 
 from __future__ import annotations
