@@ -18,7 +18,8 @@ from contract.errors import FournilError
 from contract.jsons import dumps
 from contract.pipelines import PipelineSpec
 from models.sheets import arrows, columnar, formats, packed
-from models.sheets.layout import Layout, Record
+from models.sheets.encodings import NAMED
+from models.sheets.layout import AS_FOUND, Corrections, Layout, Place, Record
 from models.sheets.mapping import Column, resolve
 from models.sheets.preview import preview
 from models.sheets.rows import Rows, shown
@@ -31,6 +32,8 @@ LIMIT = 30_000_000
 _HARMLESS = 1 << 20
 #: Words of ours never hold these.
 _REVEALING = ("Traceback", "Error(", "pyarrow", "orjson", "<class", ".py")
+#: Of the cases, those whose sender says how they are to be read.
+_CORRECTED = 0.15
 #: One case of so many goes through the process that reads files of columns.
 APART = 25
 T = TypeVar("T")
@@ -121,19 +124,32 @@ def _answered(case: Case, seed: int) -> Answer:
 def _answer(case: Case, path: Path, rng: random.Random) -> Answer:
     packed.HARMLESS = _HARMLESS
     mapping, id_column = rng.choice(_MAPPINGS), rng.choice((None, None, None, 0, "id"))
+    corrections = _corrections(rng) if rng.random() < _CORRECTED else AS_FOUND
     found = preview(
-        path, spec=SPEC, mapping=mapping, id_column=id_column, filename=case.filename, format=case.said, limit=LIMIT
-    )
+        path, spec=SPEC, mapping=mapping, id_column=id_column, filename=case.filename, format=case.said, limit=LIMIT,
+        corrections=corrections,
+    )  # fmt: skip
     _check_words(dumps(found.as_dict()), path)
     code = found.error["code"] if found.error else None
     good = (found.total or 0) - found.invalid
     try:
-        layout = formats.sniff(path, main_field="text", filename=case.filename, said=case.said, limit=LIMIT)
+        layout = formats.sniff(
+            path, main_field="text", filename=case.filename, said=case.said, limit=LIMIT, corrections=corrections
+        )
         _check_rows(path, layout, mapping, id_column, rng)
     except FournilError as error:
         _check_words(error.message, path)
         return Answer(code or "refused later", 0, 0)
     return Answer(code, good, found.invalid)
+
+
+def _corrections(rng: random.Random) -> Corrections:
+    """What a sender says of a file, true or not."""
+    return Corrections(
+        encoding=rng.choice((None, "utf-8", *NAMED)),
+        delimiter=rng.choice((None, None, ",", ";", "\t", "|", " ", "a")),
+        header=rng.choice((None, True, False)),
+    )
 
 
 def _check_words(said: str, path: Path) -> None:
@@ -167,7 +183,7 @@ def _check_resuming(path: Path, layout: Layout, records: list[Record], rng: rand
     if not records:
         return
     before = rng.choice(records)
-    place = formats.Place(before.end, before.next_line, before.row + 1)
+    place = Place(before.end, before.next_line, before.row + 1)
     rest = formats.records(path, layout, place)
     for was in islice(records, before.row + 1, None):
         again = next(rest, None)
