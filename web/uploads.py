@@ -39,10 +39,10 @@ class Received:
     bytes: int
 
 
-def stored_file(conn: sa.Connection, file_id: str) -> Received:
-    """A file that was uploaded before; 422 when there is none."""
+def stored_file(conn: sa.Connection, storage: FileStorage, file_id: str) -> Received:
+    """A file that was uploaded before; 422 when there is none, or when it is gone from the disk."""
     stored = find_file(conn, file_id) if is_id(file_id) else None
-    if stored is None:
+    if stored is None or not storage.path(stored.id).is_file():
         raise no_such_file()
     return Received(stored.id, stored.name, stored.content_type, stored.bytes)
 

@@ -417,6 +417,16 @@ def test_a_file_that_was_uploaded_before_is_named_by_its_id(caller):
     assert (unknown.status_code, unknown.json["error"]["field"]) == (422, "file_id")
 
 
+def test_a_file_that_is_gone_from_the_disk_is_one_that_is_not_there(caller):
+    file_id = caller.http.post("/api/v1/files?filename=a.csv", data=b"text\na\n", content_type="text/csv").json["id"]
+    [kept] = caller.files.rglob(file_id)
+    kept.unlink()
+    for path in ("/api/v1/batches/validate", "/api/v1/batches"):
+        answer = caller.http.post(path, json={"pipeline": "fake", "file_id": file_id})
+        assert (answer.status_code, answer.json["error"]["field"]) == (422, "file_id")
+    assert caller.http.get(f"/batches/new/{file_id}?pipeline=fake").status_code == 404
+
+
 def test_a_dry_run_says_what_would_be_sent_and_creates_nothing(caller):
     before = caller.everything()
     answer = caller.upload(sheet(";").decode().replace("☕", "").encode("cp1252"), MAPPED, path="/validate")

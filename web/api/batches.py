@@ -259,7 +259,7 @@ def _named_file(here: Services, body: dict[str, Any]) -> Received | None:
                 "Send the file as the part `file` of multipart/form-data, or name one with file_id, or a dataset."
             )
             raise RequestError(ErrorCode.MISSING_FIELD, message, field="file")
-        return stored_file(conn, body["file_id"])
+        return stored_file(conn, here.storage, body["file_id"])
 
 
 def load(batch_id: str) -> dict[str, Any]:

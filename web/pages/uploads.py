@@ -155,7 +155,7 @@ def start(file_id: str) -> Response | str | tuple[str, int]:
 def _take(stored: StoredFile, body: dict[str, Any]) -> str:
     here = services()
     with reading(here.engine) as conn:
-        request_for_batch, file = read_request(here, conn, body), stored_file(conn, stored.id)
+        request_for_batch, file = read_request(here, conn, body), stored_file(conn, here.storage, stored.id)
     return take_batch(here, request_for_batch, file, is_known=True)
 
 
@@ -265,7 +265,7 @@ def _look(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: Pipe
 def _file(file_id: str) -> StoredFile:
     with reading(services().engine) as conn:
         stored = find_file(conn, file_id) if is_id(file_id) else None
-    if stored is None:
+    if stored is None or not services().storage.path(stored.id).is_file():
         raise not_found("file")
     return stored
 
