@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import csv
 import json
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ from benchmarks.upload_memory import FAKE, note, resident, write_sheet
 
 _OVER = ("completed", "failed", "canceled", "expired")
 _POLL_SECONDS = 0.5
+#: What a rate is of, at most (web.pace).
+_SEEN_SECONDS = 20.0
 #: Of the file whose steps come one by one.
 _APART_ROWS = 200_000
 
@@ -152,6 +155,7 @@ def watch(
     """Poll as people do until all is over."""
     polls: list[float] = []
     said: list[tuple[float, float, float | None]] = []
+    pulse = [(since, _fixed_work())]
     read = None
     while True:
         asked = time.perf_counter()
@@ -167,6 +171,7 @@ def watch(
             break
         if batch["progress"] >= 0.1:
             said.append((answered, batch["progress"], batch["eta"]))
+        pulse.append((answered, _fixed_work()))
         time.sleep(_POLL_SECONDS)
     assert read is not None
     assert counts["succeeded"] == rows, counts
@@ -178,7 +183,43 @@ def watch(
         "poll_ms": {name: round(1000 * value, 1) for name, value in spread(polls).items() if name != "n"},
         "polls": len(polls),
         "eta": foretold(said, since, answered),
+        "fixed_work_ms": {
+            name: round(1000 * value, 2) for name, value in spread([took for _, took in pulse]).items()
+        },
+        "eta_on_an_even_machine": foretold(*evened(pulse, said, since, answered)),
     }
+
+
+def _fixed_work() -> float:
+    """Seconds of processor time for the same work each time: how fast the machine itself is just now."""
+    start, total = time.thread_time(), 0
+    for number in range(60_000):
+        total += number * number
+    return time.thread_time() - start
+
+
+def evened(
+    pulse: list[tuple[float, float]], said: list[tuple[float, float, float | None]], start: float, end: float
+) -> tuple[list[tuple[float, float, float | None]], float, float]:
+    """The same on a clock that runs as fast as the machine does; etas at the speed that was seen when they were said.
+
+    Machines that are shared go faster and slower by themselves, which is nothing that a rate of the past foretells.
+    """
+    typical = statistics.median(took for _, took in pulse)
+    clock = [(start, 0.0)]
+    for at, took in pulse[1:]:
+        clock.append((at, clock[-1][1] + (at - clock[-1][0]) * typical / took))
+
+    def read(at: float) -> float:
+        last = max((tick for tick in clock if tick[0] <= at), default=clock[0])
+        return last[1] + (at - last[0])
+
+    def speed(at: float) -> float:
+        since = max(at - _SEEN_SECONDS, start)
+        return (read(at) - read(since)) / (at - since) if at > since else 1.0
+
+    told = [(read(at), done, None if eta is None else eta * speed(at)) for at, done, eta in said]
+    return told, 0.0, read(end)
 
 
 def foretold(said: list[tuple[float, float, float | None]], start: float, end: float) -> dict[str, Any]:
