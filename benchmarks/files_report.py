@@ -24,7 +24,8 @@ _FORETOLD = """## What polls foretold
 
 Polls from a tenth of the work on. `eta` against when the end came: off by so much of the time that was left then (up
 to nine tenths of the work; the last seconds say nothing), and by so much of the whole time. Nothing is foretold while
-reading and baking share the machine.
+reading and baking share the machine. A shared machine goes faster and slower by itself: fixed work is the processor
+time of the same additions at each poll, and on an even machine is the same on a clock that runs as fast as they did.
 """
 _STEPS = """## Each step beside the bare database
 
@@ -78,12 +79,13 @@ def _most(grew: dict[str, float]) -> str:
 def _foretold(records: list[dict[str, Any]]) -> Iterator[str]:
     yield _FORETOLD
     head = ("database", "rows", "polls", "with an eta", "off, of time left: median", "greatest", "within 15%",
-            "off, of the whole: median", "greatest", "commit")  # fmt: skip
+            "off, of the whole: median", "greatest", "fixed work, ms", "within 15% on an even machine",
+            "commit")  # fmt: skip
     rows = [
         (
             r["database"], f"{r['rows']:,}", r["eta"]["polls_after_a_tenth"], _percent(r["eta"]["with_eta"]),
             *_ends(r["eta"]["off_of_time_left"]), _percent(r["eta"]["within_15_percent"]),
-            *_ends(r["eta"]["off_of_whole_time"]), r["commit"],
+            *_ends(r["eta"]["off_of_whole_time"]), *_evenness(r), r["commit"],
         )
         for r in records if "eta" in r
     ]  # fmt: skip
@@ -92,6 +94,13 @@ def _foretold(records: list[dict[str, Any]]) -> Iterator[str]:
 
 def _ends(off: dict[str, float] | None) -> tuple[str, str]:
     return ("", "") if off is None else (_percent(off["p50"]), _percent(off["max"]))
+
+
+def _evenness(record: dict[str, Any]) -> tuple[str, str]:
+    if "fixed_work_ms" not in record:
+        return "", ""
+    work, evened = record["fixed_work_ms"], record["eta_on_an_even_machine"]
+    return f"{work['p50']:.1f} ({work['min']:.1f}–{work['max']:.1f})", _percent(evened["within_15_percent"])
 
 
 def _percent(share: float | None) -> str:
