@@ -183,9 +183,7 @@ def watch(
         "poll_ms": {name: round(1000 * value, 1) for name, value in spread(polls).items() if name != "n"},
         "polls": len(polls),
         "eta": foretold(said, since, answered),
-        "fixed_work_ms": {
-            name: round(1000 * value, 2) for name, value in spread([took for _, took in pulse]).items()
-        },
+        "fixed_work_ms": spread([1000 * took for _, took in pulse]),
         "eta_on_an_even_machine": foretold(*evened(pulse, said, since, answered)),
     }
 
