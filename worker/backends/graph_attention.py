@@ -2,9 +2,9 @@
 
 As torch exports it, attention is nine operators that write the scores of all tokens with all tokens to memory, five
 times over. ONNX Runtime has one for it, which goes head by head and keeps them at hand: a pass over rows of 256
-tokens takes a tenth less, one over many rows of 8 or 16 a fiftieth more. It is written into the graph while a model is exported, where
-its attention comes through the library's interface and hides nothing but padding; everywhere else a graph is as
-before. The operator: MultiHeadAttention of ONNX Runtime's contributed ones (docs/ContribOperators.md there).
+tokens takes a tenth less, one over many rows of 8 or 16 a fiftieth more. It is put into the graph while a model is
+exported, where its attention comes through the library's interface and hides nothing but padding; everywhere else a
+graph is as before. The operator: MultiHeadAttention of ONNX Runtime's contributed ones (docs/ContribOperators.md).
 """
 
 from __future__ import annotations
