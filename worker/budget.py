@@ -107,22 +107,30 @@ class Budget:
         bake(LEAST)  # the first pass of a process allocates
         starts = time.monotonic()
         rungs = list(self._climb(bake, starts + seconds / 3, min(self.ceiling, most)))
+        # Those above the best take longest and would not be chosen; plans try the next one by themselves.
+        best = self._best(fewest=1)
+        rungs = [rung for rung in rungs if rung <= best]
         # Again in turns, so that a busy moment of the machine does not hit one rung alone.
-        rounds = 1
-        while self._goes_on(rounds, time.monotonic() - starts, seconds):
+        rounds, turn = 1, 0.0
+        while self._goes_on(rounds, time.monotonic() - starts, seconds - turn):
+            begins = time.monotonic()
             for rung in rungs:
                 self._try(bake, rung)
-            rounds += 1
+            rounds, turn = rounds + 1, time.monotonic() - begins
 
     def _goes_on(self, rounds: int, passed: float, seconds: float) -> bool:
         return passed < seconds or (rounds < _FEWEST and passed < _PATIENCE * seconds)
 
     def _climb(self, bake: Callable[[int], int], ends: float, most: int) -> Iterator[int]:
-        best, worse, rung = float("inf"), 0, LEAST
-        while rung <= most and worse < 2 and time.monotonic() < ends:
+        best, worse, rung, on = float("inf"), 0, LEAST, True
+        while rung <= most and worse < 2 and on:
+            begins = time.monotonic()
             cost = self._try(bake, rung)
             yield rung
+            now = time.monotonic()
             worse = worse + 1 if cost > _WORSE * best else 0
+            # A pass of twice as many tokens that would end late is worth it while tokens become cheaper yet.
+            on = now < ends and (now + 2 * (now - begins) < ends or cost * _WORSE < best)
             best = min(best, cost)
             rung *= 2
 
@@ -133,8 +141,8 @@ class Budget:
         self.took(tokens, seconds)
         return seconds / max(1, tokens)
 
-    def _best(self) -> int:
-        known = self._known()
+    def _best(self, fewest: int = _FEWEST) -> int:
+        known = self._known(fewest)
         if not known:
             return self.usual
         best = min(known.values())

@@ -50,6 +50,13 @@ def test_a_rehearsal_stops_before_a_cache_that_is_too_small(monkeypatch):
     assert max(machine.asked) <= 4 * 1024
 
 
+def test_a_rehearsal_repeats_no_rung_above_the_best(monkeypatch):
+    machine = Machine(cache=1024).keeps_time(monkeypatch)
+    Budget().rehearse(machine.bake)
+    assert machine.asked.count(1024) >= 3
+    assert all(machine.asked.count(rung) == 1 for rung in set(machine.asked) if rung > 1024)
+
+
 @pytest.mark.parametrize("pass_seconds", [0.001, 0.05, 1.0, 60.0])
 def test_a_rehearsal_ends_on_a_machine_of_any_speed(pass_seconds, monkeypatch):
     machine = Machine(apart=pass_seconds).keeps_time(monkeypatch)
@@ -230,6 +237,6 @@ def test_it_is_read_while_decks_report_what_they_baked(restless_threads):
 
 
 def test_a_rehearsal_passes_on_what_did_not_fit(monkeypatch):
-    machine = Machine(memory=2048).keeps_time(monkeypatch)
+    machine = Machine(memory=512).keeps_time(monkeypatch)
     with pytest.raises(OutOfMemory):
         Budget().rehearse(machine.bake)
