@@ -101,7 +101,7 @@ BATCH_REQUEST: JsonSchema = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class BatchRequest:
     """A checked request for a batch."""
 
     spec: PipelineSpec
@@ -117,14 +117,14 @@ class Asked:
     corrections: Corrections = AS_FOUND
 
 
-def read_request(here: Services, conn: sa.Connection, body: Mapping[str, Any]) -> Asked:
+def read_request(here: Services, conn: sa.Connection, body: Mapping[str, Any]) -> BatchRequest:
     """What a body asks for; raises RequestError that names the field. `file_id` is the caller's affair."""
     refuse_webhook(here.settings, dict(body))
     check(BATCH_REQUEST, dict(body))
     spec = named_pipeline(conn, body["pipeline"]).spec
     mapping = check_request(spec, body.get("inputs"))
     mapped = frozenset(name.removeprefix(PARAMETER) for name in mapping if name.startswith(PARAMETER))
-    return Asked(
+    return BatchRequest(
         spec=spec,
         mapping=mapping,
         parameters=read_parameters(spec, body.get("parameters") or {}, mapped=mapped),

@@ -30,7 +30,7 @@ from models.sheets.preview import NO_ROWS, Preview, preview
 from models.sheets.rows import Row
 from models.sweeps import go_on_canceling
 from models.webhooks import add_webhooks, find_webhooks
-from web.batch_requests import Asked
+from web.batch_requests import BatchRequest
 from web.errors import not_found
 from web.intake import expiry
 from web.pace import speed
@@ -44,7 +44,7 @@ CANCELED_AT_ONCE = 5_000
 REMOVED_AT_ONCE = 1.0
 
 
-def dry_run(here: Services, asked: Asked, file: Received, *, seconds: float | None = None) -> Preview:
+def dry_run(here: Services, asked: BatchRequest, file: Received, *, seconds: float | None = None) -> Preview:
     """Read the file as a batch would, and keep nothing; URLs in it are not fetched."""
     with glancing(here, asked.spec) as bring:
         return preview(
@@ -76,7 +76,7 @@ def glancing(here: Services, spec: PipelineSpec) -> Iterator[Callable[[Row], Row
         porter.close()
 
 
-def take_batch(here: Services, asked: Asked, file: Received, *, is_known: bool) -> str:
+def take_batch(here: Services, asked: BatchRequest, file: Received, *, is_known: bool) -> str:
     """Commit a batch for a file that is in storage, and ask for it to be read; its id.
 
     `is_known`: the file was uploaded before and has its row. Refuses at once what a look at the file's beginning
@@ -108,7 +108,7 @@ def take_batch(here: Services, asked: Asked, file: Received, *, is_known: bool) 
 
 
 def enter(
-    conn: sa.Connection, asked: Asked, new: NewBatch, *, now: datetime, layout: dict[str, Any] | None = None
+    conn: sa.Connection, asked: BatchRequest, new: NewBatch, *, now: datetime, layout: dict[str, Any] | None = None
 ) -> str:
     """Insert a batch, and whom to tell of its end; its id."""
     batch_id = create_batch(conn, new, now=now, layout=layout)
@@ -116,7 +116,9 @@ def enter(
     return batch_id
 
 
-def new_batch(asked: Asked, guessed: dict[str, str], *, file_id: str, filename: str, now: datetime) -> NewBatch:
+def new_batch(
+    asked: BatchRequest, guessed: dict[str, str], *, file_id: str, filename: str, now: datetime
+) -> NewBatch:
     return NewBatch(
         pipeline=asked.spec.name,
         filename=filename,
@@ -131,7 +133,7 @@ def new_batch(asked: Asked, guessed: dict[str, str], *, file_id: str, filename: 
     )
 
 
-def look(here: Services, asked: Asked, file: Received) -> tuple[Layout, dict[str, str]]:
+def look(here: Services, asked: BatchRequest, file: Received) -> tuple[Layout, dict[str, str]]:
     """How a file is laid out, and which column feeds which field; raises FileError for one that cannot be used."""
     path = here.storage.path(file.file_id)
     main_field, limit = asked.spec.catalogue.main_field, here.settings.storage.max_unpacked_bytes

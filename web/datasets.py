@@ -17,7 +17,7 @@ from models.hub.stream import DatasetAway, Stream, layout_of
 from models.sheets.layout import FileError, Layout
 from models.sheets.mapping import resolve
 from models.sheets.preview import NO_ROWS, Preview, preview_of
-from web.batch_requests import Asked
+from web.batch_requests import BatchRequest
 from web.batches import enter, glancing, new_batch
 from web.services import Services
 
@@ -26,7 +26,7 @@ _CONTENT_TYPE = "application/x-ndjson"
 _looks = threading.BoundedSemaphore(4)
 
 
-def take_dataset(here: Services, asked: Asked) -> str:
+def take_dataset(here: Services, asked: BatchRequest) -> str:
     """Commit a batch of a dataset whose revision is pinned to a commit, and ask for it to be read; its id."""
     with _looking(here, asked) as (stream, layout):
         found = resolve(asked.spec, layout, asked.mapping, asked.id_column)
@@ -51,7 +51,7 @@ def take_dataset(here: Services, asked: Asked) -> str:
     return batch_id
 
 
-def try_dataset(here: Services, asked: Asked) -> Preview:
+def try_dataset(here: Services, asked: BatchRequest) -> Preview:
     """Read on in a dataset for as long as a request may, and keep nothing."""
     with _looking(here, asked) as (stream, layout), glancing(here, asked.spec) as bring:
         return preview_of(
@@ -60,7 +60,7 @@ def try_dataset(here: Services, asked: Asked) -> Preview:
         )  # fmt: skip
 
 
-def _refuse_left_out(asked: Asked, left_out: Collection[str]) -> None:
+def _refuse_left_out(asked: BatchRequest, left_out: Collection[str]) -> None:
     for field, column in asked.mapping.items():
         if column in left_out:
             message = f"The column '{column}' holds files of a kind that this pipeline does not take."
@@ -68,7 +68,7 @@ def _refuse_left_out(asked: Asked, left_out: Collection[str]) -> None:
 
 
 @contextmanager
-def _looking(here: Services, asked: Asked) -> Iterator[tuple[Stream, Layout]]:
+def _looking(here: Services, asked: BatchRequest) -> Iterator[tuple[Stream, Layout]]:
     """A stream at the first row of the dataset asked for; closed in the end."""
     if not _looks.acquire(timeout=1):
         raise FournilError(ErrorCode.OVERLOADED, "Too many datasets are looked at. Try again in a moment.")
@@ -82,7 +82,7 @@ def _looking(here: Services, asked: Asked) -> Iterator[tuple[Stream, Layout]]:
 
 
 @contextmanager
-def _answers(here: Services, asked: Asked) -> Iterator[Stream]:
+def _answers(here: Services, asked: BatchRequest) -> Iterator[Stream]:
     assert asked.dataset is not None
     seconds, files = here.settings.datasets.seconds, asked.spec.catalogue.media.values()
     try:

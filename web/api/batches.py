@@ -16,7 +16,7 @@ from contract.times import utc_now
 from models.batches import Batch, find_batch, list_batches
 from models.database import reading
 from models.jobs import list_batch_jobs
-from web.batch_requests import Asked, read_request
+from web.batch_requests import BatchRequest, read_request
 from web.batches import (
     cancel_batch,
     delete_batch,
@@ -207,7 +207,7 @@ def delete(batch_id: str) -> Response:
     return no_content()
 
 
-def _asked(here: Services, body: dict[str, Any]) -> Asked:
+def _asked(here: Services, body: dict[str, Any]) -> BatchRequest:
     with reading(here.engine) as conn:
         return read_request(here, conn, body)
 

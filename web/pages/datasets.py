@@ -15,7 +15,7 @@ from models.sheets.preview import Preview
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class TextControl:
     """One text control; `field` is what the API calls the same, below `dataset`."""
 
     field: str
@@ -24,13 +24,13 @@ class Asked:
     placeholder: str = ""
 
 
-NAME = Asked("name", "Dataset", "As the Hub has it: owner/name.", "owner/name")
-COLUMN = Asked("column", "Column", "The one that is sent. Left empty: found by its name.")
+NAME = TextControl("name", "Dataset", "As the Hub has it: owner/name.", "owner/name")
+COLUMN = TextControl("column", "Column", "The one that is sent. Left empty: found by its name.")
 CONTROLS = (
     NAME,
-    Asked("config", "Config", "Left empty: the only one, or its default."),
-    Asked("split", "Split", "Left empty: the only one, or train."),
-    Asked("revision", "Revision", "Branch, tag or commit; the batch keeps to the commit it is at now.", "main"),
+    TextControl("config", "Config", "Left empty: the only one, or its default."),
+    TextControl("split", "Split", "Left empty: the only one, or train."),
+    TextControl("revision", "Revision", "Branch, tag or commit; the batch keeps to the commit it is at now.", "main"),
     COLUMN,
 )
 
@@ -43,13 +43,13 @@ class DatasetForm:
     wrong: dict[str, str] = dataclasses.field(default_factory=dict)
     #: Messages that belong to no control.
     problems: list[str] = dataclasses.field(default_factory=list)
-    controls: tuple[Asked, ...] = CONTROLS
+    controls: tuple[TextControl, ...] = CONTROLS
     #: What a look at it came to, where one was asked for.
     seen: Preview | None = None
 
     @classmethod
     def posted(cls, form: Mapping[str, str]) -> DatasetForm:
-        words = {asked.field: form.get(f"dataset.{asked.field}", "").strip() for asked in CONTROLS}
+        words = {control.field: form.get(f"dataset.{control.field}", "").strip() for control in CONTROLS}
         return cls({field: word for field, word in words.items() if word})
 
     def body(self, spec: PipelineSpec) -> dict[str, Any]:
@@ -74,10 +74,10 @@ class DatasetForm:
             else:
                 self.wrong.setdefault(control.field, _in_place(field, str(problem["message"])))
 
-    def _control(self, field: str) -> Asked | None:
+    def _control(self, field: str) -> TextControl | None:
         if field.startswith("inputs"):
             return COLUMN
-        return next((asked for asked in CONTROLS if field == f"dataset.{asked.field}"), None)
+        return next((control for control in CONTROLS if field == f"dataset.{control.field}"), None)
 
 
 def _in_place(field: str, message: str) -> str:

@@ -132,7 +132,7 @@ def _choose(pipeline: str | None, error: RequestError | None = None, *, dataset:
 @blueprint.get("/batches/new/<file_id>")
 def preview_batch(file_id: str) -> str:
     stored, pipeline = _file(file_id), _pipeline()
-    asked = Asked({}, None, OnInvalidRows.FAIL)
+    asked = PreviewForm({}, None, OnInvalidRows.FAIL)
     return _page(stored, pipeline, asked, parameters_form(pipeline.spec, posted=None))
 
 
@@ -140,7 +140,7 @@ def preview_batch(file_id: str) -> str:
 def start(file_id: str) -> Response | str | tuple[str, int]:
     check_token()
     stored, pipeline = _file(file_id), _pipeline()
-    asked = Asked.from_form(pipeline)
+    asked = PreviewForm.from_form(pipeline)
     form = parameters_form(pipeline.spec, posted=request.form)
     if request.form.get("do") != "start":
         return _page(stored, pipeline, asked, form)
@@ -169,7 +169,7 @@ def discard(file_id: str) -> Response:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class PreviewForm:
     """What the preview's form says besides parameters."""
 
     mapping: dict[str, Column]
@@ -179,7 +179,7 @@ class Asked:
     corrections: Corrections = AS_FOUND
 
     @classmethod
-    def from_form(cls, pipeline: StoredPipeline) -> Asked:
+    def from_form(cls, pipeline: StoredPipeline) -> PreviewForm:
         fields = mapped_fields(pipeline)
         chosen = {field: request.form.get(f"column.{field}", "") for field, _ in fields}
         skip = request.form.get("on_invalid_rows") == OnInvalidRows.SKIP
@@ -212,7 +212,7 @@ def mapped_fields(pipeline: StoredPipeline) -> list[tuple[str, str]]:
     ]
 
 
-def _page(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: PipelineForm) -> str:
+def _page(stored: StoredFile, pipeline: StoredPipeline, asked: PreviewForm, form: PipelineForm) -> str:
     seen = _look(stored, pipeline, asked, form)
     chosen = {**seen.mapping, **asked.mapping}
     return render_template(
@@ -241,7 +241,7 @@ def _takes(pipeline: StoredPipeline, seen: Preview) -> dict[str, Any] | None:
         return estimate(conn, pipeline.spec.name, rows, now=utc_now())
 
 
-def _look(stored: StoredFile, pipeline: StoredPipeline, asked: Asked, form: PipelineForm) -> Preview:
+def _look(stored: StoredFile, pipeline: StoredPipeline, asked: PreviewForm, form: PipelineForm) -> Preview:
     """A dry run. A parameter that is needed and not yet written is no fault of the rows: an example stands for it."""
     spec = pipeline.spec
     stands_in = {**spec.catalogue.example.get("parameters", {}), **spec.defaults}
