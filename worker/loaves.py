@@ -26,7 +26,7 @@ Lasting = Callable[[Inputs, str], bytes | None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class EqualRows:
     """Equal rows, before they are prepared. `key`, `lasting`: what their answer is remembered under, in the larder
     and in the cellar; None: not at all.
     """
@@ -63,9 +63,9 @@ def is_for_all(answer: Any | InputError) -> bool:
     return not isinstance(answer, InputError) or answer.code in _ABOUT_THE_INPUT
 
 
-def each(rows: Sequence[Claimed]) -> list[Asked]:
+def each(rows: Sequence[Claimed]) -> list[EqualRows]:
     """Every row for itself."""
-    return [Asked([row]) for row in rows]
+    return [EqualRows([row]) for row in rows]
 
 
 def together(
@@ -73,16 +73,16 @@ def together(
     repeats: Callable[[Inputs], bool],
     key: Callable[[str, str], bytes],
     lasting: Lasting | None = None,
-) -> list[Asked]:
+) -> list[EqualRows]:
     """Equal rows of one batch and lane together, in the order of the first of each.
 
     `repeats`: whether an answer to these inputs is one to equal ones. `key`: of a batch and canonical inputs.
     `lasting`: of inputs and the same as canonical JSON, whoever sends them; None: no answer lasts.
     """
-    groups: dict[Hashable, Asked] = {}
+    groups: dict[Hashable, EqualRows] = {}
     for row in rows:
         if row.max_group is not None or (row.batch_id is None and lasting is None) or not repeats(row.inputs):
-            groups[row.id] = Asked([row])
+            groups[row.id] = EqualRows([row])
             continue
         text = canonical(row.inputs)
         # Jobs of forms and programs are each for themselves.
@@ -91,7 +91,7 @@ def together(
             groups[same].rows.append(row)
             continue
         kept = lasting(row.inputs, text) if lasting else None
-        groups[same] = Asked([row], None if row.batch_id is None else key(row.batch_id, text), kept)
+        groups[same] = EqualRows([row], None if row.batch_id is None else key(row.batch_id, text), kept)
     return list(groups.values())
 
 

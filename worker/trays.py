@@ -15,7 +15,7 @@ from models.claims import Claimed
 from worker.backends.backend import Inputs, LoadedPipeline, Prepared
 from worker.cellar import Cellar
 from worker.larder import Larder
-from worker.loaves import Asked, Loaf, each, keys_of, together
+from worker.loaves import EqualRows, Loaf, each, keys_of, together
 from worker.planner import Limits, Portion, padded, plan
 
 log = get_logger(__name__)
@@ -120,17 +120,17 @@ def lay_out(
     """
     lanes = _lanes(spec, model, rows, cellar)
     known = _take_known(lanes, lambda one: larder.find(one.key) if larder else [])
-    kept = cellar.find([one.lasting for lane in lanes for one in lane.asked if one.lasting]) if cellar else {}
+    kept = cellar.find([one.lasting for lane in lanes for one in lane.unanswered if one.lasting]) if cellar else {}
     from_cellar = _take_known(lanes, lambda one: [kept[one.lasting]] if one.lasting in kept else [])
     trays: list[Tray] = []
     refused: list[tuple[Claimed, InputError]] = []
-    for lane in (lane for lane in lanes if lane.asked):
-        firsts = [one.rows[0] for one in lane.asked]
-        left = {row.id for one in lane.asked for row in one.rows}
+    for lane in (lane for lane in lanes if lane.unanswered):
+        firsts = [one.rows[0] for one in lane.unanswered]
+        left = {row.id for one in lane.unanswered for row in one.rows}
         about_to([row.id for row in lane.rows if row.id in left])
         inputs = [row.inputs if unpack is None else unpack(row.inputs) for row in firsts]
         answers = _prepare(model, firsts, inputs, lane.parameters)
-        both = list(zip(lane.asked, answers, strict=True))
+        both = list(zip(lane.unanswered, answers, strict=True))
         refused += [(row, a) for one, a in both if isinstance(a, InputError) for row in one.rows]
         loaves = [Loaf(one.rows, a, one.key, one.lasting) for one, a in both if isinstance(a, Prepared)]
         apart = model.overhead(lane.parameters)
@@ -141,11 +141,9 @@ def lay_out(
 
 @dataclasses.dataclass
 class _Lane:
-    """`asked`: what is not answered yet."""
-
     rows: list[Claimed]
     parameters: dict[str, Any]
-    asked: list[Asked]
+    unanswered: list[EqualRows]
 
 
 def _lanes(spec: PipelineSpec, model: LoadedPipeline, rows: Sequence[Claimed], cellar: Cellar | None) -> list[_Lane]:
@@ -153,22 +151,22 @@ def _lanes(spec: PipelineSpec, model: LoadedPipeline, rows: Sequence[Claimed], c
     for row in rows:
         lanes.setdefault(canonical(row.parameters), []).append(row)
     found = [(spec.effective(lane[0].parameters), lane) for lane in lanes.values()]
-    return [_Lane(lane, parameters, _asked(spec, model, lane, parameters, cellar)) for parameters, lane in found]
+    return [_Lane(lane, parameters, _grouped(spec, model, lane, parameters, cellar)) for parameters, lane in found]
 
 
-def _take_known(lanes: list[_Lane], find: Callable[[Asked], list[Any]]) -> list[tuple[Claimed, Any]]:
+def _take_known(lanes: list[_Lane], find: Callable[[EqualRows], list[Any]]) -> list[tuple[Claimed, Any]]:
     """Leave out of the lanes what is answered already; its rows with the answers."""
     known: list[tuple[Claimed, Any]] = []
     for lane in lanes:
-        found = [(one, find(one)) for one in lane.asked]
+        found = [(one, find(one)) for one in lane.unanswered]
         known += [(row, answer) for one, answers in found for answer in answers for row in one.rows]
-        lane.asked = [one for one, answers in found if not answers]
+        lane.unanswered = [one for one, answers in found if not answers]
     return known
 
 
-def _asked(
+def _grouped(
     spec: PipelineSpec, model: LoadedPipeline, lane: list[Claimed], parameters: dict[str, Any], cellar: Cellar | None
-) -> list[Asked]:
+) -> list[EqualRows]:
     """The rows of a lane, equal ones together where one answer is right for all of them."""
     if not (spec.once and spec.catalogue.deterministic):
         return each(lane)
