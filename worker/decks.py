@@ -17,7 +17,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -50,6 +50,13 @@ class Kitchen:
     cellar: Cellar | None
     #: A microbatch that takes longer is a child that hangs.
     seconds: float
+
+    def remember(self, tray: Tray, answers: Mapping[str, Any | InputError]) -> None:
+        """Keep what was baked for equal rows to come."""
+        firsts = [answers[loaf.id] for loaf in tray.loaves]
+        self.larder.keep(tray.loaves, firsts)
+        if self.cellar is not None:
+            self.cellar.keep(tray.loaves, firsts)
 
 
 class Decks:
@@ -140,43 +147,13 @@ class Decks:
     def _bake_tray(self, turn: Turn, tray: Tray, *, place: str, share: int, record: Callable[..., None]) -> None:
         kitchen = self._kitchen
         early = Early(tray, kitchen.recorder, turn.model.identity, seconds=turn.load_seconds)
-
-        def take(ids: Sequence[str]) -> None:
-            rows, tokens = [row.id for row in tray.asking(ids)], tray.tokens_of(ids)
-            kitchen.hand.take(self._pid, turn.spec.name, rows, seconds=kitchen.seconds, place=place, tokens=tokens)
-
-        def wanted(ids: Sequence[str]) -> set[str]:
-            # Whoever asks is alive: a long text may take longer than a microbatch may without a word.
-            take(ids)
-            with reading(kitchen.engine) as conn:
-                mine = claims.still_mine(conn, tray.asking(ids))
-            return {job_id for job_id in ids if any(row.id in mine for row in tray.asking([job_id]))}
-
-        def publish(job_id: str, text: str) -> None:
-            for row in tray.asking([job_id]):
-                kitchen.signals.wrote(row.id, text)
-
-        baker = Baker(
-            pipeline=turn.model,
-            parameters=tray.parameters,
-            take=take,
-            wanted=wanted,
-            publish=publish,
-            done=early.done,
-            share=share,
-        )
+        baker = _InHand(kitchen, turn, tray, place, self._pid).baker(done=early.done, share=share)
         with self._beside() as beside:
             start = time.perf_counter()
             answers = _baked(baker, tray)
             seconds = time.perf_counter() - start
-        # A pass that had the machine to itself for a while says nothing about those that had not.
-        crowded = share == 1 or beside == [share, share]
-        done = Pass(seconds, share=beside[0] if share > 1 else 1, typical=crowded, ran_out=baker.ran_out)
-        kitchen.ledger.note(turn.spec.name, tray, done)
-        firsts = [answers[loaf.id] for loaf in tray.loaves]
-        kitchen.larder.keep(tray.loaves, firsts)
-        if kitchen.cellar is not None:
-            kitchen.cellar.keep(tray.loaves, firsts)
+        kitchen.ledger.note(turn.spec.name, tray, _pass(seconds, beside, share=share, ran_out=baker.ran_out))
+        kitchen.remember(tray, answers)
         left, their_answers = early.rest(answers)
         record(left, their_answers, turn.model.identity, early.timing())
         kitchen.hand.leave(place)
@@ -193,6 +170,51 @@ class Decks:
             with self._lock:
                 counts.append(self._baking)
                 self._baking -= 1
+
+
+@dataclasses.dataclass(frozen=True)
+class _InHand:
+    """One tray on its deck: noted, asked after, and shown as it is written, while a baker bakes it."""
+
+    kitchen: Kitchen
+    turn: Turn
+    tray: Tray
+    place: str
+    pid: int
+
+    def baker(self, *, done: Callable[[str, Any], None], share: int) -> Baker:
+        return Baker(
+            pipeline=self.turn.model,
+            parameters=self.tray.parameters,
+            take=self._take,
+            wanted=self._wanted,
+            publish=self._publish,
+            done=done,
+            share=share,
+        )
+
+    def _take(self, ids: Sequence[str]) -> None:
+        rows, tokens = [row.id for row in self.tray.asking(ids)], self.tray.tokens_of(ids)
+        name, seconds = self.turn.spec.name, self.kitchen.seconds
+        self.kitchen.hand.take(self.pid, name, rows, seconds=seconds, place=self.place, tokens=tokens)
+
+    def _wanted(self, ids: Sequence[str]) -> set[str]:
+        # Whoever asks is alive: a long text may take longer than a microbatch may without a word.
+        self._take(ids)
+        with reading(self.kitchen.engine) as conn:
+            mine = claims.still_mine(conn, self.tray.asking(ids))
+        return {job_id for job_id in ids if any(row.id in mine for row in self.tray.asking([job_id]))}
+
+    def _publish(self, job_id: str, text: str) -> None:
+        for row in self.tray.asking([job_id]):
+            self.kitchen.signals.wrote(row.id, text)
+
+
+def _pass(seconds: float, beside: list[int], *, share: int, ran_out: bool) -> Pass:
+    """`beside`: microbatches that baked when it began and when it ended, with it."""
+    # A pass that had the machine to itself for a while says nothing about those that had not.
+    crowded = share == 1 or beside == [share, share]
+    return Pass(seconds, share=beside[0] if share > 1 else 1, typical=crowded, ran_out=ran_out)
 
 
 def _baked(baker: Baker, tray: Tray) -> dict[str, Any | InputError]:
