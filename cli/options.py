@@ -48,6 +48,7 @@ _CORRECTIONS = (
     click.option(
         "--no-header", "header", is_flag=True, callback=_false_if_set, help="The first row of FILE is data."
     ),
+    click.option("--sheet", metavar="NAME", help="Of a workbook.  [the first that is seen and holds anything]"),
 )
 
 

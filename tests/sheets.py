@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from typing import Any
 
 import pyarrow as pa
@@ -24,10 +25,22 @@ def arrow(rows: list[dict[str, Any]], make: Any = pa.ipc.new_file, compression: 
 
 
 def xlsx(rows: list[list[Any]]) -> bytes:
+    return workbook({"Sheet1": rows})
+
+
+def workbook(sheets: dict[str, list[list[Any]]], *, hidden: Collection[str] = ()) -> bytes:
     out = io.BytesIO()
     book = xlsxwriter.Workbook(out, {"strings_to_formulas": False})
-    sheet = book.add_worksheet()
-    for place, cells in enumerate(rows):
-        sheet.write_row(place, 0, cells)
+    for name, rows in sheets.items():
+        sheet = book.add_worksheet(name)
+        for place, cells in enumerate(rows):
+            sheet.write_row(place, 0, cells)
+        if name in hidden:
+            sheet.hide()
+    seen = next((sheet for sheet in book.worksheets() if sheet.name not in hidden), None)
+    if seen is not None:
+        # The first cannot be hidden while it is the one that opens.
+        seen.activate()
+        seen.set_first_sheet()
     book.close()
     return out.getvalue()

@@ -80,6 +80,12 @@ BATCH_REQUEST: JsonSchema = {
             "description": "false: the first row of a CSV or workbook is data; its columns are then called column_0, "
             "column_1, ...",
         },
+        "sheet": {
+            "type": ["string", "null"],
+            "minLength": 1,
+            "maxLength": 255,
+            "description": "Of a workbook, by its name. Left out: the first that is seen and holds anything.",
+        },
         "on_invalid_rows": {
             "type": ["string", "null"],
             "enum": [*(word.value for word in OnInvalidRows), None],
@@ -145,14 +151,14 @@ def _corrections(body: Mapping[str, Any]) -> Corrections:
     if said is not None and encoding is None:
         message = f"encoding must be one of {', '.join(encodings.NAMED)}, by any of its names."
         raise RequestError(ErrorCode.INVALID_VALUE, message, field="encoding")
-    return Corrections(encoding, body.get("delimiter"), body.get("header"))
+    return Corrections(encoding, **{name: body.get(name) for name in ("delimiter", "header", "sheet")})
 
 
 def _dataset(body: Mapping[str, Any]) -> Dataset | None:
     named = body.get("dataset")
     if named is None:
         return None
-    for other in ("file_id", "format", "encoding", "delimiter", "header"):
+    for other in ("file_id", "format", "encoding", "delimiter", "header", "sheet"):
         if body.get(other) is not None:
             raise RequestError(ErrorCode.INVALID_VALUE, f"Give a dataset or a {other}, not both.", field=other)
     return Dataset(**named)

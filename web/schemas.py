@@ -285,6 +285,13 @@ BATCH_REPORT = a_record(
         "format": _TEXT_OR_NULL,
         "encoding": _TEXT_OR_NULL,
         "delimiter": _TEXT_OR_NULL,
+        "sheet": {**_TEXT_OR_NULL, "description": "Of a workbook: the one that is read."},
+        "sheets": {
+            "type": "array",
+            "items": _TEXT,
+            "maxItems": 1000,
+            "description": "Of a workbook: those there are, hidden ones too; also where `sheet` is none of them.",
+        },
         "compression": {**_TEXT_OR_NULL, "description": "gzip or zstd."},
         "columns": {"type": "array", "items": _TEXT},
         "inputs": {**_OBJECT, "description": "Input field to column, guesses included."},

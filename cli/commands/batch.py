@@ -65,7 +65,7 @@ def batch(
     from cli.downloading import fetch
 
     dataset = {"name": words["dataset"], **{name: words[name] for name in ("config", "split", "revision")}}
-    reading = {name: words[name] for name in ("format", "encoding", "delimiter", "header")}
+    reading = {name: words[name] for name in ("format", "encoding", "delimiter", "header", "sheet")}
     check_source(file, dataset, reading)
     api = Api(url)
     request = _given({**asked(api, pipeline, words), **reading})

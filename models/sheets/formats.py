@@ -85,7 +85,9 @@ def sniff(
         message = f"The file is not {said}. Leave format out, and the content decides."
         raise FileError(ErrorCode.UNKNOWN_FORMAT, message, field="format")
     sample = take_sample(path, bare, said=corrections.encoding)
-    return _sniff_text(sample, hint, said, main_field, corrections)
+    found = _sniff_text(sample, hint, said, main_field, corrections)
+    corrections.refuse_of(found.format)
+    return found
 
 
 def _sniff_archive(path: Path, bare: Layout, head: bytes, files: int | None) -> Layout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,9 +31,19 @@ FILE_NAMES = "file_names"
 class FileError(RequestError):
     """The file as a whole is unusable: nothing of it runs."""
 
-    def __init__(self, code: ErrorCode, message: str, *, line: int | None = None, field: str = "file") -> None:
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        line: int | None = None,
+        field: str = "file",
+        sheets: Sequence[str] = (),
+    ) -> None:
         super().__init__(code, message, field=field)
         self.line = line
+        #: Of a workbook: those to choose from.
+        self.sheets = sheets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +68,9 @@ class Layout:
     line: int = 1
     #: JSON and plain text: the column that a text alone stands for.
     bare: str | None = None
+    #: xlsx alone: the sheet that is read, and all that could be. None: a batch of before sheets had names.
+    sheet: str | None = None
+    sheets: list[str] = dataclasses.field(default_factory=list)
     #: gzip or zstd, and how many bytes may come out of it.
     packing: str | None = None
     limit: int = MAX_UNPACKED
@@ -87,12 +101,22 @@ class Corrections:
     delimiter: str | None = None
     #: Of CSV and xlsx: whether the first row names the columns.
     header: bool | None = None
+    #: Of xlsx: the name of the sheet that is read.
+    sheet: str | None = None
 
     def refuse_of(self, format: str) -> None:
-        """Raise FileError where one is given that only a text has."""
-        for name, value in (("encoding", self.encoding), ("delimiter", self.delimiter)):
-            if value is not None:
+        """Raise FileError where one is given that files of this format do not have."""
+        for name, formats in _ONLY_OF.items():
+            if format not in formats and getattr(self, name) is not None:
                 raise FileError(ErrorCode.INVALID_VALUE, f"The file is {format} and has no {name}.", field=name)
+
+
+#: Corrections that only some formats have.
+_ONLY_OF = {
+    "encoding": frozenset({"csv", "txt", "jsonl", "json"}),
+    "delimiter": frozenset({"csv"}),
+    "sheet": frozenset({"xlsx"}),
+}
 
 
 AS_FOUND = Corrections()

@@ -29,6 +29,9 @@ class Preview:
     format: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
+    #: Of a workbook: the sheet that is read, and those there are.
+    sheet: str | None = None
+    sheets: list[str] = dataclasses.field(default_factory=list)
     #: gzip or zstd.
     compression: str | None = None
     columns: list[str] = dataclasses.field(default_factory=list)
@@ -72,7 +75,6 @@ def preview(
 
     `files`: how many an archive may hold. `bring`: looks at the files that a row names.
     """
-    known = Preview()
     try:
         main_field = spec.catalogue.main_field
         layout = formats.sniff(
@@ -84,7 +86,7 @@ def preview(
             parameters=parameters, seconds=seconds, bring=bring,
         )  # fmt: skip
     except FileError as error:
-        return dataclasses.replace(known, error=file_error(error))
+        return Preview(sheets=list(error.sheets), error=file_error(error))
 
 
 def preview_of(
@@ -100,7 +102,15 @@ def preview_of(
 ) -> Preview:
     """The same of records wherever they come from, once their layout is known."""
     shape = "dataset" if layout.dataset else layout.format
-    known = Preview(shape, layout.encoding or None, layout.delimiter, layout.packing, layout.columns)
+    known = Preview(
+        format=shape,
+        encoding=layout.encoding or None,
+        delimiter=layout.delimiter,
+        sheet=layout.sheet,
+        sheets=layout.sheets,
+        compression=layout.packing,
+        columns=layout.columns,
+    )
     try:
         found = resolve(spec, layout, mapping, id_column)
         known = dataclasses.replace(known, mapping=found.as_dict(), id_column=found.id_column)
@@ -164,7 +174,8 @@ def row_error(row: Row, mapping: Mapping) -> dict[str, Any]:
 
 def file_error(error: FileError) -> dict[str, Any]:
     """An entry of `errors` for the file as a whole."""
-    return {"row": None, "line": error.line, "code": error.code.value, "message": error.message}
+    about = {"row": None, "line": error.line, "code": error.code.value, "message": error.message}
+    return about if error.field == "file" else {**about, "field": error.field}
 
 
 def duplicate(row: Row) -> Row:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -37,14 +40,19 @@ _WORDS = {
         f"This is a ZIP archive and no Excel workbook (.xlsx). {ONLY_MEDIA}",
     ),
     unroll.NO_SHEET: (ErrorCode.EMPTY_FILE, "No sheet of the workbook holds anything."),
+    unroll.NO_SUCH_SHEET: (ErrorCode.INVALID_VALUE, "The workbook has no such sheet."),
 }
+#: Sheets that an error names.
+_NAMED = 50
 
 
 def sniff(path: Path, layout: Layout, corrections: Corrections = AS_FOUND) -> Layout:
     """The first row that holds anything names the columns, unless it is said to be a data row."""
     headed = corrections.header is not False
-    with _rows(path, layout).open("rb") as file:
-        before = start = 0
+    with _rows(path, layout, corrections.sheet).open("rb") as file:
+        head = file.readline()
+        layout = dataclasses.replace(layout, **orjson.loads(head))
+        before = start = len(head)
         for line in file:
             before, start = start, start + len(line)
             place, cells = orjson.loads(line)
@@ -65,7 +73,8 @@ def sniff(path: Path, layout: Layout, corrections: Corrections = AS_FOUND) -> La
 def records(path: Path, layout: Layout, place: Place) -> Iterator[Record]:
     """Data rows from `place` on, `line` being the row of the sheet; empty ones are none."""
     width, row = len(layout.columns), place.row
-    with _rows(path, layout).open("rb") as file:
+    copy = _as_before(path, layout) if layout.sheet is None else _rows(path, layout, layout.sheet)
+    with copy.open("rb") as file:
         end = max(layout.start, place.offset)
         file.seek(end)
         for data in file:
@@ -92,19 +101,59 @@ def as_cell(value: Any) -> str:
     return value if isinstance(value, str) else as_text(value)
 
 
-def _rows(path: Path, layout: Layout) -> Path:
-    """The file of rows that a workbook was unrolled into; now, unless somebody did before."""
+def _rows(path: Path, layout: Layout, sheet: str | None) -> Path:
+    """The file of rows that a sheet was unrolled into; now, unless somebody did before. None: the first with any."""
+    first = path.with_name(f"{path.name}.sheet")
+    if sheet is None:
+        return beside(path, first, lambda part: _unroll(path, layout, part))
+    if _holds(first, sheet):
+        return first
+    digest = hashlib.sha256(sheet.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    copy = path.with_name(f"{path.name}.{digest}.sheet")
+    return beside(path, copy, lambda part: _unroll(path, layout, part, sheet))
+
+
+def _holds(copy: Path, sheet: str) -> bool:
+    try:
+        with copy.open("rb") as file:
+            return bool(orjson.loads(file.readline())["sheet"] == sheet)
+    except FileNotFoundError:
+        return False
+
+
+def _as_before(path: Path, layout: Layout) -> Path:
+    """The copy of before sheets had names, which places of batches from then count in: the rows alone."""
 
     def run(part: Path) -> None:
-        # -I: whatever stands in this folder or in the environment is not imported.
-        command = [sys.executable, "-I", unroll.__file__, str(plain(path, layout)), str(part), str(layout.limit)]
-        status = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
-        if status:
-            # Killed, or out of memory in a way it could not say: it took more than it may.
-            code, message = _WORDS.get(status, _WORDS[unroll.TOO_LARGE])
-            raise FileError(code, message)
+        with _rows(path, layout, None).open("rb") as source, part.open("wb") as out:
+            source.readline()
+            shutil.copyfileobj(source, out, 1 << 20)
 
     return beside(path, path.with_name(f"{path.name}.rows"), run)
+
+
+def _unroll(path: Path, layout: Layout, part: Path, sheet: str | None = None) -> None:
+    # -I: whatever stands in this folder or in the environment is not imported.
+    command = [sys.executable, "-I", unroll.__file__, str(plain(path, layout)), str(part), str(layout.limit)]
+    # In ASCII: a name that a request says may hold what no argument can.
+    said = [] if sheet is None else [json.dumps(sheet)]
+    done = subprocess.run([*command, *said], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode:
+        raise _refusal(done, sheet)
+
+
+def _refusal(done: subprocess.CompletedProcess[bytes], sheet: str | None) -> FileError:
+    # Killed, or out of memory in a way it could not say: it took more than it may.
+    code, message = _WORDS.get(done.returncode, _WORDS[unroll.TOO_LARGE])
+    # Whoever is killed may be in the middle of a word.
+    sheets: list[str] = orjson.loads(done.stdout) if done.returncode in _WORDS and done.stdout else []
+    if sheet is None or done.returncode not in (unroll.NO_SUCH_SHEET, unroll.NO_SHEET):
+        return FileError(code, message, sheets=sheets)
+    what = "holds nothing" if done.returncode == unroll.NO_SHEET else "is not in the workbook"
+    more = f" and {len(sheets) - _NAMED:,} more" if len(sheets) > _NAMED else ""
+    names = ", ".join(f"'{name[:60]}'" for name in sheets[:_NAMED])
+    message = f"sheet: '{sheet[:60]}' {what}. Its sheets: {names}{more}."
+    return FileError(ErrorCode.INVALID_VALUE, message, field="sheet", sheets=sheets)
 
 
 def write(out: BinaryIO, columns: list[Column], rows: Iterable[Joined], folder: Path) -> None:

@@ -149,6 +149,7 @@ def _corrections(rng: random.Random) -> Corrections:
         encoding=rng.choice((None, "utf-8", *NAMED)),
         delimiter=rng.choice((None, None, ",", ";", "\t", "|", " ", "a")),
         header=rng.choice((None, True, False)),
+        sheet=rng.choice((None, None, None, "Sheet1", "Sheet2")),
     )
 
 

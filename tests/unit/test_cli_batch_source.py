@@ -17,6 +17,7 @@ from cli.main import main
         (["--revision", "main"], "Give a FILE or --dataset NAME."),
         (["--dataset", "bakers/reviews", "--format", "csv"], "--format is of a FILE, not of a --dataset."),
         (["--dataset", "bakers/reviews", "--delimiter", "tab"], "--delimiter is of a FILE, not of a --dataset."),
+        (["--dataset", "bakers/reviews", "--sheet", "May"], "--sheet is of a FILE, not of a --dataset."),
         (["--dataset", "bakers/reviews", "--no-header"], "--no-header is of a FILE, not of a --dataset."),
     ],
 )

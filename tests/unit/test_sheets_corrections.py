@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contract.pipelines import PipelineSpec
-from models.sheets import encodings
-from models.sheets.layout import Corrections
+from models.sheets import encodings, formats
+from models.sheets.layout import Corrections, Layout, Place
 from models.sheets.preview import Preview, preview
-from tests.sheets import parquet, xlsx
+from tests.sheets import parquet, workbook, xlsx
 
 SPEC = PipelineSpec("fake", "text-classification", backend="fake")
 CZECH = "text;n\npříliš žluťoučký;1\n"
+SHEETS = ["lists", "Notes", "Données", "Other"]
+BOOK = workbook(
+    {
+        "lists": [["text"], ["hidden"]],
+        "Notes": [],
+        "Données": [["text"], ["first"]],
+        "Other": [["text"], ["b"], ["c"]],
+    },
+    hidden=["lists"],
+)
 
 
 def tried(folder: Path, data: bytes, name: str = "a.csv", *, column: Any = None, **said: Any) -> Preview:
@@ -95,3 +106,77 @@ def test_what_is_no_text_has_no_encoding_and_no_delimiter(tmp_path, said):
         found = tried(tmp_path, data, **said)
         assert found.error is not None
         assert next(iter(said)) in found.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("said", "read", "expected"),
+    [
+        (None, "Données", ["first"]),
+        ("Données", "Données", ["first"]),
+        ("Other", "Other", ["b", "c"]),
+        ("lists", "lists", ["hidden"]),
+    ],
+)
+def test_the_sheet_that_is_said_is_read_and_all_are_told(tmp_path, said, read, expected):
+    found = tried(tmp_path, BOOK, "a.xlsx", sheet=said)
+    assert (found.sheet, found.sheets, texts(found)) == (read, SHEETS, expected)
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("other", "is not in the workbook"),
+        ("x\0", "is not in the workbook"),
+        ("\ud800", "is not in the workbook"),
+        ("Notes", "holds nothing"),
+    ],
+)
+def test_a_sheet_without_rows_or_that_is_not_there_is_named_with_those_that_are(tmp_path, said, what):
+    found = tried(tmp_path, BOOK, "a.xlsx", sheet=said)
+    assert (found.sheet, found.sheets) == (None, SHEETS)
+    assert found.error is not None
+    assert (found.error["code"], found.error["field"]) == ("invalid_value", "sheet")
+    names = "'lists', 'Notes', 'Données', 'Other'"
+    assert found.error["message"] == f"sheet: '{said}' {what}. Its sheets: {names}."
+
+
+def test_sheets_of_one_file_are_read_side_by_side_and_their_copies_go_by_its_name(tmp_path):
+    path = tmp_path / "stored"
+    path.write_bytes(BOOK)
+    layouts = [
+        formats.sniff(path, main_field="text", corrections=Corrections(sheet=name))
+        for name in ("Other", None, "lists", "Données")
+    ]
+    readers = [formats.records(path, layout) for layout in layouts]
+    assert [next(reader).values for reader in readers] == [["b"], ["first"], ["hidden"], ["first"]]
+    assert [record.values for record in readers[0]] == [["c"]]
+    copies = [other.name for other in tmp_path.iterdir() if other != path]
+    assert (len(copies), {name.partition(".")[0] for name in copies}) == (3, {"stored"})
+
+
+def test_a_batch_of_before_sheets_had_names_goes_on_at_its_place(tmp_path):
+    path = tmp_path / "stored"
+    path.write_bytes(xlsx([["text"], ["a"], ["b"], ["c"]]))
+    header, first = b'[1,["text"]]\n', b'[2,["a"]]\n'
+    before = {**dataclasses.asdict(Layout("xlsx", "", ["text"], start=len(header), line=2))}
+    del before["sheet"], before["sheets"]
+    place = Place(len(header) + len(first), 3, 1)
+    records = list(formats.records(path, Layout.from_dict(before), place))
+    assert [(record.row, record.line, record.values) for record in records] == [(1, 3, ["b"]), (2, 4, ["c"])]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", b"text\na\n"),
+        ("a.jsonl", b'{"text": "a"}\n'),
+        ("a.json", b'[{"text": "a"}]'),
+        ("a.txt", b"a\n"),
+        ("a.parquet", parquet([{"text": "a"}])),
+    ],
+)
+def test_what_is_no_workbook_has_no_sheet(tmp_path, name, data):
+    found = tried(tmp_path, data, name, sheet="Sheet1")
+    assert found.error is not None
+    assert found.error["field"] == "sheet"
+    assert found.error["message"] == f"The file is {name[2:]} and has no sheet."

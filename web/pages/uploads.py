@@ -189,9 +189,10 @@ class PreviewForm:
             OnInvalidRows.SKIP if skip else OnInvalidRows.FAIL,
             request.form.get("format") if request.form.get("format") in REQUESTABLE else None,
             Corrections(
-                encodings.named(request.form.get("encoding", "")),
-                DELIMITERS.get(request.form.get("delimiter", "")),
-                False if request.form.get("header") == "no" else None,
+                encoding=encodings.named(request.form.get("encoding", "")),
+                delimiter=DELIMITERS.get(request.form.get("delimiter", "")),
+                header=False if request.form.get("header") == "no" else None,
+                sheet=request.form.get("sheet", "")[:255] or None,
             ),
         )
 

@@ -67,7 +67,7 @@ def test_what_was_fetched_goes_two_hours_after_its_batch_was_refused(engine, bat
     assert tidied(engine, storage, [old, new]) == [False, True]
 
 
-@pytest.mark.parametrize("made", ["", ".plain", ".rows", ".list"])
+@pytest.mark.parametrize("made", ["", ".plain", ".rows", ".sheet", ".0123abcd.sheet", ".list"])
 @pytest.mark.parametrize("ingested", [False, True])
 def test_the_file_of_a_batch_and_what_was_made_from_it_stay(engine, batch_factory, storage, made, ingested):
     batch = batch_factory(1, now=utc_now() - timedelta(days=9), ingested=ingested)
