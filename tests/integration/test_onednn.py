@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,22 @@ def test_a_model_that_gives_other_numbers_is_put_back(
     before = answers(model, batches)
     assert not onednn.multiply_faster(model, lambda: seen(model, batches), is_faster=always)
     assert answers(model, batches) == before
+
+
+@pytest.mark.parametrize(("as_it_is", "through_onednn"), [(2.0, 1.0), (1.0, 2.0)])
+def test_a_busy_machine_does_not_choose_the_slower_way(
+    model: Any, as_it_is: float, through_onednn: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from worker.backends import onednn
+
+    # By turns; a neighbor makes some moments fifty times as long, and here those of the faster way.
+    undisturbed = [as_it_is, through_onednn] * 4
+    faster = 0 if as_it_is < through_onednn else 1
+    disturbed = [seconds * (50 if turn % 2 == faster else 1) for turn, seconds in enumerate(undisturbed[:6])]
+    moments = itertools.cycle(disturbed + undisturbed)
+    monkeypatch.setattr(onednn, "_seconds", lambda _: next(moments))
+    layers = [module for module in model.modules() if type(module).__name__ == "Linear"]
+    assert onednn._is_faster(layers[:1], onednn.READING) == (through_onednn < as_it_is)
 
 
 def test_a_model_in_another_precision_is_left_alone(model: Any, batches: list[dict[str, Any]]) -> None:

@@ -136,7 +136,7 @@ def _times_as_fast(layers: Sequence[torch.nn.Linear], count: int) -> float:
     rows = torch.rand(count, layers[0].in_features)
     as_it_is, through_onednn = list[float](), list[float]()
     ends = time.perf_counter() + _TRIAL_SECONDS
-    # In turns, and each beside the one right after it: a pipeline is often loaded on a busy machine, where neither way
+    # In turns, and each beside the one right after it: many a pipeline is loaded on a busy machine, where neither way
     # may have a moment for itself.
     while len(as_it_is) < _TRIALS and (len(as_it_is) < 2 or time.perf_counter() < ends):
         as_it_is.append(_seconds(lambda: [layer(rows) for layer in layers]))
