@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from contract.errors import ErrorCode, FournilError
 from contract.jsons import dumps
 from contract.pipelines import PipelineSpec
 from contract.statuses import JOB_OVER, JobStatus
-from models.batches import Batch
+from models.batches import Batch, find_batch
 from models.database import reading
 from models.jobs import Job, list_batch_jobs
 from models.outcomes import RowOutcome, outcomes, rejected
@@ -64,8 +65,8 @@ def results(
     def rows() -> Iterator[Joined]:
         over = _over(engine, batch.id, wanted, from_row)
         if layout is not None and table.needs_file(chosen):
-            return _with_inputs(over, path, layout)
-        return over
+            over = _with_inputs(over, path, layout)
+        return _whole(engine, batch.id, over)
 
     return written(format, chosen, _Again(rows), folder=path.parent, headed=not from_row)
 
@@ -78,6 +79,23 @@ class _Again(Iterable[Joined]):
 
     def __iter__(self) -> Iterator[Joined]:
         return self._rows()
+
+
+def _whole(engine: sa.Engine, batch_id: str, items: Iterator[Item]) -> Iterator[Item]:
+    """All of them, or an error: rows that are deleted meanwhile would make a shorter file that looks whole."""
+    try:
+        yield from items
+    except FileNotFoundError:
+        _refuse_deleted(engine, batch_id)
+        raise
+    # Last, for a batch is out of sight before the first of its rows goes.
+    _refuse_deleted(engine, batch_id)
+
+
+def _refuse_deleted(engine: sa.Engine, batch_id: str) -> None:
+    with reading(engine) as conn:
+        if find_batch(conn, batch_id) is None:
+            raise FournilError(ErrorCode.NOT_FOUND, "The batch was deleted while it was downloaded.")
 
 
 def _over(engine: sa.Engine, batch_id: str, wanted: frozenset[str], from_row: int) -> Iterator[Joined]:
@@ -143,6 +161,10 @@ def _with_inputs(over: Iterator[Joined], path: Path, layout: Layout) -> Iterator
 
 def errors(engine: sa.Engine, batch: Batch) -> Iterator[bytes]:
     """JSONL of every row that is invalid or failed, in the order of the file; first what is wrong with the file."""
+    return _whole(engine, batch.id, _error_lines(engine, batch))
+
+
+def _error_lines(engine: sa.Engine, batch: Batch) -> Iterator[bytes]:
     for entry in batch.errors:
         if entry.get("row") is None:
             yield _line(None, entry.get("line"), None, entry["code"], entry["message"], None)

@@ -19,12 +19,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from python_calamine import CalamineWorkbook
 
-from contract.errors import ErrorCode
+from contract.errors import ErrorCode, FournilError
 from contract.schemas import checker
 from contract.settings import Settings, Storage, Web
 from contract.times import utc_now
-from models import batches, claims, records
+from models import batches, claims, records, results
 from models.database import transaction
+from models.outcomes import RowOutcome
 from models.records import Failure, Success, Timing
 from models.tables import metadata
 from tests.integration.conftest import NOW
@@ -211,6 +212,32 @@ def test_a_download_that_broke_goes_on_from_a_row(caller):
         assert whole.endswith(rest)
         assert rest.count("\n") == 2
     assert caller.get(f"{path}/results?format=json&from_row=6").json == []
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "json", "parquet", "xlsx", "datasets"])
+def test_a_batch_that_is_deleted_while_it_is_downloaded_is_no_shorter_file(caller, monkeypatch, format):
+    path, read = caller.done(sheet(), MAPPED), results.outcomes
+    monkeypatch.setattr("models.results._PAGE", 2)
+
+    def and_deleted(*args: Any, **more: Any) -> list[RowOutcome]:
+        page = read(*args, **more)
+        caller.http.delete(path)
+        return page
+
+    monkeypatch.setattr("models.results.outcomes", and_deleted)
+    answer = caller.http.get(f"{path}/results?format={format}")
+    assert (answer.status_code, answer.json["error"]["code"]) == (404, "not_found")
+
+
+def test_a_batch_that_is_deleted_behind_the_first_piece_of_its_download_cuts_it(caller, monkeypatch):
+    monkeypatch.setattr("models.sheets.export._PIECE", 1)
+    monkeypatch.setattr("models.results._PAGE", 2)
+    path = caller.done(sheet(), MAPPED)
+    pieces = iter(caller.get(f"{path}/results?format=json", buffered=False).response)
+    assert next(pieces).startswith(b"[")
+    assert caller.http.delete(path).status_code == 204
+    with pytest.raises(FournilError, match="deleted"):
+        list(pieces)
 
 
 UPLOADS = {

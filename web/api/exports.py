@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import PurePath
 from urllib.parse import quote
 
-from flask import Blueprint, Response, g
+from flask import Blueprint, Response, g, request
 from werkzeug.http import dump_options_header
 
 from contract.errors import ErrorCode, FournilError, RequestError
@@ -114,7 +115,9 @@ def errors(batch_id: str) -> Response:
 
 
 def _file(pieces: Iterator[bytes], content_type: str, name: str) -> Response:
-    response = Response(pieces, content_type=content_type)
+    # What fails before the first piece can still be said; later it cuts the connection. HEAD makes no file.
+    first = b"" if request.method == "HEAD" else next(pieces, b"")
+    response = Response(chain([first], pieces), content_type=content_type)
     response.headers["Content-Disposition"] = _attachment(name)
     response.headers["Cache-Control"] = "private, no-store"
     # It is made as it is sent; from_row is how to go on with it.
