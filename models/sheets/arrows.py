@@ -167,17 +167,37 @@ def _values(column: Any) -> list[Any]:
         return [known.get(place) for place in column.indices.to_pylist()]
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
         return _texts(column)
-    if pa.types.is_timestamp(kind):
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
         # Nanoseconds have no Python type of their own.
         column = column.cast(pa.timestamp("us", tz=kind.tz), safe=False)
     elif pa.types.is_time64(kind):
         column = column.cast(pa.time64("us"), safe=False)
     elif pa.types.is_duration(kind):
         column = column.cast(pa.duration("us"), safe=False)
-    values = column.to_pylist()
+    values = _moments(column) if pa.types.is_date(kind) or pa.types.is_timestamp(kind) else column.to_pylist()
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return list(values)
     return [as_json(value) for value in values]
+
+
+def _moments(column: Any) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError, KeyError):
+        return [_moment(one) for one in column]
+
+
+def _moment(one: Any) -> Any:
+    """A date or time; a text where Python has no such year, or nobody knows the time zone."""
+    try:
+        return one.as_py()
+    except (ValueError, OverflowError, KeyError):
+        import pyarrow as pa
+
+        zone = getattr(one.type, "tz", None)
+        text = (one.cast(pa.timestamp(one.type.unit)) if zone else one).cast(pa.string()).as_py()
+        # pyarrow says so of years that have more than five digits.
+        return str(one.value) if text.startswith("<") else text.replace(" ", "T") + ("Z" if zone else "")
 
 
 def _texts(column: Any) -> list[Any]:

@@ -117,6 +117,9 @@ def _sent(kind: Any) -> Any:
     """As what a column of a kind is sent: a slice of some would bring all of the column along."""
     import pyarrow as pa
 
+    if isinstance(kind, pa.UuidType):
+        # Sixteen bytes would be no text that anybody knows their row by.
+        return pa.string()
     if isinstance(kind, pa.BaseExtensionType):
         return _sent(kind.storage_type)
     if pa.types.is_dictionary(kind):
@@ -132,6 +135,8 @@ def _sent(kind: Any) -> Any:
 def _sendable(column: Any, kind: Any) -> Any:
     import pyarrow as pa
 
+    if isinstance(column.type, pa.UuidType):
+        return pa.array([None if one is None else str(one) for one in column.to_pylist()], kind)
     if isinstance(column, pa.ExtensionArray):
         return _sendable(column.storage, kind)
     if pa.types.is_dictionary(kind):
