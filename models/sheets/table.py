@@ -80,7 +80,8 @@ class Table:
             return [*self.inputs, *self.results]
         if wanted in ("inputs", "results"):
             return self.inputs if wanted == "inputs" else self.results
-        return [self._named(name.strip()) for name in _listed(wanted)]
+        # Once each: of two columns of one name neither JSON nor Parquet knows which is meant.
+        return list(dict.fromkeys(self._named(name.strip()) for name in _listed(wanted)))
 
     def _named(self, name: str) -> Column:
         if name not in self._known:

@@ -105,6 +105,12 @@ def test_columns_can_be_chosen():
         as_csv(rows, inputs, "text\rlabel")
 
 
+def test_a_column_that_is_named_twice_comes_once(tmp_path):
+    columns = Table(TASK, ["text"], format="parquet").choose("text,label,text")
+    data = b"".join(written("parquet", columns, [row(inputs={"text": "a"})], folder=tmp_path))
+    assert pq.read_table(io.BytesIO(data)).column_names == ["text", "label"]
+
+
 def test_only_input_columns_make_the_upload_be_read_again():
     table = Table(TASK, ["text"], format="csv")
     assert table.needs_file(table.choose(None))
