@@ -187,7 +187,12 @@ def _number_from_text(text: str, *, whole_only: bool) -> Any:
         value = float(text)
     except ValueError:
         return text
-    return text if whole_only or value != value or value in (float("inf"), float("-inf")) else value
+    if value != value or value in (float("inf"), float("-inf")):
+        return text
+    if not whole_only:
+        return value
+    # 7.0 is 7: so programs write a column of whole numbers some of which are missing.
+    return int(value) if value.is_integer() else text
 
 
 def _object_from_text(text: str) -> Any:

@@ -143,6 +143,8 @@ def test_a_template_with_attribute_access_is_refused():
         ({"type": "string"}, " a ", " a "),
         ({"type": "integer"}, "5", 5),
         ({"type": "integer"}, "5.5", "5.5"),
+        ({"type": "integer"}, "7.0", 7),
+        ({"type": "integer"}, "inf", "inf"),
         ({"type": "number"}, "0.5", 0.5),
         ({"type": "number"}, "nan", "nan"),
         ({"type": ["integer", "null"]}, "", None),
