@@ -6,6 +6,7 @@ Last comes what people's programs export.
 from __future__ import annotations
 
 import codecs
+import unicodedata
 from pathlib import Path
 
 import charset_normalizer
@@ -110,21 +111,37 @@ def _marked(data: bytes) -> tuple[str, int]:
 def _guess(telling: bytes) -> str:
     if _mostly_utf8(telling):
         return "utf-8"
-    controls = len(telling) - len(telling.translate(None, _CONTROLS))
-    if controls > 0.02 * len(telling):
+    if _has_controls(telling):
         # Random bytes hold 10%, texts in any one-byte encoding next to none.
         raise FileError(ErrorCode.UNREADABLE_FILE, UNREADABLE)
     return _one_byte_or_east_asian(telling)
 
 
+def _has_controls(data: bytes) -> bool:
+    return len(data) - len(data.translate(None, _CONTROLS)) > 0.02 * len(data)
+
+
 def _without_mark(data: bytes) -> str | None:
-    """UTF-16 of western text, as programs write it that leave the mark out: every other byte is zero."""
+    """UTF-16 as programs write it that leave the mark out. Of western text every other byte is zero."""
     even, odd = data[::2].count(0), data[1::2].count(0)
     units = len(data) // 2
     for name, high, low in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
         if high > 0.4 * units and low < 0.02 * units:
             return name
-    return None
+    if not _has_controls(data):
+        return None
+    return next((name for name in ("utf-16-le", "utf-16-be") if _is_text_in(name, data)), None)
+
+
+def _is_text_in(encoding: str, data: bytes) -> bool:
+    """Whether each character is one that there is, and some are line breaks: the wrong way round those are none."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(data[: 1 << 16])
+    except UnicodeDecodeError:
+        return False
+    return any(c in "\r\n" for c in text) and not any(
+        unicodedata.category(c) in ("Cc", "Cn", "Co") and c not in "\t\r\n" for c in text
+    )
 
 
 def _telling(path: Path, layout: Layout, data: bytes) -> bytes:

@@ -7,9 +7,11 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from contract.pipelines import PipelineSpec
+from models.sheets import formats
 from models.sheets.preview import Preview, preview
 
 SPEC = PipelineSpec("fake", "text-classification", backend="fake")
@@ -138,6 +140,31 @@ def test_a_late_quote_that_nothing_announced_is_what_is_wrong(tmp_path):
     )
 
 
+FAR = {
+    "a day of the year 29,349": (pa.array([0, 10_000_000], pa.date32()), ["1970-01-01", "29349-01-26"]),
+    "a moment of the year 12,000": (
+        pa.array([1, 316_516_000_000], pa.timestamp("s")), ["1970-01-01T00:00:01", "11999-12-29T15:06:40"]
+    ),
+    "a moment beyond all years": (
+        pa.array([1, 1 << 60], pa.timestamp("s")), ["1970-01-01T00:00:01", str(1 << 60)]
+    ),
+    "a time zone that nobody knows": (
+        pa.array([1, None], pa.timestamp("s", tz="Nowhere/Land")), ["1970-01-01T00:00:01Z", None]
+    ),
+    "uuids": (pa.array([b"\0" * 16, None], pa.uuid()), ["00000000-0000-0000-0000-000000000000", None]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FAR)
+def test_values_that_only_arrow_has_are_texts(what, tmp_path):
+    column, expected = FAR[what]
+    path = tmp_path / "a.arrow"
+    with pa.ipc.new_file(str(path), pa.schema([("text", pa.string()), ("odd", column.type)])) as file:
+        file.write(pa.table({"text": ["a", "b"], "odd": column}))
+    layout = formats.sniff(path, main_field="text")
+    assert [record.values[1] for record in formats.records(path, layout)] == expected
+
+
 def test_an_id_may_come_once(tmp_path):
     found = tried(tmp_path, b"text,id\na,1\nb,1\nc,\nd,2\n", id_column="id")
     assert [(bad["row"], bad["code"]) for bad in found.errors] == [(1, "duplicate_id"), (2, "missing_field")]
@@ -161,9 +188,9 @@ def test_jsonl_keeps_types_and_takes_keys_that_come_later(tmp_path):
 
 def test_parameters_come_from_columns_typed_and_checked(tmp_path):
     asked = {"mapping": {"text": "review", "parameters.top_k": "k"}, "parameters": {"truncation": True}}
-    found = tried(tmp_path, b"review,k\na,2\nb,\nc,many\nd,0\n", **asked)
+    found = tried(tmp_path, b"review,k\na,2.0\nb,\nc,many\nd,0\ne,1.5\n", **asked)
     assert [row["parameters"] for row in found.rows] == [{"truncation": True, "top_k": 2}, {"truncation": True}]
-    assert [(bad["row"], bad["field"]) for bad in found.errors] == [(2, "parameters.top_k"), (3, "parameters.top_k")]
+    assert [(bad["row"], bad["field"]) for bad in found.errors] == [(n, "parameters.top_k") for n in (2, 3, 4)]
     assert "(column 'k')" in found.errors[0]["message"]
     assert found.errors[0]["column"] == "k"
 
@@ -192,3 +219,10 @@ def test_east_asian_and_cyrillic_exports_are_recognized(tmp_path):
     assert texts(found)[0] == "Привет мир, как дела у вас сегодня"
     japanese = "text,n\nこれは日本語のテキストです。とても長い文章。,1\n日本の天気はとても良いです,2\n"
     assert texts(tried(tmp_path, japanese.encode("shift_jis")))[1] == "日本の天気はとても良いです"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["Привет, мир", "面包非常好吃😀", "سلام دنیا", "plain"])
+def test_utf16_without_a_mark_is_recognized_in_any_script(text, encoding, tmp_path):
+    found = tried(tmp_path, f"text;n\n{text};1\r\n".encode(encoding))
+    assert (found.encoding, found.delimiter, texts(found)) == (encoding, ";", [text])
