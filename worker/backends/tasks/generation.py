@@ -12,13 +12,13 @@ from contract.errors import ErrorCode, InputError
 from worker.backends import refusals, turns
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
 from worker.backends.beams import write_beams
-from worker.backends.choosing import choice, never, samples, undrawn
+from worker.backends.choosing import choice, never, samples
 from worker.backends.decoding import Decoder
 from worker.backends.key_values import bytes_of_a_token
 from worker.backends.several import Several, alternatives, next_turn, side_by_side
-from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
+from worker.backends.tasks.task import Answer, Example, WritingTask, refuse_all
 from worker.backends.weights import Loaded, corrupt
-from worker.backends.writing import COMPARED, STEP, TOKENS_COMPARED, Row, Writers, longest
+from worker.backends.writing import Row, Writers, longest
 
 _TRIAL_TOKENS = 24
 
@@ -30,14 +30,8 @@ class Prompt:
     text: str | None
 
 
-class TextGeneration(TaskModel):
+class TextGeneration(WritingTask):
     auto_class = "AutoModelForCausalLM"
-    # What it writes decides what it costs, and the example writes next to nothing.
-    rehearses = False
-    # Each pass reads all weights whatever the number of rows, so many rows together: 30 of 256 tokens.
-    usual_budget = 8192
-    int8_bytes = 2
-    to_compare = COMPARED
 
     def __init__(self, loaded: Loaded) -> None:
         self._tokenizer = loaded.tokenizer
@@ -58,16 +52,6 @@ class TextGeneration(TaskModel):
             return inputs, short
         return {"text": inputs["messages"][-1]["content"]}, short
 
-    def draws(self, parameters: Parameters) -> bool:
-        return samples(parameters)
-
-    def comparing(self, parameters: Parameters) -> Parameters:
-        most = min(TOKENS_COMPARED, self._most(parameters))
-        return {**undrawn(parameters), "max_new_tokens": most, "min_new_tokens": 0, "num_return_sequences": 1}
-
-    def overhead(self, parameters: Parameters) -> int:
-        return STEP * self._most(parameters)
-
     def trial(self, texts: Sequence[str]) -> list[torch.Tensor]:
         """Of prompts that are read, and of a token that is written after them."""
         room = min(self._limit, self._positions - 1, _TRIAL_TOKENS)
@@ -83,11 +67,11 @@ class TextGeneration(TaskModel):
             return refuse_all(rows, refusal)
         return [self._prepare(row, parameters) for row in rows]
 
-    def _most(self, parameters: Parameters) -> int:
+    def most(self, parameters: Parameters) -> int:
         return longest(parameters, self._positions)
 
     def _refusal(self, parameters: Parameters) -> InputError | None:
-        most = self._most(parameters)
+        most = self.most(parameters)
         beams = parameters.get("num_beams", 1)
         if refusal := refusals.of_writing(parameters, most, beams, draws=samples(parameters)):
             return refusal
@@ -102,7 +86,7 @@ class TextGeneration(TaskModel):
         tokens = self._tokens(row, parameters)
         if isinstance(tokens, InputError):
             return tokens
-        most = self._most(parameters)
+        most = self.most(parameters)
         room = min(self._limit, self._positions - most)
         if len(tokens) > room and not parameters["truncation"]:
             return self._too_long(len(tokens), most)
@@ -175,7 +159,7 @@ class TextGeneration(TaskModel):
                 [prompts[all_texts.owners[place]].tokens for place in places],
                 chosen,
                 [all_texts.dice(place, parameters) for place in places],
-                self._most(parameters),
+                self.most(parameters),
             )
 
     def _write_beams(
@@ -190,7 +174,7 @@ class TextGeneration(TaskModel):
                 parameters,
                 dataclasses.replace(context, job_ids=[context.job_ids[number] for number in numbers]),
                 ends=self._end_tokens,
-                most=self._most(parameters),
+                most=self.most(parameters),
             )
 
     def _together(self, prompts: Sequence[Prompt]) -> list[list[int]]:

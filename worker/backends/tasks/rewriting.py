@@ -11,27 +11,21 @@ import torch
 from contract.errors import InputError
 from worker.backends import generating, refusals
 from worker.backends.backend import Context, Inputs, Parameters, Prepared
-from worker.backends.choosing import never, samples, undrawn
+from worker.backends.choosing import never, samples
 from worker.backends.encoder import Encoder, Encoding
 from worker.backends.key_values import bytes_of_a_token
 from worker.backends.languages import Direction, Languages
 from worker.backends.several import alternatives, side_by_side
-from worker.backends.tasks.task import Answer, Example, TaskModel, refuse_all
+from worker.backends.tasks.task import Answer, Example, WritingTask, refuse_all
 from worker.backends.weights import Loaded
-from worker.backends.writing import COMPARED, STEP, TOKENS_COMPARED
 
 _NO_LIMIT = 1 << 30
 
 
-class Text2TextGeneration(TaskModel):
+class Text2TextGeneration(WritingTask):
     auto_class = "AutoModelForSeq2SeqLM"
     # All zeros where a checkpoint leaves them out.
     optional = ("final_logits_bias",)
-    # What it writes decides what it costs, and the example writes next to nothing.
-    rehearses = False
-    usual_budget = 8192
-    int8_bytes = 2
-    to_compare = COMPARED
     #: Under which name the text is given.
     answers_as: ClassVar[str] = "generated_text"
 
@@ -45,16 +39,6 @@ class Text2TextGeneration(TaskModel):
 
     def example(self, inputs: Inputs, parameters: Parameters) -> Example:
         return inputs, {**parameters, "max_new_tokens": 4, "min_new_tokens": 0}
-
-    def draws(self, parameters: Parameters) -> bool:
-        return samples(parameters)
-
-    def comparing(self, parameters: Parameters) -> Parameters:
-        most = min(TOKENS_COMPARED, self._most(parameters))
-        return {**undrawn(parameters), "max_new_tokens": most, "min_new_tokens": 0, "num_return_sequences": 1}
-
-    def overhead(self, parameters: Parameters) -> int:
-        return STEP * self._most(parameters)
 
     def trial(self, texts: Sequence[str]) -> list[torch.Tensor]:
         """Of texts that are read, and written as they are."""
@@ -70,7 +54,7 @@ class Text2TextGeneration(TaskModel):
         encodings = self._encode([row["text"] for row in rows], parameters)
         if isinstance(encodings, InputError):
             return refuse_all(rows, encodings)
-        most = self._most(parameters)
+        most = self.most(parameters)
         beams = max(generating.beams(self._own, parameters), side_by_side(parameters))
         return [
             # What it reads and what it may write: both have keys and values in every beam.
@@ -78,12 +62,12 @@ class Text2TextGeneration(TaskModel):
             for row in encodings
         ]
 
-    def _most(self, parameters: Parameters) -> int:
+    def most(self, parameters: Parameters) -> int:
         # A caller who asks for more is refused; a usual length that is more is cut.
         return min(generating.most_tokens(self._own, parameters), self._positions - 1)
 
     def _refusal(self, parameters: Parameters) -> InputError | None:
-        most = self._most(parameters)
+        most = self.most(parameters)
         if parameters.get("max_new_tokens", 0) >= self._positions:
             return refusals.rejected(
                 f"max_new_tokens must be below {self._positions}, what this model can write.",
@@ -103,7 +87,7 @@ class Text2TextGeneration(TaskModel):
     def bake(self, rows: Sequence[Prepared], parameters: Parameters, context: Context) -> list[Answer]:
         tensors = self._encoder.padded([row.payload for row in rows])
         read = {name: tensors[name] for name in ("input_ids", "attention_mask")}
-        most = self._most(parameters)
+        most = self.most(parameters)
         more = {"bad_words_ids": never(self._tokenizer, parameters), **self._more(parameters)}
         config = generating.configured(self._own, parameters, most=most, **more)
         written = generating.write(self._model, read, config, parameters, context)

@@ -15,9 +15,11 @@ import torch
 
 from contract.errors import InputError
 from worker.backends.backend import UNMEASURED, Context, Inputs, Parameters, Prepared
+from worker.backends.choosing import samples, undrawn
 from worker.backends.encoder import Encoder, Encoding
 from worker.backends.proof import Batch
 from worker.backends.weights import Loaded
+from worker.backends.writing import COMPARED, STEP, TOKENS_COMPARED
 
 Example = tuple[Inputs, Parameters]
 Answer = Any | InputError
@@ -99,6 +101,31 @@ class EncoderTask(TaskModel):
     def compute_with(self, model: Any) -> None:
         """Take another model from here on; nothing may hold the first one afterwards."""
         self.encoder.compute_with(model)
+
+
+class WritingTask(TaskModel):
+    """A task whose rows are texts that a language model writes, all of a microbatch together."""
+
+    # What it writes decides what it costs, and the example writes next to nothing.
+    rehearses = False
+    # Each pass reads all weights whatever the number of rows, so many rows together: 30 of 256 tokens.
+    usual_budget = 8192
+    int8_bytes = 2
+    to_compare = COMPARED
+
+    def draws(self, parameters: Parameters) -> bool:
+        return samples(parameters)
+
+    def comparing(self, parameters: Parameters) -> Parameters:
+        most = min(TOKENS_COMPARED, self.most(parameters))
+        return {**undrawn(parameters), "max_new_tokens": most, "min_new_tokens": 0, "num_return_sequences": 1}
+
+    def overhead(self, parameters: Parameters) -> int:
+        return STEP * self.most(parameters)
+
+    @abstractmethod
+    def most(self, parameters: Parameters) -> int:
+        """New tokens of one text at most."""
 
 
 def one_sequence(encodings: Sequence[Encoding | InputError]) -> list[Prepared | InputError]:
