@@ -38,7 +38,7 @@ class WrongDigest(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class About:
+class Announcement:
     """What the sender says of a file before it sends any of it."""
 
     length: int
@@ -51,7 +51,7 @@ class About:
 @dataclasses.dataclass(frozen=True)
 class Upload:
     id: str
-    about: About
+    about: Announcement
     #: Bytes that are on the disk.
     offset: int
     touched_at: datetime
@@ -67,7 +67,7 @@ class Uploads:
     def __init__(self, storage: FileStorage) -> None:
         self._storage = storage
 
-    def begin(self, about: About) -> str:
+    def begin(self, about: Announcement) -> str:
         """Make room for a file of which nothing has come; its id."""
         upload_id = new_id()
         part = self._part(upload_id)
@@ -85,7 +85,7 @@ class Uploads:
             return None
         part = self._part(upload_id)
         try:
-            about = About(**loads(_about(part).read_bytes()))
+            about = Announcement(**loads(_about(part).read_bytes()))
             size, touched = _synced(part if part.exists() else self._storage.path(upload_id))
         except FileNotFoundError:
             return None

@@ -51,15 +51,15 @@ class Board:
             self.hand.take(os.getpid(), spec.name, ids, seconds=self.seconds, place=place)
 
         unpack = self.pantry.unpacking(spec) if self.pantry else None
-        layout = lay_out(
+        laid = lay_out(
             spec, model, rows, limits=self._limits(spec, model), about_to=about_to, unpack=unpack,
             larder=self.larder, cellar=self.cellar,
         )  # fmt: skip
-        self.recorder.record_known(layout.refused + layout.known, model.identity)
-        self.recorder.record_known(layout.kept, model.identity, cached=True)
-        self.ledger.spared(spec.name, len(layout.known))
-        self.ledger.cached(spec.name, len(layout.kept))
-        return Turn(spec, model, load_seconds, rows, layout.trays, full, time.monotonic())
+        self.recorder.record_known(laid.refused + laid.known, model.identity)
+        self.recorder.record_known(laid.kept, model.identity, cached=True)
+        self.ledger.spared(spec.name, len(laid.known))
+        self.ledger.cached(spec.name, len(laid.kept))
+        return Turn(spec, model, load_seconds, rows, laid.trays, full, time.monotonic())
 
     def _limits(self, spec: PipelineSpec, model: LoadedPipeline) -> Limits:
         decks = self.decks if model.side_by_side else 1

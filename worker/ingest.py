@@ -48,13 +48,13 @@ MEMBERS_BYTES = 128_000_000
 #: Rows of a slice that change how a table is best read.
 MANY_ROWS = 10_000
 _ANY_MEDIA = Media()
-Outcome = Literal["again", "done"]
+Verdict = Literal["again", "done"]
 T = TypeVar("T")
 log = get_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Hands:
+class _Tools:
     """What reading a file works with."""
 
     engine: sa.Engine
@@ -80,7 +80,7 @@ def ingest_slice(
     max_unpacked_bytes: int = MAX_UNPACKED,
     taps: Taps | None = None,
     media: Media = _ANY_MEDIA,
-) -> Outcome:
+) -> Verdict:
     """Read on for `seconds`; "again" when the file has more, or may have."""
     with reading(engine) as conn:
         batch = batches.find_batch(conn, batch_id)
@@ -88,8 +88,8 @@ def ingest_slice(
     if batch is None or batch.ingested or batch.status in BATCH_OVER or batch.status is BatchStatus.CANCELING:
         return "done"
     path = storage.path(batch.file_id)
-    hands = _Hands(engine, path, rows_per_piece, now_fn, wake, max_unpacked_bytes, taps, storage, media)
-    work = _Ingest(hands, batch)
+    tools = _Tools(engine, path, rows_per_piece, now_fn, wake, max_unpacked_bytes, taps, storage, media)
+    work = _Ingest(tools, batch)
     try:
         if stored is None:
             raise FileError(ErrorCode.UNKNOWN_PIPELINE, f"The pipeline '{batch.pipeline}' is no longer offered.")
@@ -111,12 +111,12 @@ class _Ingest:
     a cursor read afresh could stand behind rows that this reader's open file would then give a second time.
     """
 
-    def __init__(self, hands: _Hands, batch: Batch) -> None:
-        self._hands = hands
+    def __init__(self, tools: _Tools, batch: Batch) -> None:
+        self._tools = tools
         self._batch = batch
         self._bringing: Porter | None = None
 
-    def run(self, spec: PipelineSpec, *, until: float) -> Outcome:
+    def run(self, spec: PipelineSpec, *, until: float) -> Verdict:
         layout = self._layout(spec)
         if layout is None:
             return "done"
@@ -136,16 +136,16 @@ class _Ingest:
             if tap is not None:
                 tap.stream.close()
         if self._batch.cursor.phase == "insert" and self._batch.cursor.row - before.row >= MANY_ROWS:
-            note_growth(self._hands.engine, "jobs", "job_data")
+            note_growth(self._tools.engine, "jobs", "job_data")
         return "done" if self._batch.ingested else "again"
 
     def _layout(self, spec: PipelineSpec) -> Layout | None:
         """How the file is laid out: found once, and kept so that every reader agrees. None: a rival was first."""
-        batch, path = self._batch, self._hands.path
+        batch, path = self._batch, self._tools.path
         if batch.layout is not None:
             return self._known(Layout.from_dict(batch.layout))
-        main_field, limit = spec.catalogue.main_field, self._hands.max_unpacked_bytes
-        files = self._hands.media.max_archive_files if spec.catalogue.media else None
+        main_field, limit = spec.catalogue.main_field, self._tools.max_unpacked_bytes
+        files = self._tools.media.max_archive_files if spec.catalogue.media else None
 
         def look() -> Layout:
             name, said = batch.filename, batch.format
@@ -154,7 +154,7 @@ class _Ingest:
 
         layout = _reading(look)
         changes = {"layout": layout.as_dict(), "format": layout.format}
-        if not transaction(self._hands.engine, lambda conn: batches.advance(conn, batch, batch.cursor, **changes)):
+        if not transaction(self._tools.engine, lambda conn: batches.advance(conn, batch, batch.cursor, **changes)):
             return None
         self._batch = dataclasses.replace(
             batch, cursor_version=batch.cursor_version + 1, layout=layout.as_dict(), format=layout.format
@@ -163,7 +163,7 @@ class _Ingest:
 
     def _known(self, layout: Layout) -> Layout:
         """What a caller said of a packed file was kept before it was unpacked."""
-        settled = _reading(lambda: formats.settled(self._hands.path, layout))
+        settled = _reading(lambda: formats.settled(self._tools.path, layout))
         if settled is not layout:
             self._batch = dataclasses.replace(self._batch, layout=settled.as_dict())
         return settled
@@ -172,17 +172,17 @@ class _Ingest:
         """Where the rows of a dataset come from in the first pass; later they stand in the file."""
         if layout.dataset is None or not in_first_pass(self._batch):
             return None
-        if self._hands.taps is None:
+        if self._tools.taps is None:
             raise DatasetAway("This process reads no datasets.")
-        limit, files = self._hands.max_unpacked_bytes, spec.catalogue.media.values()
+        limit, files = self._tools.max_unpacked_bytes, spec.catalogue.media.values()
         dataset = Dataset(**layout.dataset)
-        return self._hands.taps.open(self._batch, dataset, self._hands.path, limit=limit, files=files)
+        return self._tools.taps.open(self._batch, dataset, self._tools.path, limit=limit, files=files)
 
     def _put_back(self, tap: Tap | None, *, ended: bool) -> Tap | None:
         """Keep what goes on in the next slice; what is left to close."""
-        if tap is None or ended or self._hands.taps is None:
+        if tap is None or ended or self._tools.taps is None:
             return tap
-        self._hands.taps.keep(tap, version=self._batch.cursor_version)
+        self._tools.taps.keep(tap, version=self._batch.cursor_version)
         return None
 
     @contextlib.contextmanager
@@ -191,8 +191,8 @@ class _Ingest:
         if not spec.catalogue.media:
             yield
             return
-        hands = self._hands
-        self._bringing = Porter(hands.engine, hands.storage, hands.media, spec, batch_id=self._batch.id)
+        tools = self._tools
+        self._bringing = Porter(tools.engine, tools.storage, tools.media, spec, batch_id=self._batch.id)
         try:
             yield
         finally:
@@ -204,7 +204,7 @@ class _Ingest:
 
     def _pieces(self, layout: Layout, rows: Rows, tap: Tap | None) -> Iterator[tuple[list[Row], bool]]:
         """Rows in pieces, and whether the piece is the last of this pass (it may be empty)."""
-        path, cursor = self._hands.path, self._batch.cursor
+        path, cursor = self._tools.path, self._batch.cursor
         place = Place(cursor.offset, cursor.line, cursor.row)
         records = tap.records if tap else _reading(lambda: formats.records(path, layout, place))
         while True:
@@ -223,22 +223,22 @@ class _Ingest:
         return piece
 
     def _is_full(self, piece: list[Row]) -> bool:
-        most, bringing = self._hands.rows_per_piece, self._bringing is not None
+        most, bringing = self._tools.rows_per_piece, self._bringing is not None
         if bringing and (len(piece) >= FILES_AT_ONCE or _bytes_of_members(piece) >= MEMBERS_BYTES):
             return True
         return len(piece) >= most or _bytes_of(piece) >= PIECE_BYTES
 
     def _stop_when_late(self) -> bool:
         """Rows must not come in behind the back of the sweep that expires them."""
-        batch, now = self._batch, self._hands.now_fn()
+        batch, now = self._batch, self._tools.now_fn()
         if batch.expires_at is None or batch.expires_at > now:
             return False
-        transaction(self._hands.engine, lambda conn: batches.expire_batches(conn, now=now))
+        transaction(self._tools.engine, lambda conn: batches.expire_batches(conn, now=now))
         return True
 
     def _take(self, piece: list[Row], mapping: Mapping, *, ended: bool, tap: Tap | None) -> bool:
         """Commit one piece; False when somebody else moved the batch on, or ended it."""
-        before, now, engine = self._batch, self._hands.now_fn(), self._hands.engine
+        before, now, engine = self._batch, self._tools.now_fn(), self._tools.engine
         mark = tap.stream.mark if tap else None
         after = transaction(
             engine, lambda conn: commit(conn, before, piece, mapping, ended=ended, now=now, mark=mark)
@@ -247,7 +247,7 @@ class _Ingest:
             return False
         self._batch = after
         if before.cursor.phase == "insert" and piece:
-            self._hands.wake(before.pipeline)
+            self._tools.wake(before.pipeline)
         if after.ingested:
             # The ovens may have been faster than the reading.
             transaction(engine, lambda conn: batches.close_if_over(conn, after.id, now=now))
@@ -255,7 +255,7 @@ class _Ingest:
 
     def give_up(self, error: FileError) -> None:
         """Nothing of the file runs; or, when rows of it run already, nothing more of it."""
-        entry, batch, now = file_error(error), self._batch, self._hands.now_fn()
+        entry, batch, now = file_error(error), self._batch, self._tools.now_fn()
 
         def work(conn: sa.Connection) -> None:
             found = batches.find_batch(conn, batch.id)
@@ -265,7 +265,7 @@ class _Ingest:
                 batches.stop_reading(conn, found, errors=[entry])
                 batches.close_if_over(conn, batch.id, now=now)
 
-        transaction(self._hands.engine, work)
+        transaction(self._tools.engine, work)
         log.warning("A file was given up.", action="file_refused", batch=batch.id, code=error.code.value)
 
 

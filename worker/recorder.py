@@ -1,4 +1,4 @@
-"""Recording: one transaction a microbatch, then word to whoever polls.
+"""The recorder: what became of a microbatch's rows, in one transaction; then word to whoever polls.
 
 What finished stays finished: nothing later in the claim can undo a microbatch that is committed. A commit waits for
 the disk, so while more is to be baked it happens in a thread of its own, in order; `settle` waits for it.

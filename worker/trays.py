@@ -92,7 +92,7 @@ class Turn:
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class LaidOut:
     """Every claimed row, once: in a tray, refused with what its caller must change, or answered already."""
 
     trays: list[Tray]
@@ -112,7 +112,7 @@ def lay_out(
     unpack: Callable[[Inputs], Inputs] | None = None,
     larder: Larder | None = None,
     cellar: Cellar | None = None,
-) -> Layout:
+) -> LaidOut:
     """Prepare and plan rows, lane by lane, people's trays first. `about_to` hears whose rows are prepared next.
 
     `unpack` gives rows their files; None where the task has none. `larder`, `cellar`: answers to rows like these, of
@@ -136,7 +136,7 @@ def lay_out(
         apart = model.overhead(lane.parameters)
         its = limits if apart is None else dataclasses.replace(limits, overhead=apart)
         trays += _plan(loaves, lane.parameters, its)
-    return Layout(sorted(trays, key=lambda tray: tray.rows[0].priority), refused, known, from_cellar)
+    return LaidOut(sorted(trays, key=lambda tray: tray.rows[0].priority), refused, known, from_cellar)
 
 
 @dataclasses.dataclass

@@ -16,21 +16,21 @@ from tests.unit.test_worker_trays import AMPLE, Reader, row
 from worker.backends.backend import Prepared, WithFiles
 from worker.larder import Larder
 from worker.loaves import Loaf, keys_of
-from worker.trays import Layout, Tray, lay_out
+from worker.trays import LaidOut, Tray, lay_out
 
 SPEC = PipelineSpec("fake", "text-classification", backend="fake")
 TOO_LONG = InputError(ErrorCode.INPUT_TOO_LONG, "Too long.")
 BROKEN = InputError(ErrorCode.INFERENCE_FAILED, "It broke.")
 
 
-def laid_out(rows: list[Claimed], *, larder: Larder | None = None, reader: Any = None, **options: Any) -> Layout:
+def laid_out(rows: list[Claimed], *, larder: Larder | None = None, reader: Any = None, **options: Any) -> LaidOut:
     reader = reader or Reader()
     spec = dataclasses.replace(SPEC, **options)
     return lay_out(spec, reader, rows, limits=AMPLE, about_to=reader.about_to, larder=larder)
 
 
-def shared(layout: Layout) -> list[list[str]]:
-    return sorted([row.id for row in loaf.rows] for tray in layout.trays for loaf in tray.loaves)
+def shared(laid: LaidOut) -> list[list[str]]:
+    return sorted([row.id for row in loaf.rows] for tray in laid.trays for loaf in tray.loaves)
 
 
 def of_batch(*texts: str, **more: Any) -> list[Claimed]:
@@ -73,8 +73,8 @@ def test_rows_of_a_pipeline_that_draws_are_baked_for_themselves():
 
 
 def test_what_is_wrong_with_an_input_is_wrong_with_every_equal_one():
-    layout = laid_out(of_batch("silly", "silly", "a"))
-    assert [row.id for row, _ in layout.refused] == ["silly0", "silly1"]
+    laid = laid_out(of_batch("silly", "silly", "a"))
+    assert [row.id for row, _ in laid.refused] == ["silly0", "silly1"]
 
 
 def test_when_the_first_is_canceled_the_next_stands_for_the_others():
@@ -91,8 +91,8 @@ def test_an_answer_is_for_all_unless_it_says_nothing_of_them(answer, ids):
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([None, "x", "y"])), max_size=30))
 def test_every_row_is_somewhere_once_and_with_its_own_inputs(given_rows):
     rows = [row(text, n, batch_id=batch) for n, (text, batch) in enumerate(given_rows)]
-    layout, larder = laid_out(rows), Larder()
-    for tray in layout.trays:
+    laid, larder = laid_out(rows), Larder()
+    for tray in laid.trays:
         larder.keep(tray.loaves, [loaf.prepared.payload[0] for loaf in tray.loaves])
     again = laid_out(rows, larder=larder)
     known = {row.id: answer for row, answer in again.known}

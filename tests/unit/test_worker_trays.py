@@ -15,7 +15,7 @@ from contract.statuses import PRIORITY_RANK, Priority
 from models.claims import Claimed
 from worker.backends.backend import Identity, Prepared
 from worker.planner import Limits
-from worker.trays import Layout, Tray, Turn, lay_out
+from worker.trays import LaidOut, Tray, Turn, lay_out
 
 PEOPLE, BULK = PRIORITY_RANK[Priority.INTERACTIVE], PRIORITY_RANK[Priority.BULK]
 SPEC = PipelineSpec("fake", "text-classification", backend="fake")
@@ -55,7 +55,7 @@ def row(text: str, n: int = 0, **more: Any) -> Claimed:
     return Claimed(id=f"{text}{n}", pipeline="fake", fence=1, inputs={"text": text}, expires_at=None, **values)
 
 
-def laid_out(rows: Sequence[Claimed], limits: Limits = AMPLE, *, reader: Reader | None = None) -> Layout:
+def laid_out(rows: Sequence[Claimed], limits: Limits = AMPLE, *, reader: Reader | None = None) -> LaidOut:
     reader = reader or Reader()
     return lay_out(SPEC, reader, rows, limits=limits, about_to=reader.about_to)  # type: ignore[arg-type]
 
@@ -72,9 +72,9 @@ claims = st.lists(
 
 @given(claims, st.integers(1, 60), st.integers(1, 3))
 def test_every_claimed_row_is_in_a_tray_or_refused(rows, budget, decks):
-    layout = laid_out(rows, Limits(budget, 2, decks=decks))
-    refused = [row for row, _ in layout.refused]
-    assert sorted([i for tray in ids(layout.trays) for i in tray] + [r.id for r in refused]) == sorted(
+    laid = laid_out(rows, Limits(budget, 2, decks=decks))
+    refused = [row for row, _ in laid.refused]
+    assert sorted([i for tray in ids(laid.trays) for i in tray] + [r.id for r in refused]) == sorted(
         row.id for row in rows
     )
     assert {r.inputs["text"] for r in refused} == {r.inputs["text"] for r in rows} & {"silly", "breaks"}
@@ -110,9 +110,9 @@ def test_parameters_in_another_order_are_the_same_lane():
 
 @pytest.mark.parametrize("text", ["breaks", "silly"])
 def test_one_bad_row_is_refused_alone(text):
-    layout = laid_out([row("a", 0), row(text, 1), row("b", 2)])
-    assert [(r.id, error.code) for r, error in layout.refused] == [(f"{text}1", ErrorCode.INPUT_REJECTED)]
-    assert ids(layout.trays) == [["a0", "b2"]]
+    laid = laid_out([row("a", 0), row(text, 1), row("b", 2)])
+    assert [(r.id, error.code) for r, error in laid.refused] == [(f"{text}1", ErrorCode.INPUT_REJECTED)]
+    assert ids(laid.trays) == [["a0", "b2"]]
 
 
 def test_a_row_that_broke_its_preparation_is_told_nothing_of_our_insides():
@@ -122,9 +122,9 @@ def test_a_row_that_broke_its_preparation_is_told_nothing_of_our_insides():
 
 
 def test_rows_that_are_too_large_together_are_prepared_one_by_one():
-    layout = laid_out([row("a", 0), row("too large", 1)])
-    assert layout.refused == []
-    assert sorted(i for tray in ids(layout.trays) for i in tray) == ["a0", "too large1"]
+    laid = laid_out([row("a", 0), row("too large", 1)])
+    assert laid.refused == []
+    assert sorted(i for tray in ids(laid.trays) for i in tray) == ["a0", "too large1"]
 
 
 def test_a_lane_is_prepared_in_one_call_and_named_before_it():
@@ -147,9 +147,9 @@ def test_suspects_go_in_groups_of_their_size(most):
 
 
 def test_a_claim_of_nothing_but_refused_rows_has_no_tray():
-    layout = laid_out([row("silly", n) for n in range(3)])
-    assert layout.trays == []
-    assert len(layout.refused) == 3
+    laid = laid_out([row("silly", n) for n in range(3)])
+    assert laid.trays == []
+    assert len(laid.refused) == 3
 
 
 def test_rows_that_nobody_wants_any_more_leave_the_tray_with_what_was_prepared():
@@ -173,5 +173,5 @@ def test_a_turn_knows_the_batches_of_its_rows():
 
 def test_a_lane_is_planned_with_what_its_model_says_a_pass_costs():
     cheap, dear = ([row(text, n, parameters={"top_k": k}) for n, text in enumerate(("a", "bread"))] for k in (1, 2))
-    layout = laid_out([*cheap, *dear], Limits(1 << 20, overhead=2))
-    assert sorted(map(len, ids(layout.trays))) == [1, 1, 2]
+    laid = laid_out([*cheap, *dear], Limits(1 << 20, overhead=2))
+    assert sorted(map(len, ids(laid.trays))) == [1, 1, 2]

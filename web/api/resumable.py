@@ -23,7 +23,7 @@ from contract.ids import is_id
 from contract.times import utc_now
 from models.database import reading, transaction
 from models.files import StoredFile, add_file, delete_file, find_file
-from models.resumable import About, Moved, Upload, Uploads, WrongDigest
+from models.resumable import Announcement, Moved, Upload, Uploads, WrongDigest
 from web.errors import answer, not_found
 from web.operations import Answer, Header, operation
 from web.responses import no_content
@@ -103,7 +103,7 @@ def offer(upload_id: str | None = None) -> Response:  # noqa: ARG001 - the same 
 def create() -> Response:
     here = services()
     uploads = Uploads(here.storage)
-    upload_id = uploads.begin(_about(here.settings.web.max_upload_bytes))
+    upload_id = uploads.begin(_announced(here.settings.web.max_upload_bytes))
     begun = _load(upload_id)
     try:
         # Bytes may come along at once.
@@ -197,7 +197,7 @@ def _load(upload_id: str) -> Upload:
     stored = _file(here, upload_id)
     if stored is None:
         raise not_found("upload")
-    about = About(stored.bytes, stored.name, stored.content_type)
+    about = Announcement(stored.bytes, stored.name, stored.content_type)
     return Upload(stored.id, about, stored.bytes, stored.created_at)
 
 
@@ -266,7 +266,7 @@ def _enter(here: Services, upload: Upload) -> None:
     uploads.forget(upload.id)
 
 
-def _about(max_bytes: int) -> About:
+def _announced(max_bytes: int) -> Announcement:
     length = _number("Upload-Length")
     if length > max_bytes:
         message = f"The file is larger than {max_bytes:,} bytes, the most this server takes."
@@ -276,7 +276,7 @@ def _about(max_bytes: int) -> About:
     # One client calls them so, another otherwise.
     name = known.get("filename") or known.get("name") or ""
     kind = known.get("filetype") or known.get("type") or ""
-    return About(length, clean_name(name)[:255], media_type(kind), said)
+    return Announcement(length, clean_name(name)[:255], media_type(kind), said)
 
 
 def _metadata(text: str) -> dict[str, str]:

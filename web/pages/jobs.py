@@ -22,7 +22,7 @@ from web.pages.pipelines import as_programs
 from web.pages.results import drawing
 from web.pages.site import blueprint, check_token
 from web.pages.summaries import files_in, summary
-from web.pages.tables import Lines
+from web.pages.tables import WrittenTable
 from web.requests import decode_cursor, encode_cursor, wait_seconds
 from web.serializers import is_over
 from web.services import services
@@ -140,7 +140,7 @@ def input_fields(task: Task | None, inputs: Any, *, above: str | None = None) ->
         if name == above:
             return "Above, with the result."
         if task and (task.view, name) == ("table", "table"):
-            return Lines.of(inputs[name])
+            return WrittenTable.of(inputs[name])
         return outlined(inputs[name])
 
     return [(rules.get(name, {}).get("title", name), value_of(name)) for name in inputs if name != "messages"]

@@ -14,14 +14,14 @@ _DELIMITERS = ("\t", ";", ",")
 
 
 @dataclasses.dataclass(frozen=True)
-class Lines:
+class WrittenTable:
     """A table as a page writes it down."""
 
     names: list[str]
     rows: list[tuple[str, ...]]
 
     @classmethod
-    def of(cls, table: dict[str, list[str]]) -> Lines:
+    def of(cls, table: dict[str, list[str]]) -> WrittenTable:
         return cls(list(table), list(zip(*table.values(), strict=False)))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from contract.times import utc_now
 from models.files import FileStorage
-from models.resumable import About, Moved, Uploads
+from models.resumable import Announcement, Moved, Uploads
 from web.app import create_app
 from worker import upkeep
 
@@ -95,7 +95,7 @@ def test_a_file_of_no_bytes_is_whole_at_once(client):
 def test_what_a_killed_process_left_whole_is_entered_by_whoever_asks(client, settings, came):
     """Killed before the file got its name (0), or before it was entered in the database (1)."""
     uploads = Uploads(FileStorage(settings.storage.files_dir))
-    upload_id = uploads.begin(About(2, "a.csv", "text/csv"))
+    upload_id = uploads.begin(Announcement(2, "a.csv", "text/csv"))
     uploads.append(uploads.find(upload_id), 0, [b"ok"])
     if came:
         assert uploads.settle(uploads.find(upload_id))
@@ -143,7 +143,7 @@ def test_another_offset_is_told_and_nothing_is_written(client):
 
 def test_of_two_who_send_at_once_one_goes_on_and_no_byte_is_mixed(tmp_path):
     uploads = Uploads(FileStorage(tmp_path))
-    upload = uploads.find(uploads.begin(About(400_000, "x", "x/y")))
+    upload = uploads.find(uploads.begin(Announcement(400_000, "x", "x/y")))
     turns, outcomes = threading.Barrier(2), []
 
     def write(letter):

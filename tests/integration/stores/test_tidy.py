@@ -15,7 +15,7 @@ from contract.times import utc_now
 from models import batches
 from models.database import transaction
 from models.files import FileStorage
-from models.resumable import About, Uploads
+from models.resumable import Announcement, Uploads
 from models.tables import batches as table
 from worker import upkeep
 
@@ -78,7 +78,7 @@ def test_the_file_of_a_batch_and_what_was_made_from_it_stay(engine, batch_factor
 
 def test_an_upload_under_way_stays_for_as_long_as_it_can_be_gone_on_with(engine, storage):
     uploads = Uploads(storage)
-    upload_id = uploads.begin(About(9, "a.csv", "text/csv"))
+    upload_id = uploads.begin(Announcement(9, "a.csv", "text/csv"))
     path = storage.path(upload_id)
     parts = [aged(path.with_name(path.name + ending), hours=23) for ending in (".upload", ".upload.json")]
     assert tidied(engine, storage, parts) == [True, True]
@@ -87,7 +87,7 @@ def test_an_upload_under_way_stays_for_as_long_as_it_can_be_gone_on_with(engine,
 
 def test_an_upload_that_is_whole_and_not_entered_yet_stays_as_long(engine, storage):
     uploads = Uploads(storage)
-    upload_id = uploads.begin(About(4, "a.csv", "text/csv"))
+    upload_id = uploads.begin(Announcement(4, "a.csv", "text/csv"))
     found = uploads.find(upload_id)
     assert found is not None
     assert uploads.append(found, 0, [b"text"]) == 4

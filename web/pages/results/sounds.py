@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class Passage:
     """A part of what was said; `at` is its beginning in seconds, None where the model does not say."""
 
     text: str
@@ -16,7 +16,7 @@ class Line:
 
 
 def transcript(inputs: Any, result: dict[str, Any]) -> dict[str, Any]:
-    lines = [_line(chunk) for chunk in result.get("chunks", [])]
+    lines = [_passage(chunk) for chunk in result.get("chunks", [])]
     text, language = result["text"].strip(), result.get("language")
     return {"file": _file(inputs.get("audio")), "text": text, "language": language, "lines": lines}
 
@@ -29,9 +29,9 @@ def _file(audio: Any) -> dict[str, Any] | None:
     return audio.get("file") if isinstance(audio, dict) else None
 
 
-def _line(chunk: dict[str, Any]) -> Line:
+def _passage(chunk: dict[str, Any]) -> Passage:
     at = chunk["timestamp"][0]
-    return Line(chunk["text"], at, "–" if at is None else _clock(at))
+    return Passage(chunk["text"], at, "–" if at is None else _clock(at))
 
 
 def _clock(seconds: float) -> str:

@@ -24,6 +24,8 @@ _TAG = re.compile(r"<.*?>")
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
+    """One row: the tokens that every page's answer goes on from, and a picture of each page."""
+
     prompt: list[int]
     pages: list[Any]
     is_pdf: bool

@@ -27,6 +27,8 @@ Cells = dict[tuple[int, int], bool]
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
+    """One row: its table beside each of its questions, as the model reads them."""
+
     table: Table
     #: The table with each question.
     encodings: list[Encoding]
