@@ -1,0 +1,1 @@
+"""What computes: transformers on torch, ONNX Runtime, or the fake one. Nothing outside imports torch or them."""
