@@ -16,6 +16,11 @@ def png(width: int = 40, height: int = 30, color: Any = (200, 120, 40), mode: st
     return out.getvalue()
 
 
+def shaded(shade: int = 0) -> bytes:
+    """A small picture that differs from those of another shade."""
+    return png(8, 6, (shade, 0, 0))
+
+
 def broken() -> dict[str, bytes]:
     """Files that are no good image, by what is wrong with them."""
     good = png(200, 150)

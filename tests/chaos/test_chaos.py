@@ -6,8 +6,6 @@ Each test runs a whole stack of its own (`fournil up`), as a user would.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import sqlite3
 import time
 from collections import Counter
@@ -15,14 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 import redis
 
+from tests.chaos.stacks import (
+    FAST,
+    completed,
+    finished,
+    job,
+    oven_child,
+    rows_of,
+    submit,
+    succeeded,
+    total_so_far,
+    upload,
+)
 from tests.processes import Stack, running_stack, wait_until
-
-OVER = {"succeeded", "failed", "canceled", "expired"}
-FAST = {"FOURNIL_SWEEP_SECONDS": "1"}
 
 
 @pytest.fixture
@@ -35,77 +41,6 @@ def stack(database: dict[str, str], tmp_path: Path) -> Iterator[Stack]:
 def sqlite_stack(tmp_path: Path) -> Iterator[Stack]:
     with running_stack(tmp_path, **FAST) as running:
         yield running
-
-
-def submit(stack: Stack, text: str) -> str:
-    body = {"pipeline": "fake", "inputs": {"text": text}}
-    answer = httpx.post(f"{stack.url}/api/v1/jobs", json=body, timeout=30)
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["id"])
-
-
-def job(stack: Stack, job_id: str) -> dict[str, object]:
-    found: dict[str, object] = httpx.get(f"{stack.url}/api/v1/jobs/{job_id}", timeout=30).json()
-    return found
-
-
-def finished(stack: Stack, job_ids: list[str], *, seconds: float) -> list[dict[str, object]]:
-    def over() -> list[dict[str, object]] | None:
-        jobs = [job(stack, job_id) for job_id in job_ids]
-        return jobs if all(found["status"] in OVER for found in jobs) else None
-
-    return wait_until(over, seconds=seconds, what=f"the end of {len(job_ids)} jobs", show=stack.shown)
-
-
-def upload(stack: Stack, texts: list[str]) -> str:
-    sheet = io.StringIO()
-    writer = csv.writer(sheet)
-    writer.writerow(["ref", "text"])
-    writer.writerows((f"r{n}", text) for n, text in enumerate(texts))
-    parts = {
-        "request": (None, '{"pipeline": "fake", "id_column": "ref"}', "application/json"),
-        "file": ("rows.csv", sheet.getvalue().encode(), "text/csv"),
-    }
-    answer = httpx.post(f"{stack.url}/api/v1/batches", files=parts, timeout=60)
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["id"])
-
-
-def batch(stack: Stack, batch_id: str) -> dict[str, object]:
-    found: dict[str, object] = httpx.get(f"{stack.url}/api/v1/batches/{batch_id}", timeout=30).json()
-    return found
-
-
-def succeeded(stack: Stack, batch_id: str) -> int:
-    counts = batch(stack, batch_id)["counts"]
-    assert isinstance(counts, dict)
-    return int(counts["succeeded"])
-
-
-def completed(stack: Stack, batch_id: str, *, seconds: float) -> dict[str, int]:
-    def over() -> dict[str, int] | None:
-        found = batch(stack, batch_id)
-        return found["counts"] if found["status"] == "completed" else None  # type: ignore[return-value]
-
-    return wait_until(over, seconds=seconds, what="the batch to complete", show=stack.shown)
-
-
-def rows_of(stack: Stack, batch_id: str) -> list[dict[str, str]]:
-    answer = httpx.get(f"{stack.url}/api/v1/batches/{batch_id}/results?format=csv", timeout=60)
-    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
-
-
-def oven_child(stack: Stack) -> psutil.Process:
-    """The process that holds the pipelines."""
-
-    def child() -> psutil.Process | None:
-        with contextlib.suppress(psutil.Error):
-            for process in stack.child("worker.node", "oven").children():
-                if "spawn_main" in " ".join(process.cmdline()):
-                    return process
-        return None
-
-    return wait_until(child, what="the oven's child", show=stack.shown)
 
 
 def test_kill_9_of_a_child_in_a_batch_loses_and_repeats_nothing(stack: Stack) -> None:
@@ -215,12 +150,6 @@ def test_a_file_whose_reader_is_killed_is_read_to_its_end_once(sqlite_stack: Sta
     counts = completed(stack, batch_id, seconds=180)
 
     assert (counts["total"], counts["succeeded"]) == (20_000, 20_000)
-
-
-def total_so_far(stack: Stack, batch_id: str) -> int:
-    counts = batch(stack, batch_id)["counts"]
-    assert isinstance(counts, dict)
-    return sum(int(value or 0) for status, value in counts.items() if status != "total")
 
 
 def test_jobs_accepted_while_no_worker_runs_are_done_once_one_starts(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from tests.chaos.record import note
-from tests.chaos.test_chaos import FAST, batch, completed, rows_of, total_so_far, upload
+from tests.chaos.stacks import FAST, batch, completed, rows_of, total_so_far, upload
 from tests.processes import Stack, running_stack, wait_until
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 
 from tests.archives import tarred, zipped
-from tests.integration.test_ingest_files import png
+from tests.pictures import shaded
 from tests.processes import run_fournil
 
 METADATA = b"file_name,shop,question\nb/2.png,south,What is it?\n1.png,north,How many?\n"
@@ -28,7 +28,7 @@ def test_columns_of_the_metadata_are_the_questions_about_a_tar_of_images(all_tas
 
 
 def baked(stack, folder, pipeline, name, pack):
-    (folder / name).write_bytes(pack({"b/2.png": png(2), "metadata.csv": METADATA, "1.png": png(1)}))
+    (folder / name).write_bytes(pack({"b/2.png": shaded(2), "metadata.csv": METADATA, "1.png": shaded(1)}))
     words = ("batch", pipeline, name, "--out", "found.csv")
     done = run_fournil(*words, cwd=folder, seconds=120, FOURNIL_URL=stack.url)
     assert done.returncode == 0, done.stderr

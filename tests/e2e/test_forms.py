@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contract.tasks import CATALOGUE
-from tests.e2e.test_browser import CHROMIUM, FLAGS, SECONDS, Page, Visit, expect, sync_api
+from tests.e2e.browser import CHROMIUM, FLAGS, SECONDS, Page, Visit, expect, sync_api
 from tests.processes import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_model]

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,7 +19,7 @@ from cli.main import main
 from cli.stack import backoff
 from cli.unfinished import Unfinished
 from tests.cutting import cutting
-from tests.e2e.test_browser import CHROMIUM, FLAGS, SECONDS
+from tests.e2e.browser import CHROMIUM, FLAGS, SECONDS
 from tests.processes import Stack, running_stack, wait_until
 
 client = pytest.importorskip("tusclient.client", reason="needs tuspy")
@@ -260,6 +261,14 @@ def page(stack):
     assert [error for error in errors if not any(cut in error for cut in CUT)] == []
 
 
+def choose(page: Any, file: Path) -> None:
+    """Send a file from the page, in pieces of half a megabyte."""
+    small = "form => Object.assign(form.dataset, { piecesFrom: '1', piece: '500000' })"
+    page.locator("[data-upload]").evaluate(small)
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_role("button", name="Preview").click()
+
+
 @pytest.mark.browser
 def test_a_browser_goes_on_after_a_cut_and_after_a_reload(stack, page, rows):
     from playwright.sync_api import expect
@@ -280,21 +289,15 @@ def test_a_browser_goes_on_after_a_cut_and_after_a_reload(stack, page, rows):
             sent.append(offset)
             route.continue_()
 
-    def choose() -> None:
-        small = "form => Object.assign(form.dataset, { piecesFrom: '1', piece: '500000' })"
-        page.locator("[data-upload]").evaluate(small)
-        page.get_by_label("File").set_input_files(rows)
-        page.get_by_role("button", name="Preview").click()
-
     page.route("**/api/v1/uploads/*", patch)
     page.goto(f"{stack.url}/batches/new?pipeline=fake")
-    choose()
+    choose(page, rows)
     # One cut is waited for: it goes on by itself. Past the others only after the page was loaded again.
     expect(page.locator("[data-upload-words]")).to_contain_text("65 % sent. The connection was lost")
     # The page that was left goes no further: else its next try would be sent as well.
     page.goto(f"{stack.url}/batches/new?pipeline=fake")
     line["is_bad"] = False
-    choose()
+    choose(page, rows)
 
     expect(page.get_by_role("heading", name=rows.name)).to_be_visible()
     assert sent == list(range(0, rows.stat().st_size, 500_000))
@@ -317,19 +320,13 @@ def test_a_browser_says_that_a_file_was_changed_meanwhile_and_takes_it_anew(stac
                 rows.write_bytes(ROW * 70_000)
         route.continue_()
 
-    def choose() -> None:
-        small = "form => Object.assign(form.dataset, { piecesFrom: '1', piece: '500000' })"
-        page.locator("[data-upload]").evaluate(small)
-        page.get_by_label("File").set_input_files(rows)
-        page.get_by_role("button", name="Preview").click()
-
     page.route("**/api/v1/uploads/*", patch)
     page.goto(f"{stack.url}/batches/new?pipeline=fake")
-    choose()
+    choose(page, rows)
     expect(page.locator("[data-upload-words]")).to_contain_text("was changed or moved after it was chosen")
     assert page.get_by_label("File").input_value() == ""
     tries = len(sent)
-    choose()
+    choose(page, rows)
 
     expect(page.get_by_role("heading", name=rows.name)).to_be_visible()
     assert sent[tries:] == list(range(0, rows.stat().st_size, 500_000))

@@ -16,6 +16,9 @@ from tests.brokers import valkey_server
 from tests.databases import engine_for, postgres_database, postgres_server, sqlite_database
 from web.changes import Changes
 
+# What the helpers of tests assert is told in full, as in a test.
+pytest.register_assert_rewrite("tests.integration.beside_library", "tests.integration.reading_bench")
+
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from contract.errors import CheckpointError, InputError
 from contract.media import Media
+from tests.integration.beside_library import Oven
 from tests.integration.test_conversing import BLUE, RED, ROWS, Image, as_row, chat_for, said
-from tests.integration.test_transformers_backend import Oven
 from tests.recordings import tone, wave
 from tests.tiny import conversing, gpt2
 from worker.backends.backend import Context

@@ -21,12 +21,12 @@ from models.records import Success, Timing
 from tests.archives import locked, tarred, zipped
 from tests.integration.conftest import NOW
 from tests.integration.test_batches_api import Caller, caller
-from tests.integration.test_ingest_files import png
+from tests.pictures import shaded
 from web.schemas import BATCH_REPORT
 
 __all__ = ["caller"]
 METADATA = b"file_name,shop,n\na.png,north,1\ncats/b.png,south,2\n"
-PHOTOS = {"cats/b.png": png(2), "metadata.csv": METADATA, "a.png": png(1)}
+PHOTOS = {"cats/b.png": shaded(2), "metadata.csv": METADATA, "a.png": shaded(1)}
 
 
 @pytest.fixture
@@ -94,12 +94,12 @@ def test_a_dry_run_shows_names_and_sizes_and_keeps_nothing(pictures):
 
     assert (report["format"], report["counts"]) == ("zip", {"total": 3, "invalid": 1})
     assert report["columns"] == ["file_name", "shop", "n"]
-    assert report["rows"][0]["inputs"] == {"image": {"member": {"name": "a.png", "bytes": len(png(1))}}}
+    assert report["rows"][0]["inputs"] == {"image": {"member": {"name": "a.png", "bytes": len(shaded(1))}}}
     assert [(error["row"], error["message"]) for error in report["errors"]] == [
         (1, "The metadata has no row for this file (file 'c.txt').")
     ]
     assert pictures.stored() == []
-    assert validated(pictures, zipped({"a.png": png(), "c.txt": b"hello"}))["errors"][0]["field"] == "inputs.image"
+    assert validated(pictures, zipped({"a.png": shaded(), "c.txt": b"hello"}))["errors"][0]["field"] == "inputs.image"
 
 
 def test_columns_of_the_metadata_feed_other_fields(pictures):
@@ -109,7 +109,7 @@ def test_columns_of_the_metadata_feed_other_fields(pictures):
     assert [(row["inputs"]["question"], row["parameters"]) for row in report["rows"]] == [
         ("north", {"top_k": 1}), ("south", {"top_k": 2}),
     ]  # fmt: skip
-    lacking = validated(pictures, zipped({"a.png": png()}), pipeline="ask")
+    lacking = validated(pictures, zipped({"a.png": shaded()}), pipeline="ask")
     assert (lacking["error"]["code"], "question" in lacking["error"]["message"]) == ("unknown_column", True)
 
 
@@ -155,7 +155,7 @@ def test_pairs_are_named_by_the_metadata_and_joined_with_their_results(pictures)
     pictures.read(path)
     [one, other] = [row["inputs"]["images"] for row in pictures.get(f"{path}/jobs").json["data"]]
     sent = [pictures.http.get(file["file"]["url"]).data for file in (*one, *other)]
-    assert sent == [png(1), png(2), png(2), png(1)]
+    assert sent == [shaded(1), shaded(2), shaded(2), shaded(1)]
     bake(pictures, path, "pairs", [])
     found = list(csv.DictReader(io.StringIO(pictures.get(f"{path}/results").text, newline="")))
     assert [list(row.values())[:4] for row in found] == [
@@ -179,8 +179,8 @@ def test_a_second_file_that_is_no_image_is_named(pictures):
 
 
 def test_files_with_a_password_and_archives_in_archives_are_bad_rows(pictures):
-    inner = zipped({"a.png": png(), "b.zip": zipped(PHOTOS)})
-    for data, rows in ((locked({"a.png": png()}), 1), (inner, 1)):
+    inner = zipped({"a.png": shaded(), "b.zip": zipped(PHOTOS)})
+    for data, rows in ((locked({"a.png": shaded()}), 1), (inner, 1)):
         path = pictures.batch(data, {"pipeline": "pictures", "on_invalid_rows": "skip"}, name="photos.zip")
         batch = pictures.read(path)
         assert batch["counts"]["invalid"] == rows

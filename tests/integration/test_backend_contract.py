@@ -106,12 +106,12 @@ def test_answers_have_the_shape_of_the_catalogue(case: Case) -> None:
     assert [check.problems(answer, at="result") for answer in case.bake(GOOD)] == [[], [], []]
 
 
-def test_nothing_comes_of_nothing(case: Case) -> None:
+def test_no_rows_have_no_answers(case: Case) -> None:
     assert case.prepare([]) == []
     assert case.bake([]) == []
 
 
-def test_identity_is_filled(case: Case) -> None:
+def test_its_identity_says_id_commit_dtype_and_backend(case: Case) -> None:
     assert all(dataclasses.asdict(case.loaded.identity).values())
 
 

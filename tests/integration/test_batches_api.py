@@ -480,7 +480,7 @@ def test_a_dry_run_of_a_useless_file_is_an_answer_and_no_error(caller):
     assert caller.stored() == []
 
 
-def test_polling_is_cheap(caller):
+def test_a_batch_that_is_as_it_was_is_304_and_says_when_to_ask_again(caller):
     path = caller.batch(sheet(), MAPPED)
     answer = caller.get(path)
     assert answer.headers["Retry-After"]

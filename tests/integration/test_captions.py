@@ -12,7 +12,7 @@ import pytest
 
 from contract.errors import InputError
 from contract.media import Media
-from tests.integration.test_transformers_backend import Oven
+from tests.integration.beside_library import Oven
 from tests.tiny import images as tiny
 from worker.backends.backend import Context
 from worker.backends.media import MediaFile

@@ -11,7 +11,7 @@ import transformers
 
 from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.media import Media
-from tests.integration.test_transformers_backend import Listener, Oven
+from tests.integration.beside_library import Listener, Oven
 from tests.tiny import conversing, gpt2
 from worker.backends.media import MediaFile
 

@@ -11,7 +11,7 @@ from transformers.decision import DecisionConfig
 
 from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.tasks import CATALOGUE
-from tests.integration.test_transformers_backend import Oven, assert_same
+from tests.integration.beside_library import Oven, assert_same
 from tests.tiny import gpt2, writer, writer_of
 from tests.tiny.tokens import byte_tokenizer
 from tests.tiny.writers import decider

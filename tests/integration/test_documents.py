@@ -11,7 +11,7 @@ import transformers
 
 from contract.errors import InputError
 from contract.media import Media
-from tests.integration.test_transformers_backend import Oven
+from tests.integration.beside_library import Oven
 from tests.papers import pdf
 from tests.tiny import WORDS, documents
 from worker.backends.media import MediaFile

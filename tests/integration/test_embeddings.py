@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.pipelines import PipelineSpec
 from tests import tiny
-from tests.integration.test_transformers_backend import TEXTS, Oven, assert_same
+from tests.integration.beside_library import TEXTS, Oven, assert_same
 from tests.tiny.sentences import WIDTH, sentence_embedder
 from worker.backends import checkpoints
 

@@ -13,7 +13,7 @@ import transformers
 
 from contract.errors import InputError
 from contract.media import Media
-from tests.integration.test_transformers_backend import Oven, assert_same
+from tests.integration.beside_library import Oven, assert_same
 from tests.recordings import tone, wave
 from tests.tiny import sounds
 from worker.backends.media import MediaFile

@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from contract.statuses import BatchStatus, OnInvalidRows
 from models import batches
-from models.batches import Batch, NewBatch
+from models.batches import NewBatch
 from models.database import reading, transaction
-from models.files import FileStorage, add_file, find_file
+from models.files import add_file, find_file
 from models.hub.dataset import Dataset, Reach
 from models.hub.stream import Stream, layout_of
-from models.jobs import Job, list_batch_jobs
 from tests.hub import Hub, parquet_of, stub_hub
 from tests.integration.conftest import NOW
+from tests.integration.reading_bench import Bench
 from worker import ingest
 from worker.ingest import ingest_slice
 from worker.taps import Taps
@@ -34,9 +34,11 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         yield found
 
 
-class Bench:
+class HubBench(Bench):
+    """The same of a dataset, which is read into its file on the way."""
+
     def __init__(self, engine: sa.Engine, folder: Path, hub: Hub) -> None:
-        self.engine, self.storage = engine, FileStorage(folder / "files")
+        super().__init__(engine, folder / "files")
         self.reach = Reach(hub=True, folder=None, endpoint=hub.url, token="", cache=folder / "cache")
         self.taps = Taps(self.reach)
 
@@ -61,23 +63,13 @@ class Bench:
             wake=lambda _: None, taps=self.taps,
         )  # fmt: skip
 
-    def found(self, batch_id: str) -> Batch:
-        with reading(self.engine) as conn:
-            batch = batches.find_batch(conn, batch_id)
-        assert batch is not None
-        return batch
-
-    def rows(self, batch_id: str) -> list[Job]:
-        with reading(self.engine) as conn:
-            return list_batch_jobs(conn, batch_id, limit=10_000).items
-
 
 @pytest.fixture
-def bench(engine: sa.Engine, tmp_path: Path, hub: Hub) -> Bench:
-    return Bench(engine, tmp_path, hub)
+def bench(engine: sa.Engine, tmp_path: Path, hub: Hub) -> HubBench:
+    return HubBench(engine, tmp_path, hub)
 
 
-def all_there(bench: Bench, batch_id: str) -> None:
+def all_there(bench: HubBench, batch_id: str) -> None:
     rows, batch = bench.rows(batch_id), bench.found(batch_id)
     assert [(row.row, row.inputs["text"]) for row in rows] == [(n, f"row {n}") for n in range(ROWS)]
     assert (batch.status, batch.total, batch.ingested) == (BatchStatus.RUNNING, ROWS, True)

@@ -16,13 +16,14 @@ from contract.tasks import CATALOGUE
 from models.pipelines import sync_pipelines
 from tests.archives import tarred, zipped
 from tests.integration.conftest import NOW
-from tests.integration.test_ingest import killed_at
-from tests.integration.test_ingest_files import FilesBench, png
+from tests.integration.reading_bench import killed_at
+from tests.integration.test_ingest_files import FilesBench
 from tests.papers import pdf
+from tests.pictures import shaded
 from tests.recordings import recording
 from tests.videos import clip
 
-SHADES = {f"{n:02}.png": png(n) for n in range(8)}
+SHADES = {f"{n:02}.png": shaded(n) for n in range(8)}
 
 
 @pytest.fixture
@@ -101,14 +102,14 @@ def test_recordings_videos_and_documents_are_files_as_images_are(bench, mode):
 
 def test_what_is_no_image_is_a_bad_row_with_its_name(bench):
     files = {
-        "a.png": png(1), "b.txt": b"hello", "c.png": png(2)[:30], "inner.zip": zipped(SHADES), "d.png": b"",
-        "z.png": png(3),
+        "a.png": shaded(1), "b.txt": b"hello", "c.png": shaded(2)[:30], "inner.zip": zipped(SHADES), "d.png": b"",
+        "z.png": shaded(3),
     }  # fmt: skip
     batch_id = bench.batch(zipped(files), on_invalid_rows=OnInvalidRows.SKIP)
     batch = bench.read(batch_id)
 
     assert (batch.total, batch.invalid) == (6, 4)
-    assert bench.bodies(batch_id) == [png(1), png(3)]
+    assert bench.bodies(batch_id) == [shaded(1), shaded(3)]
     assert [(bad["row"], bad["input"]) for bad in bench.rejected(batch_id)] == [
         (row, {"file_name": name}) for row, name in ((1, "b.txt"), (2, "c.png"), (3, "d.png"), (4, "inner.zip"))
     ]
@@ -129,11 +130,11 @@ def test_one_damaged_file_and_nothing_of_the_archive_runs(bench):
 
 def test_a_file_beyond_the_limit_is_a_bad_row_and_is_not_unpacked(bench):
     bench.media = Media(max_bytes=1_000)
-    batch_id = bench.batch(zipped({"a.png": png(), "b.png": png() + bytes(5_000_000)}), on_invalid_rows="skip")
+    batch_id = bench.batch(zipped({"a.png": shaded(), "b.png": shaded() + bytes(5_000_000)}), on_invalid_rows="skip")
     batch = bench.read(batch_id)
 
     assert "larger than 1,000 bytes" in batch.errors[0]["message"]
-    assert bench.bodies(batch_id) == [png()]
+    assert bench.bodies(batch_id) == [shaded()]
 
 
 def test_more_files_than_the_setting_allows_are_refused(bench):

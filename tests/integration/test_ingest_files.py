@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from PIL import Image
 
 from contract.media import Media
 from contract.pipelines import PipelineSpec
@@ -28,14 +27,9 @@ from models.files import FileStorage, add_file
 from models.pipelines import sync_pipelines
 from models.tables import files, job_files
 from tests.integration.conftest import NOW
-from tests.integration.test_ingest import Bench, killed_at
+from tests.integration.reading_bench import Bench, killed_at
+from tests.pictures import shaded
 from tests.sheets import parquet
-
-
-def png(shade: int = 0) -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", (8, 6), (shade, 0, 0)).save(out, "PNG")
-    return out.getvalue()
 
 
 def coded(body: bytes) -> str:
@@ -80,7 +74,7 @@ def site() -> Iterator[str]:
             self.send_response(200 if is_there else 404)
             self.end_headers()
             if is_there:
-                self.wfile.write(png(int(self.path[2:])))
+                self.wfile.write(shaded(int(self.path[2:])))
 
         def log_message(self, *_: Any) -> None:
             return
@@ -96,15 +90,15 @@ def lines(*values: Any) -> bytes:
 
 
 def test_a_file_comes_as_id_base64_data_url_or_url(bench, site):
-    known = bench.upload(png(1))
+    known = bench.upload(shaded(1))
     forms = [
-        known, {"file_id": known}, {"file": {"id": known}}, coded(png(2)), {"data": coded(png(3))},
-        f"data:image/png;base64,{coded(png(4))}", f"{site}/p5", {"url": f"{site}/p6"},
+        known, {"file_id": known}, {"file": {"id": known}}, coded(shaded(2)), {"data": coded(shaded(3))},
+        f"data:image/png;base64,{coded(shaded(4))}", f"{site}/p5", {"url": f"{site}/p6"},
     ]  # fmt: skip
     batch_id = bench.batch(lines(*forms))
     batch = bench.read(batch_id)
     assert (batch.status, batch.total, batch.invalid) == (BatchStatus.RUNNING, 8, 0), batch.errors
-    assert bench.bodies(batch_id) == [png(n) for n in (1, 1, 1, 2, 3, 4, 5, 6)]
+    assert bench.bodies(batch_id) == [shaded(n) for n in (1, 1, 1, 2, 3, 4, 5, 6)]
     assert {job.inputs["image"]["file"]["content_type"] for job in bench.rows(batch_id)} == {"image/png"}
     assert bench.lying() == bench.listed()
     with bench.engine.connect() as conn:
@@ -115,13 +109,13 @@ def test_a_file_comes_as_id_base64_data_url_or_url(bench, site):
 def test_cells_of_other_formats_hold_files_too(bench, name):
     if name == "rows.csv":
         out = io.StringIO()
-        csv.writer(out).writerows([["image"], [coded(png(7))], [json.dumps({"data": coded(png(8))})]])
+        csv.writer(out).writerows([["image"], [coded(shaded(7))], [json.dumps({"data": coded(shaded(8))})]])
         data = out.getvalue().encode()
     else:
-        data = parquet([{"image": {"bytes": png(n), "path": f"{n}.png"}} for n in (7, 8)])
+        data = parquet([{"image": {"bytes": shaded(n), "path": f"{n}.png"}} for n in (7, 8)])
     batch_id = bench.batch(data, filename=name)
     bench.read(batch_id)
-    assert bench.bodies(batch_id) == [png(7), png(8)]
+    assert bench.bodies(batch_id) == [shaded(7), shaded(8)]
 
 
 def test_a_row_whose_file_is_not_taken_is_a_bad_row(bench, site):
@@ -129,7 +123,7 @@ def test_a_row_whose_file_is_not_taken_is_a_bad_row(bench, site):
         "/etc/passwd", "cat.png", "0" * 32, coded(b"no picture " * 20), {"data": "%%%"}, f"{site}/gone",
         "ftp://a/b", {"path": "x"}, None, 5,
     ]  # fmt: skip
-    batch_id = bench.batch(lines(*bad, coded(png())), on_invalid_rows=OnInvalidRows.SKIP)
+    batch_id = bench.batch(lines(*bad, coded(shaded())), on_invalid_rows=OnInvalidRows.SKIP)
     batch = bench.read(batch_id)
     assert (batch.invalid, [job.row for job in bench.rows(batch_id)]) == (10, [10]), batch.errors
     words = {error["row"]: error["message"] for error in batch.errors}
@@ -143,7 +137,7 @@ def test_a_row_whose_file_is_not_taken_is_a_bad_row(bench, site):
 
 
 def test_one_bad_file_and_nothing_of_the_batch_runs_nor_is_kept(bench):
-    batch_id = bench.batch(lines(coded(png(1)), "cat.png", coded(png(2))))
+    batch_id = bench.batch(lines(coded(shaded(1)), "cat.png", coded(shaded(2))))
     batch = bench.read(batch_id)
     assert (batch.status, bench.rows(batch_id)) == (BatchStatus.FAILED, [])
     assert bench.lying() == bench.listed() == {batch.file_id}
@@ -151,7 +145,7 @@ def test_one_bad_file_and_nothing_of_the_batch_runs_nor_is_kept(bench):
 
 def test_a_file_beyond_the_limit_is_refused(bench):
     bench.media = Media(max_bytes=1_000)
-    body = png() + b"\0" * 2_000
+    body = shaded() + b"\0" * 2_000
     batch_id = bench.batch(lines(coded(body), bench.upload(body)), on_invalid_rows=OnInvalidRows.SKIP)
     assert [error["code"] for error in bench.read(batch_id).errors] == ["invalid_value"] * 2
 
@@ -172,12 +166,12 @@ def test_a_recording_may_be_as_large_as_recordings_may(bench, engine):
 @pytest.mark.parametrize("mode", OnInvalidRows)
 def test_a_kill_leaves_no_second_row_and_no_file_without_one(bench, monkeypatch, mode, after_commit):
     for place in (1, 2, 3, 4):
-        batch_id = bench.batch(lines(*[coded(png(n)) for n in range(8)]), on_invalid_rows=mode)
+        batch_id = bench.batch(lines(*[coded(shaded(n)) for n in range(8)]), on_invalid_rows=mode)
         with killed_at(monkeypatch, place, after_commit=after_commit), contextlib.suppress(BaseException):
             while bench.slice(batch_id, seconds=60) == "again":
                 pass
         batch = bench.read(batch_id)
-        assert (batch.total, bench.bodies(batch_id)) == (8, [png(n) for n in range(8)]), f"killed at {place}"
+        assert (batch.total, bench.bodies(batch_id)) == (8, [shaded(n) for n in range(8)]), f"killed at {place}"
         assert bench.lying() == bench.listed(), f"killed at {place}"
 
 
@@ -196,8 +190,8 @@ def test_a_url_is_asked_once_though_the_file_is_read_twice(bench, site, monkeypa
 
 
 def test_a_file_deleted_after_it_was_looked_at_makes_a_bad_row(bench, monkeypatch):
-    known = bench.upload(png())
-    batch_id = bench.batch(lines(known, coded(png(1))), on_invalid_rows=OnInvalidRows.SKIP)
+    known = bench.upload(shaded())
+    batch_id = bench.batch(lines(known, coded(shaded(1))), on_invalid_rows=OnInvalidRows.SKIP)
     real = __import__("worker.ingest", fromlist=["commit"]).commit
 
     def deleted_first(conn: sa.Connection, *args: Any, **more: Any) -> Batch | None:
@@ -210,8 +204,8 @@ def test_a_file_deleted_after_it_was_looked_at_makes_a_bad_row(bench, monkeypatc
 
 
 def test_what_is_deleted_takes_its_files_along_and_leaves_those_of_others(bench):
-    known = bench.upload(png())
-    batch_id = bench.batch(lines(known, coded(png(1))), on_invalid_rows=OnInvalidRows.SKIP)
+    known = bench.upload(shaded())
+    batch_id = bench.batch(lines(known, coded(shaded(1))), on_invalid_rows=OnInvalidRows.SKIP)
     bench.read(batch_id)
     transaction(bench.engine, lambda conn: batches.begin_cancel(conn, batch_id))
     from models import sweeps

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from contract.errors import CheckpointError
 from tests import tiny
-from tests.integration.test_transformers_backend import TEXTS, Oven, assert_same
+from tests.integration.beside_library import TEXTS, Oven, assert_same
 from tests.tiny.ggufs import llama
 from tests.tiny.tokens import byte_tokenizer
 from worker.backends.candidates import look

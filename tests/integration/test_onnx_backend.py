@@ -14,7 +14,7 @@ import torch
 from contract.errors import CheckpointError
 from contract.pipelines import PipelineSpec
 from tests import tiny
-from tests.integration.test_transformers_backend import MAKERS, MASKED, TEXTS, assert_same
+from tests.integration.beside_library import MAKERS, MASKED, TEXTS, assert_same
 from worker.backends import graph_attention, onnx_model
 from worker.backends.backend import Context, Inputs, LoadedPipeline, Prepared, Recent, nothing_recent
 from worker.backends.device import configure

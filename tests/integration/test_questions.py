@@ -14,7 +14,7 @@ from transformers.pipelines.document_question_answering import select_starts_end
 
 from contract.errors import CheckpointError, ErrorCode, InputError
 from tests import tiny
-from tests.integration.test_transformers_backend import Oven, assert_same
+from tests.integration.beside_library import Oven, assert_same
 
 pytestmark = pytest.mark.real_model
 

@@ -13,7 +13,7 @@ import transformers
 
 from contract.errors import CheckpointError, ErrorCode, InputError
 from tests import tiny
-from tests.integration.test_transformers_backend import Listener, Oven
+from tests.integration.beside_library import Listener, Oven
 from worker.backends.backend import Context
 
 pytestmark = pytest.mark.real_model

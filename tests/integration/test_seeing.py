@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from contract.media import Media
-from tests.integration.test_transformers_backend import Oven
+from tests.integration.beside_library import Oven
 from tests.tiny.images import MAKERS
 from worker.backends.backend import WithFiles
 from worker.backends.media import MediaFile

@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from contract.errors import CheckpointError, InputError
-from tests.integration.test_transformers_backend import Oven
+from tests.integration.beside_library import Oven
 from tests.recordings import samples_of
 from tests.tiny import gpt2, sounds
 from worker.backends.backend import Context

@@ -11,7 +11,7 @@ import pytest
 
 from contract.errors import CheckpointError, ErrorCode, InputError
 from tests import tiny
-from tests.integration.test_transformers_backend import Oven
+from tests.integration.beside_library import Oven
 
 pytestmark = pytest.mark.real_model
 pytest.importorskip("pandas", reason="needs pandas")

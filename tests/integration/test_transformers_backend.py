@@ -1,121 +1,35 @@
-"""Every task on a tiny checkpoint: equal to the library's own pipeline, alone and among others; and the traps."""
+"""Tasks of texts on a tiny checkpoint: equal to the library's own pipeline, alone and among others; and the traps."""
 
 from __future__ import annotations
 
-import functools
 import importlib.util
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contract.errors import CheckpointError, ErrorCode, InputError
-from contract.pipelines import PipelineSpec
-from contract.schemas import checker
 from contract.tasks import CATALOGUE
 from tests import tiny
-from worker.backends.backend import Context, Prepared, WithFiles, nothing_recent
+from tests.integration.beside_library import (
+    MAKERS,
+    MASKED,
+    TEXTS,
+    Listener,
+    Oven,
+    assert_same,
+    ovens_in,
+    plain,
+)
+from worker.backends.backend import Context
 
 pytestmark = pytest.mark.real_model
-
-TEXTS = [
-    "the bread is good",
-    "late",
-    "marie baked a loaf in lyon for ten years, and it was better than ever.",
-    "Über café 東京 🙂 \x00 ok",
-    "the oven was warm and the bread was better than ever was this morning at nine in paris",
-]
-MASKED = ["the [MASK] is good", "a baker puts the bread into the [MASK] early this morning at nine", "[MASK] in lyon"]
-MAKERS: dict[str, Callable[..., Path]] = {**tiny.MAKERS, "text-generation": tiny.writer}
-
-
-class Oven:
-    """One loaded pipeline with the calls a worker makes, and the library's pipeline on the same checkpoint."""
-
-    def __init__(self, task: str, folder: Path, cache: Path, **options: Any) -> None:
-        from worker.backends.device import configure
-        from worker.backends.registry import backend_for
-
-        configure(1, "cpu")
-        self.spec = PipelineSpec(name="tiny", task=task, model=str(folder), **options)
-        self.loaded = backend_for(self.spec).load(self.spec, device="cpu", cache=cache, recent=nothing_recent)
-        self.folder = folder
-
-    def prepare(self, rows: list[dict[str, Any]], **parameters: Any) -> list[Prepared | InputError]:
-        return self.loaded.prepare(rows, self.spec.effective(parameters))
-
-    def run(self, rows: list[dict[str, Any]], context: Context | None = None, **parameters: Any) -> list[Any]:
-        """What each row comes to: its result, or the InputError that it was refused with."""
-        prepared = self.prepare(rows, **parameters)
-        good = [row for row in prepared if isinstance(row, Prepared)]
-        answers = iter(self.loaded.bake(good, self.spec.effective(parameters), context or Context()))
-        results = [next(answers) if isinstance(row, Prepared) else row for row in prepared]
-        check = checker(self.spec.catalogue.result)
-        for result in results:
-            assert isinstance(result, InputError | WithFiles) or not check.problems(result, at="result")
-        return results
-
-    def one(self, text: str, **parameters: Any) -> Any:
-        return self.run([{"text": text}], **parameters)[0]
-
-    def together_and_alone(self, rows: list[dict[str, Any]], **parameters: Any) -> list[Any]:
-        """The results of one bake, after making sure that each row comes to the same by itself."""
-        together = self.run(rows, **parameters)
-        for row, result in zip(rows, together, strict=True):
-            assert_same(self.run([row], **parameters)[0], result)
-        return together
-
-    @functools.cached_property
-    def library(self) -> Any:
-        import transformers
-
-        task = "feature-extraction" if self.spec.task == "sentence-similarity" else self.spec.task
-        return transformers.pipeline(task, model=str(self.folder))
-
-
-def assert_same(left: Any, right: Any) -> None:
-    """Equal, but for the last digits of floats."""
-    if isinstance(left, float):
-        assert type(right) is float
-        assert right == pytest.approx(left, abs=1e-5)
-    elif isinstance(left, dict):
-        assert left.keys() == right.keys()
-        for key in left:
-            assert_same(left[key], right[key])
-    elif isinstance(left, list | tuple):
-        assert len(left) == len(right)
-        for one, other in zip(left, right, strict=True):
-            assert_same(one, other)
-    else:
-        assert left == right
-
-
-def plain(value: Any) -> Any:
-    """Without numpy: the library's token-classification gives its scores as numpy floats."""
-    if isinstance(value, dict):
-        return {key: plain(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [plain(each) for each in value]
-    return value.item() if hasattr(value, "item") else value
 
 
 @pytest.fixture(scope="module")
 def oven(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Oven]:
-    """A pipeline of a task on its tiny checkpoint; the same one for the same options."""
-    root = tmp_path_factory.mktemp("checkpoints")
-    kept: dict[str, Oven] = {}
-    folders = (root / str(number) for number in itertools.count())
-
-    def get(task: str, make: Callable[[Path], Path] | None = None, **options: Any) -> Oven:
-        maker = make or MAKERS[task]
-        name = f"{task}-{maker.__name__}-{options}"
-        if name not in kept:
-            kept[name] = Oven(task, maker(next(folders)), root / "cache", **options)
-        return kept[name]
-
-    return get
+    return ovens_in(tmp_path_factory.mktemp("checkpoints"))
 
 
 # --- equal to the library -----------------------------------------------------------------------------------
@@ -401,142 +315,6 @@ def test_a_target_without_a_token_is_named(oven: Any) -> None:
 )
 def test_a_stride_that_cannot_be_is_refused(oven: Any, parameters: dict[str, Any], field: str) -> None:
     assert oven("token-classification").one("late", **parameters).field == field
-
-
-# --- text generation ----------------------------------------------------------------------------------------
-
-PROMPTS = ["the oven was", "a baker in paris puts the bread into", "x"]
-CHAT = {"messages": [{"role": "user", "content": "what is the capital of france"}]}
-
-
-class Listener:
-    """Collects what is published, and stops wanting a job after so many questions."""
-
-    def __init__(self, *job_ids: str, patience: int = 1_000) -> None:
-        self.texts = dict.fromkeys(job_ids, "")
-        self.pieces: list[str] = []
-        self._patience = patience
-        self.context = Context(job_ids, self.wanted, self.publish)
-
-    def wanted(self, job_ids: Sequence[str]) -> Sequence[str]:
-        self._patience -= 1
-        return job_ids if self._patience >= 0 else []
-
-    def publish(self, job_id: str, text: str) -> None:
-        self.texts[job_id] += text
-        self.pieces.append(text)
-
-
-def test_greedy_text_equals_the_pipeline_alone_and_in_a_batch(oven: Any) -> None:
-    write = oven("text-generation")
-    expected = [
-        write.library(prompt, do_sample=False, max_new_tokens=20, return_full_text=False)[0] for prompt in PROMPTS
-    ]
-    found = write.together_and_alone([{"text": prompt} for prompt in PROMPTS], max_new_tokens=20)
-    assert found == expected
-
-
-def test_full_text_begins_with_the_prompt(oven: Any) -> None:
-    write = oven("text-generation")
-    new = write.one(PROMPTS[0], max_new_tokens=5)["generated_text"]
-    full = write.one(PROMPTS[0], max_new_tokens=5, return_full_text=True)["generated_text"]
-    assert full == PROMPTS[0] + new
-
-
-def test_a_chat_equals_the_pipeline_and_counts_its_tokens(oven: Any) -> None:
-    write = oven("text-generation")
-    library = write.library(CHAT["messages"], do_sample=False, max_new_tokens=12)[0]["generated_text"][-1]
-    [found] = write.run([CHAT], max_new_tokens=12)
-    assert found["message"] == library
-    usage = found["usage"]
-    assert usage["completion_tokens"] == 12
-    assert usage["total_tokens"] == usage["prompt_tokens"] + 12
-    assert found["finish_reason"] == "length"
-
-
-def test_a_stop_string_ends_the_text_before_it(oven: Any) -> None:
-    write = oven("text-generation")
-    text = write.run([CHAT], max_new_tokens=30)[0]["message"]["content"]
-    stop = text[10:13]
-    listener = Listener("j")
-    [found] = write.run([CHAT], listener.context, max_new_tokens=30, stop=["never there", stop])
-    assert found["message"]["content"] == text[: text.index(stop)]
-    assert found["finish_reason"] == "stop"
-    assert listener.texts["j"] == found["message"]["content"]
-
-
-def test_what_is_published_adds_up_to_the_result_of_each_row(oven: Any) -> None:
-    listener = Listener("one", "two", "three")
-    rows = [{"text": prompt} for prompt in PROMPTS]
-    found = oven("text-generation").run(rows, listener.context, max_new_tokens=60)
-    assert list(listener.texts.values()) == [row["generated_text"] for row in found]
-    assert len(listener.pieces) > 6
-
-
-def test_an_unwanted_row_stops_early(oven: Any) -> None:
-    listener = Listener("j", patience=1)
-    [found] = oven("text-generation").run([CHAT], listener.context, max_new_tokens=60)
-    assert found["usage"]["completion_tokens"] == 16
-
-
-def test_sampling_repeats_with_a_seed_and_varies_by_job(oven: Any) -> None:
-    write = oven("text-generation")
-    row = {"text": PROMPTS[0]}
-    hot = {"max_new_tokens": 12, "temperature": 1.5}
-    one, two = write.run([row, row], Listener("one", "two").context, **hot)
-    again, other = write.run([row, row], Listener("one", "three").context, **hot)
-    assert one == again
-    assert one != two != other
-    assert write.run([row], **hot, seed=3) == write.run([row], Listener("x").context, **hot, seed=3)
-
-
-def test_a_sampled_row_does_not_depend_on_its_neighbours(oven: Any) -> None:
-    oven("text-generation").together_and_alone(
-        [{"text": text} for text in PROMPTS], top_p=0.9, seed=5, max_new_tokens=9
-    )
-
-
-@pytest.mark.parametrize(
-    "parameters", [{"temperature": 0}, {"do_sample": False, "top_k": 5}, {"temperature": 0, "do_sample": True}]
-)
-def test_no_chance_is_greedy(oven: Any, parameters: dict[str, Any]) -> None:
-    write = oven("text-generation")
-    greedy = write.one(PROMPTS[0], max_new_tokens=12)
-    assert write.one(PROMPTS[0], max_new_tokens=12, **parameters) == greedy
-
-
-def test_least_and_most_new_tokens_must_agree(oven: Any) -> None:
-    refused = oven("text-generation").one("x", min_new_tokens=9, max_new_tokens=8)
-    assert refused.field == "parameters.min_new_tokens"
-
-
-def test_prompt_and_answer_must_fit_together(oven: Any) -> None:
-    write = oven("text-generation")
-    assert write.one("x", max_new_tokens=128).field == "parameters.max_new_tokens"
-    prompt = "bread " * 30
-    refused = write.one(prompt, max_new_tokens=100)
-    assert "for both" in refused.message
-    [row] = write.prepare([{"text": prompt}], max_new_tokens=100, truncation=True)
-    tokens = write.library.tokenizer(prompt)["input_ids"]
-    assert row.payload.tokens == tokens[-28:]
-    assert row.length == 128
-
-
-def test_roles_that_the_template_refuses_are_the_callers_fault(oven: Any) -> None:
-    late = {"messages": [*CHAT["messages"], {"role": "system", "content": "late"}]}
-    refused, good = oven("text-generation").run([late, CHAT], max_new_tokens=4)
-    assert refused.code is ErrorCode.INPUT_REJECTED
-    assert "message" in good
-
-
-def test_without_a_template_messages_are_refused_and_text_is_written(oven: Any) -> None:
-    def plain_writer(folder: Path) -> Path:
-        return tiny.writer(folder, chat=False)
-
-    write = oven("text-generation", plain_writer)
-    refused, good = write.run([CHAT, {"text": "x"}], max_new_tokens=4)
-    assert "no chat template" in refused.message
-    assert "generated_text" in good
 
 
 # --- loading ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 
 from contract.errors import InputError
 from tests import tiny
-from tests.integration.test_transformers_backend import Oven
+from tests.integration.beside_library import Oven
 from tests.tiny import conversing
 
 pytestmark = pytest.mark.real_model

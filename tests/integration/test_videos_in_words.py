@@ -17,9 +17,9 @@ from transformers.video_utils import default_sample_indices_fn, load_video, make
 
 from contract.errors import CheckpointError, ErrorCode, InputError
 from contract.media import Media
+from tests.integration.beside_library import Oven
 from tests.integration.test_any_to_any import texts, written
 from tests.integration.test_conversing import BLUE, RED, as_row, said
-from tests.integration.test_transformers_backend import Oven
 from tests.tiny import conversing
 from tests.tiny.tokens import byte_tokenizer
 from tests.videos import clip

@@ -11,7 +11,7 @@ import transformers
 
 from contract.errors import CheckpointError, InputError
 from contract.media import Media
-from tests.integration.test_transformers_backend import Oven, assert_same
+from tests.integration.beside_library import Oven, assert_same
 from tests.tiny import images, videos
 from tests.videos import clip
 from worker.backends import fitting, weights

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import transformers
 
+from tests.integration.beside_library import Oven, assert_same
 from tests.integration.test_any_to_any import texts, written
 from tests.integration.test_conversing import RED, as_row
-from tests.integration.test_transformers_backend import Oven, assert_same
 from tests.integration.test_videos_in_words import PLACE, filmed, part
 from tests.tiny import conversing
 from tests.tiny.checkpoint import write

@@ -40,7 +40,7 @@ def found(columns, mapping=None, spec=SPEC, id_column=None):
         (ALIKE, ["query", "others"], {}, {"source_sentence": "query", "sentences": "others"}),
     ],
 )
-def test_columns_are_found(spec, columns, mapping, expected):
+def test_columns_are_found_as_asked_for_or_by_their_names(spec, columns, mapping, expected):
     assert found(columns, mapping, spec)[0] == expected
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 from flask.testing import FlaskClient
 
 from contract.pipelines import PipelineSpec
+from contract.settings import Settings
 from contract.times import utc_now
 from models.files import FileStorage
 from models.hub.dataset import Reach
@@ -43,6 +46,17 @@ def client(settings) -> FlaskClient:
     return create_app(settings).test_client()
 
 
+def read(settings: Settings, engine: sa.Engine, batch_id: str, *, slice_seconds: float) -> None:
+    """Let the dataset be read to its end, in as many slices as it takes."""
+    storage, taps = FileStorage(settings.storage.files_dir), Taps(Reach.of(settings))
+    read_on = functools.partial(
+        ingest_slice, engine, storage, batch_id, seconds=slice_seconds, rows_per_piece=2_000, now_fn=utc_now,
+        wake=lambda _: None, taps=taps,
+    )  # fmt: skip
+    while read_on() == "again":
+        pass
+
+
 def ask(client, path="/api/v1/batches", **dataset):
     body = {"pipeline": "fake", "dataset": {"name": "bakers/reviews", **dataset}}
     return client.post(path, json=body)
@@ -56,15 +70,7 @@ def test_a_dataset_becomes_a_batch_whose_results_stand_beside_its_columns(client
     assert batch["dataset"] == pinned
     assert (batch["format"], batch["inputs"]) == ("dataset", {"text": "text"})
 
-    taps = Taps(Reach.of(settings))
-    while (
-        ingest_slice(
-            engine, FileStorage(settings.storage.files_dir), batch["id"], seconds=5, rows_per_piece=2_000,
-            now_fn=utc_now, wake=lambda _: None, taps=taps,
-        )
-        == "again"
-    ):  # fmt: skip
-        pass
+    read(settings, engine, batch["id"], slice_seconds=5)
     while rows := oven.take(limit=100):
         oven.finish(rows, [{"label": "even", "score": 0.9}])
 
@@ -93,21 +99,7 @@ def test_the_pictures_of_a_dataset_become_files_of_its_rows(client, settings, en
     assert report["counts"] == {"total": 21, "invalid": 1}
     assert report["errors"][0]["row"] == 20
     batch = client.post("/api/v1/batches", json=body).get_json()
-    storage, taps = FileStorage(settings.storage.files_dir), Taps(Reach.of(settings))
-    while (
-        ingest_slice(
-            engine,
-            storage,
-            batch["id"],
-            seconds=0,
-            rows_per_piece=2_000,
-            now_fn=utc_now,
-            wake=lambda _: None,
-            taps=taps,
-        )
-        == "again"
-    ):
-        pass
+    read(settings, engine, batch["id"], slice_seconds=0)
 
     rows = client.get(f"{batch['urls']['jobs']}?limit=100").get_json()["data"]
     bodies = [client.get(row["inputs"]["image"]["file"]["url"]).data for row in rows]

@@ -65,7 +65,7 @@ def test_a_name_and_a_type_that_are_none_are_replaced(client):
     assert (about["filename"], about["content_type"]) == ("upload", "application/octet-stream")
 
 
-def test_ranges(client):
+def test_a_part_of_a_file_is_read_by_its_range(client):
     url = client.post(URL, data=b"0123456789", content_type="x/y").get_json()["url"]
 
     part = client.get(url, headers={"Range": "bytes=2-4"})

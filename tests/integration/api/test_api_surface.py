@@ -68,7 +68,7 @@ def test_a_pipeline_that_is_not_there_is_404(client, path):
         assert (answer.status_code, answer.get_json()["error"]["code"]) == (404, "not_found")
 
 
-def test_pause_and_resume(client, submit):
+def test_a_pipeline_is_paused_and_resumed(client):
     assert client.post("/api/v1/pipelines/fake/pause").get_json()["state"] == "paused"
     assert client.post("/api/v1/pipelines/fake/resume").get_json()["state"] == "active"
 
@@ -143,7 +143,7 @@ def test_a_broken_pipeline_holds_nobody_up(client, oven, engine):
     assert missing(client) == []
 
 
-def test_nothing_is_there(tmp_path):
+def test_what_is_missing_is_named_where_nothing_is_there(tmp_path):
     settings = Settings(storage=Storage(data_dir=tmp_path), broker=Broker(url="redis://127.0.0.1:1"))
     client = create_app(settings).test_client()
 

@@ -68,7 +68,7 @@ def test_jobs_of_forms_and_programs_give_and_take(kept_house, passes):
     assert [kept_house.job(job).model.get("cached") for job in jobs] == [True, None, None]
 
 
-def test_hits_are_counted(kept_house, passes):
+def test_answers_from_the_cellar_are_counted(kept_house, passes):
     now = utc_now()
     row = Worker("h/cpu0", "h", "cpu", 1, "ready", {}, None, None, started_at=now, heartbeat_at=now)
     transaction(kept_house.engine, lambda conn: put_worker(conn, row))
