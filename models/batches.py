@@ -145,21 +145,14 @@ def advance(conn: sa.Connection, batch: Batch, cursor: Cursor, **changes: Any) -
 
     Called before the piece's rows are inserted, in the same transaction.
     """
-    ahead = (
-        sa.update(batches)
-        .where(
-            batches.c.id == batch.id,
-            batches.c.cursor_version == batch.cursor_version,
-            READABLE,
-        )
-        .values(
-            cursor=dataclasses.asdict(cursor),
-            cursor_version=batch.cursor_version + 1,
-            invalid=cursor.invalid,
-            **changes,
-        )
-    )
-    return conn.execute(ahead).rowcount == 1
+    return _moved_on(conn, batch, cursor, invalid=cursor.invalid, **changes)
+
+
+def _moved_on(conn: sa.Connection, batch: Batch, cursor: Cursor, **changes: Any) -> bool:
+    """Compare-and-set: only from where this reader found the batch, and only while it may be read."""
+    unmoved = (batches.c.id == batch.id, batches.c.cursor_version == batch.cursor_version, READABLE)
+    ahead = {"cursor": dataclasses.asdict(cursor), "cursor_version": batch.cursor_version + 1}
+    return conn.execute(sa.update(batches).where(*unmoved).values(**ahead, **changes)).rowcount == 1
 
 
 class BatchRow(NamedTuple):
@@ -239,23 +232,15 @@ def expire_batches(conn: sa.Connection, *, now: datetime) -> list[str]:
 def stop_reading(conn: sa.Connection, batch: Batch, *, errors: list[dict[str, Any]] | None = None) -> bool:
     """Give up the rest of a file; what was taken of it runs, and a retry reads on."""
     found = count(conn, batch.id)
-    stopped = (
-        sa.update(batches)
-        .where(
-            batches.c.id == batch.id,
-            batches.c.cursor_version == batch.cursor_version,
-            READABLE,
-        )
-        .values(
-            ingested=True,
-            total=batches.c.invalid + sum(found[status] or 0 for status in JobStatus),
-            cursor=dataclasses.asdict(dataclasses.replace(batch.cursor, stopped=True)),
-            cursor_version=batch.cursor_version + 1,
-            status=BatchStatus.RUNNING.value,
-            errors=(batch.errors + (errors or []))[:ERRORS_SHOWN],
-        )
+    return _moved_on(
+        conn,
+        batch,
+        dataclasses.replace(batch.cursor, stopped=True),
+        ingested=True,
+        total=batches.c.invalid + sum(found[status] or 0 for status in JobStatus),
+        status=BatchStatus.RUNNING.value,
+        errors=(batch.errors + (errors or []))[:ERRORS_SHOWN],
     )
-    return conn.execute(stopped).rowcount == 1
 
 
 def close_if_over(conn: sa.Connection, batch_id: str, *, now: datetime) -> BatchStatus | None:
