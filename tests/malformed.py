@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from contract.tasks import CATALOGUE, JsonSchema, Task
-from tests import papers, pictures, recordings, videos
+from tests import documents, pictures, recordings, videos
 
 #: Texts that JSON, Unicode or a tokenizer trips over. A model may also answer them.
 ODD_TEXTS = {
@@ -34,7 +34,7 @@ ODD_TEXTS = {
 }
 _LOOSE = "not json, not this type"
 _BROKEN = {
-    "image": pictures.broken, "audio": recordings.broken, "document": papers.broken, "video": videos.broken,
+    "image": pictures.broken, "audio": recordings.broken, "document": documents.broken, "video": videos.broken,
 }  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def _broken_files(task: Task) -> Iterator[Case]:
         value = good.get(field, [{}] if field in task.media_lists else {})
         number = len(value) if isinstance(value, list) else 1
         for name, body in _BROKEN[kind]().items():
-            fits = kind == "document" and name in papers.MENDED
+            fits = kind == "document" and name in documents.MENDED
             yield _case(task, f"{field}: {name}", inputs=others, parts=((field, body),) * number, answered=fits)
         for name, wrong in _no_files(value).items():
             yield _case(task, f"{field}: {name}", inputs={**good, field: wrong})

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.documents import MENDED, broken, pdf
 from tests.e2e.answers import succeeded
-from tests.papers import MENDED, broken, pdf
 from tests.processes import Stack, running_stack
 from tests.tiny import documents
 

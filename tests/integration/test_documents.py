@@ -11,8 +11,8 @@ import transformers
 
 from contract.errors import InputError
 from contract.media import Media
+from tests.documents import pdf
 from tests.integration.beside_library import Oven
-from tests.papers import pdf
 from tests.tiny import WORDS, documents
 from worker.backends.media import MediaFile
 from worker.backends.tasks.reading import Writer

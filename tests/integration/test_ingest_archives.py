@@ -15,10 +15,10 @@ from contract.statuses import BatchStatus, OnInvalidRows
 from contract.tasks import CATALOGUE
 from models.pipelines import sync_pipelines
 from tests.archives import tarred, zipped
+from tests.documents import pdf
 from tests.integration.conftest import NOW
 from tests.integration.reading_bench import killed_at
 from tests.integration.test_ingest_files import FilesBench
-from tests.papers import pdf
 from tests.pictures import shaded
 from tests.recordings import recording
 from tests.videos import clip

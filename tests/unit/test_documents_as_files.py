@@ -9,7 +9,7 @@ import pytest
 from contract.media import Media
 from models.media import MediaRefused, decode, look
 from models.media.documents import Document, page_picture
-from tests.papers import MENDED, broken, pdf
+from tests.documents import MENDED, broken, pdf
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
 

@@ -3,7 +3,7 @@
 Everything works without JavaScript; the modules under static/js only make it pleasant.
 """
 
-from web.pages import batches, home, jobs, papers, pipelines, uploads, workers
+from web.pages import batches, documents, home, jobs, pipelines, uploads, workers
 from web.pages.site import blueprint
 
-__all__ = ["batches", "blueprint", "home", "jobs", "papers", "pipelines", "uploads", "workers"]
+__all__ = ["batches", "blueprint", "documents", "home", "jobs", "pipelines", "uploads", "workers"]

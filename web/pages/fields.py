@@ -18,7 +18,7 @@ from contract.schemas import from_text
 from contract.tasks import JsonSchema
 from contract.tasks.media import MOST_FILES, media_kind
 from web.pages import tables
-from web.pages.speech import words_of
+from web.pages.turns import words_of
 
 LEFT_OUT = object()
 ROLES = ("system", "user", "assistant")

@@ -11,7 +11,7 @@ from models.jobs import Job
 from web.pages import outline
 from web.pages.filters import percent, short, size, unbroken
 from web.pages.results.decisions import in_words
-from web.pages.speech import words_of
+from web.pages.turns import words_of
 
 
 def summary(job: Job, task: Task | None) -> dict[str, Any]:

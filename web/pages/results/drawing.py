@@ -14,7 +14,7 @@ from contract.tasks import Task
 from contract.tasks.task import View
 from web.pages.results import decisions, found, matches, sounds, vectors
 from web.pages.results.things import MOST_LAYERS, things
-from web.pages.speech import words_of
+from web.pages.turns import words_of
 
 
 @dataclasses.dataclass(frozen=True)
