@@ -39,6 +39,7 @@ class ErrorCode(StrEnum):
     TIMED_OUT = "timed_out"
     INFERENCE_FAILED = "inference_failed"
     WORKER_LOST = "worker_lost"
+    PIPELINE_CHANGED = "pipeline_changed"
     # Why a file, or a row of it, was not taken.
     EMPTY_FILE = "empty_file"
     NO_ROWS = "no_rows"
@@ -61,6 +62,7 @@ HTTP_STATUS: dict[ErrorCode, int] = {
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.CONFLICT: 409,
     ErrorCode.IDEMPOTENCY_CONFLICT: 409,
+    ErrorCode.PIPELINE_CHANGED: 409,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
     ErrorCode.UNKNOWN_FIELD: 422,

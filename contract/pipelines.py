@@ -93,6 +93,15 @@ class PipelineSpec:
         numbers = [name for name in found if rules.get(name, {}).get("type") == "number"]
         return {**found, **{name: float(found[name]) for name in numbers}}
 
+    def refusal(self, task: str | None) -> str | None:
+        """Why what was sent for a task is not run; None where it is, or nobody knows for which it was sent."""
+        if task in (None, self.task):
+            return None
+        return (
+            f"This was sent for {task}, and the pipeline '{self.name}' is for {self.task} now. "
+            f"Send it again to a pipeline for {task}."
+        )
+
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 

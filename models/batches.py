@@ -46,6 +46,8 @@ class Cursor:
 class Batch:
     id: str
     pipeline: str
+    #: What its pipeline was for when it was sent; None: not known.
+    task: str | None
     status: BatchStatus
     filename: str
     file_id: str
@@ -84,6 +86,8 @@ class NewBatch:
     format: str | None = None
     metadata: dict[str, Any] | None = None
     expires_at: datetime | None = None
+    #: What its pipeline is for.
+    task: str | None = None
 
 
 def create_batch(conn: sa.Connection, new: NewBatch, *, now: datetime, layout: dict[str, Any] | None = None) -> str:

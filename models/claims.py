@@ -46,6 +46,8 @@ class Claimed:
     max_group: int | None
     #: Somebody is to be told when it is over.
     webhook: bool = False
+    #: What its pipeline was for when it was sent; None: not known.
+    task: str | None = None
 
 
 def claim(
@@ -65,9 +67,11 @@ def claim(
     """
     line = _line(people_only=only is Priority.INTERACTIVE)
     found: list[Any] = []
+    theirs: dict[str, Any] = {}
     for _ in range(_LOOKS):
         first = conn.execute(line, {"pipeline": pipeline, "now": now, "limit": limit}).all()
-        found = _wanted(conn, first, now)
+        theirs = _batches_of(conn, first)
+        found = _wanted(conn, first, theirs, now)
         if found or not first:
             break
     picked = _alike(found)
@@ -75,13 +79,22 @@ def claim(
         ids = [row.id for row in picked]
         conn.execute(_take(), {"ids": ids, "worker": worker, "lease_until": now + lease, "started_at": now})
         moved(conn, Counter(Move(row.batch_id, JobStatus.QUEUED, JobStatus.RUNNING) for row in picked))
-    return [Claimed(**{**row._mapping, "fence": row.fence + 1}) for row in picked]
+    return [_claimed(row, theirs.get(row.batch_id)) for row in picked]
 
 
-def _wanted(conn: sa.Connection, found: Sequence[Any], now: datetime) -> list[Any]:
-    """Those whose batch nobody has canceled; the others end here, ahead of whoever cancels them piece by piece."""
+def _claimed(row: Any, batch: Any) -> Claimed:
+    return Claimed(**{**row._mapping, "fence": row.fence + 1, "task": row.task if batch is None else batch.task})
+
+
+def _batches_of(conn: sa.Connection, found: Sequence[Any]) -> dict[str, Any]:
+    """Status and task of the batches that rows are of, by id."""
     ids = {row.batch_id for row in found if row.batch_id is not None}
-    stopped = set(conn.scalars(_stopped(), {"ids": list(ids)})) if ids else set()
+    return {batch.id: batch for batch in conn.execute(_theirs(), {"ids": list(ids)})} if ids else {}
+
+
+def _wanted(conn: sa.Connection, found: Sequence[Any], theirs: dict[str, Any], now: datetime) -> list[Any]:
+    """Those whose batch nobody has canceled; the others end here, ahead of whoever cancels them piece by piece."""
+    stopped = {batch_id for batch_id, batch in theirs.items() if batch.status == BatchStatus.CANCELING}
     if not stopped:
         return list(found)
     unwanted = [row for row in found if row.batch_id in stopped]
@@ -90,9 +103,9 @@ def _wanted(conn: sa.Connection, found: Sequence[Any], now: datetime) -> list[An
 
 
 @functools.cache
-def _stopped() -> sa.Select[Any]:
-    canceling = batches.c.status == BatchStatus.CANCELING.value
-    return sa.select(batches.c.id).where(batches.c.id.in_(sa.bindparam("ids", expanding=True)), canceling)
+def _theirs() -> sa.Select[Any]:
+    these = batches.c.id.in_(sa.bindparam("ids", expanding=True))
+    return sa.select(batches.c.id, batches.c.status, batches.c.task).where(these)
 
 
 def any_waiting(conn: sa.Connection, pipeline: str, *, now: datetime) -> bool:
@@ -120,7 +133,7 @@ def _line(*, people_only: bool) -> sa.Select[Any]:
     line = (
         sa.select(
             jobs.c.id, jobs.c.pipeline, jobs.c.fence, jobs.c.priority, jobs.c.batch_id, job_data.c.inputs,
-            job_data.c.parameters, jobs.c.expires_at, jobs.c.max_group, jobs.c.webhook,
+            job_data.c.parameters, jobs.c.expires_at, jobs.c.max_group, jobs.c.webhook, job_data.c.task,
         )
         .join(job_data, job_data.c.job_id == jobs.c.id)
         .where(jobs.c.pipeline == sa.bindparam("pipeline"), _QUEUED, jobs.c.available_at <= sa.bindparam("now"))

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from contract.statuses import JOB_RETRYABLE, PRIORITY_RANK, JobStatus, Priority
 from models.job_files import delete_jobs
-from models.tables import ENDED_BADLY, NOT_SUCCEEDED, job_data, job_results, jobs
+from models.tables import ENDED_BADLY, NOT_SUCCEEDED, batches, job_data, job_results, jobs
 from models.vectors import unpack
 
 _PRIORITIES = {rank: priority for priority, rank in PRIORITY_RANK.items()}
@@ -21,6 +21,8 @@ _PRIORITIES = {rank: priority for priority, rank in PRIORITY_RANK.items()}
 class Job:
     id: str
     pipeline: str
+    #: What its pipeline was for when it was sent; None: not known.
+    task: str | None
     status: JobStatus
     priority: Priority
     inputs: Any
@@ -59,9 +61,13 @@ _OWN = (
     "started_at", "finished_at", "expires_at", "error_code", "error_message", "queue_seconds", "load_seconds",
     "inference_seconds", "priority", "webhook",
 )  # fmt: skip
+# No join: it changes nothing of how the others are planned.
+_TASK_OF_BATCH = sa.select(batches.c.task).where(batches.c.id == jobs.c.batch_id).scalar_subquery()
+_TASK = sa.func.coalesce(job_data.c.task, _TASK_OF_BATCH)
 _SELECT = (
     sa.select(
         *(jobs.c[name] for name in _OWN),
+        _TASK.label("task"),
         job_data.c.inputs,
         job_data.c.parameters,
         job_data.c.metadata,
@@ -99,16 +105,16 @@ def find_jobs(conn: sa.Connection, ids: Sequence[str]) -> dict[str, Job]:
     return {job.id: job for job in map(_job, found)}
 
 
-def recent_inputs(conn: sa.Connection, pipeline: str, *, limit: int) -> list[Any]:
-    """What a pipeline was sent last and answered, newest first."""
+def recent_inputs(conn: sa.Connection, pipeline: str, task: str, *, limit: int) -> list[Any]:
+    """What a pipeline was sent last and answered, newest first; nothing that was sent for another task."""
     query = (
-        sa.select(job_data.c.inputs)
+        sa.select(job_data.c.inputs, _TASK.label("task"))
         .join(jobs, jobs.c.id == job_data.c.job_id)
         .where(jobs.c.pipeline == pipeline, jobs.c.status == JobStatus.SUCCEEDED.value)
         .order_by(jobs.c.id.desc())
         .limit(limit)
     )
-    return list(conn.scalars(query))
+    return [row.inputs for row in conn.execute(query) if row.task in (None, task)]
 
 
 def find_status(conn: sa.Connection, job_id: str) -> JobStatus | None:

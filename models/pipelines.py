@@ -77,6 +77,12 @@ def find_pipeline(conn: sa.Connection, name: str) -> StoredPipeline | None:
     return None if found is None else _stored(found)
 
 
+def is_so_still(conn: sa.Connection, spec: PipelineSpec) -> bool:
+    """Whether a pipeline is defined as it was a moment ago."""
+    stored = find_pipeline(conn, spec.name)
+    return stored is not None and stored.spec == spec
+
+
 def set_state(conn: sa.Connection, name: str, state: PipelineState, *, reason: str | None, now: datetime) -> bool:
     changed = sa.update(pipelines).where(pipelines.c.name == name)
     return conn.execute(changed.values(state=state.value, reason=reason, updated_at=now)).rowcount == 1

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 
 from contract.errors import ErrorCode, FournilError
 from contract.jsons import dumps
-from contract.pipelines import PipelineSpec
 from contract.statuses import JOB_OVER, JobStatus
+from contract.tasks import Task
 from models.batches import Batch, find_batch
 from models.database import reading
 from models.jobs import Job, list_batch_jobs
@@ -39,7 +39,7 @@ def results(
     engine: sa.Engine,
     path: Path,
     batch: Batch,
-    spec: PipelineSpec | None,
+    task: Task | None,
     *,
     format: str,
     columns: str | None = None,
@@ -49,14 +49,14 @@ def results(
 ) -> Iterator[bytes]:
     """The rows that are over, in the order of the file, from `from_row` on.
 
-    `spec`: None when the pipeline is no longer offered.
+    `task`: what the batch was sent for; None where nobody knows it any more.
 
     `numbered`: where a row can be told from the next one (BY_ROW), it begins with its number.
     An unknown column raises RequestError before any byte.
     """
     layout = Layout.from_dict(batch.layout) if batch.layout else None
     texts = layout is not None and layout.format in TEXTS
-    table = Table(spec.catalogue if spec else None, layout.columns if layout else [], format=format, texts=texts)
+    table = Table(task, layout.columns if layout else [], format=format, texts=texts)
     chosen = table.choose(columns)
     if numbered and format in BY_ROW:
         chosen = [table.number, *chosen]

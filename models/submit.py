@@ -31,6 +31,8 @@ class NewJob:
     metadata: dict[str, Any] | None = None
     expires_at: datetime | None = None
     webhook: NewWebhook | None = None
+    #: What its pipeline is for.
+    task: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +104,8 @@ def job_row(job: NewJob, job_id: str, now: datetime, **more: Any) -> dict[str, A
 
 
 def data_row(job: NewJob, job_id: str) -> dict[str, Any]:
-    return {"job_id": job_id, "inputs": job.inputs, "parameters": job.parameters, "metadata": job.metadata}
+    sent = {"inputs": job.inputs, "parameters": job.parameters, "metadata": job.metadata}
+    return {"job_id": job_id, **sent, "task": job.task}
 
 
 def insert_jobs(conn: sa.Connection, rows: list[dict[str, Any]], data: list[dict[str, Any]]) -> None:

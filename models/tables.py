@@ -68,6 +68,7 @@ batches = sa.Table(
     metadata,
     sa.Column("id", ID, primary_key=True),
     sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("task", sa.String(64), comment="What its pipeline was for; null: not known"),
     sa.Column("status", sa.String(10), nullable=False),
     sa.Column("filename", sa.String(255), nullable=False),
     sa.Column("file_id", ID, sa.ForeignKey("files.id"), nullable=False, index=True),
@@ -186,6 +187,7 @@ job_data = sa.Table(
     sa.Column("inputs", Json, nullable=False),
     sa.Column("parameters", Json, nullable=False),
     sa.Column("metadata", Json),
+    sa.Column("task", sa.String(64), comment="What its pipeline was for; null: as its batch has it, or not known"),
 )
 
 job_results = sa.Table(

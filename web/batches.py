@@ -34,6 +34,7 @@ from web.batch_requests import BatchRequest
 from web.errors import not_found
 from web.intake import expiry
 from web.pace import speed
+from web.serializers import sent_for
 from web.services import Services
 from web.uploads import Received, no_such_file
 from web.webhooks import shown_webhook
@@ -130,6 +131,7 @@ def new_batch(
         format=asked.format if asked.dataset is None else "dataset",
         metadata=asked.metadata,
         expires_at=expiry(asked.expires_in, now),
+        task=asked.spec.task,
     )
 
 
@@ -168,7 +170,7 @@ def show_batch(conn: sa.Connection, batch: Batch, *, now: datetime) -> dict[str,
         "object": "batch",
         "id": batch.id,
         "pipeline": batch.pipeline,
-        "task": stored.spec.task if stored else None,
+        "task": sent_for(batch, stored),
         "status": batch.status.value,
         "filename": batch.filename,
         "format": batch.format,
@@ -218,6 +220,8 @@ def retry_batch(here: Services, batch_id: str) -> bool:
             raise FournilError(ErrorCode.CONFLICT, "This batch is not over. Wait for it, or cancel it first.")
         if batch.status is BatchStatus.FAILED:
             raise FournilError(ErrorCode.CONFLICT, "Its file cannot be used: errors says why. Upload it again.")
+        if refusal := why_not_again(conn, batch):
+            raise FournilError(ErrorCode.PIPELINE_CHANGED, refusal)
         queued = batches.retry(conn, batch, now=utc_now())
         return load_batch(conn, batch_id), queued
 
@@ -230,6 +234,12 @@ def retry_batch(here: Services, batch_id: str) -> bool:
         here.dispatch.ingest(batch_id)
     here.dispatch.changed(batch_id)
     return True
+
+
+def why_not_again(conn: sa.Connection, batch: Batch) -> str | None:
+    """Why what is left of a batch cannot run: of one file all rows have one task."""
+    stored = find_pipeline(conn, batch.pipeline)
+    return stored.spec.refusal(batch.task) if stored else None
 
 
 def delete_batch(here: Services, batch_id: str) -> None:

@@ -128,6 +128,7 @@ def read_job(
         metadata=body.get("metadata"),
         expires_at=expiry(body.get("expires_in"), now),
         webhook=read_webhook(services.settings, body),
+        task=spec.task,
     )
     return spec, job
 

@@ -17,6 +17,7 @@ from web.operations import ref
 
 _TEXT: JsonSchema = {"type": "string"}
 _TEXT_OR_NULL: JsonSchema = {"type": ["string", "null"]}
+_SENT_FOR = "The task it was sent for, whatever its pipeline is for now; null where nobody knows it any more."
 _WHOLE: JsonSchema = {"type": "integer", "minimum": 0}
 _SECONDS: JsonSchema = {"type": ["number", "null"], "minimum": 0}
 _OBJECT: JsonSchema = {"type": "object"}
@@ -85,7 +86,7 @@ JOB = a_record(
         "object": {"const": "job"},
         "id": ID,
         "pipeline": _TEXT,
-        "task": {**_TEXT_OR_NULL, "description": "null when the pipeline is no longer offered."},
+        "task": {**_TEXT_OR_NULL, "description": _SENT_FOR},
         "status": {"type": "string", "enum": [status.value for status in JobStatus]},
         "inputs": _OBJECT,
         "parameters": _OBJECT,
@@ -233,7 +234,7 @@ BATCH = a_record(
         "object": {"const": "batch"},
         "id": ID,
         "pipeline": _TEXT,
-        "task": {**_TEXT_OR_NULL, "description": "null when the pipeline is no longer offered."},
+        "task": {**_TEXT_OR_NULL, "description": _SENT_FOR},
         "status": {"type": "string", "enum": [status.value for status in BatchStatus]},
         "filename": _TEXT,
         "format": {**_TEXT_OR_NULL, "description": "As found in the file; until then as the request said."},

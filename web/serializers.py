@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from contract.statuses import JOB_OVER, JobStatus
 from contract.times import rfc3339, seconds_between
+from models.batches import Batch
 from models.files import StoredFile
 from models.jobs import Job
 from models.pipelines import StoredPipeline, list_pipelines
@@ -39,7 +40,7 @@ def job_json(
         "object": "job",
         "id": job.id,
         "pipeline": job.pipeline,
-        "task": pipeline.spec.task if pipeline else None,
+        "task": sent_for(job, pipeline),
         "status": job.status.value,
         "inputs": job.inputs,
         "parameters": job.parameters,
@@ -61,6 +62,11 @@ def job_json(
         **shown_webhook(webhook),
         "urls": {"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel"},
     }
+
+
+def sent_for(one: Job | Batch, pipeline: StoredPipeline | None) -> str | None:
+    """Its task: the one its pipeline had when it was sent, whatever it has now. The first versions kept no record."""
+    return one.task or (pipeline.spec.task if pipeline else None)
 
 
 def _job_error(job: Job) -> dict[str, Any] | None:

@@ -154,8 +154,10 @@ def _oven(settings: Settings, engine: sa.Engine, signals: Signals, host: str) ->
     def recent(pipeline: str, count: int) -> list[Any]:
         with reading(engine) as conn:
             stored = find_pipeline(conn, pipeline)
-            inputs = recent_inputs(conn, pipeline, limit=count)
-        unpack = pantry.unpacking(stored.spec) if stored else None
+            if stored is None:
+                return []
+            inputs = recent_inputs(conn, pipeline, stored.spec.task, limit=count)
+        unpack = pantry.unpacking(stored.spec)
         return inputs if unpack is None else [unpack(one) for one in inputs]
 
     oven = Oven(

@@ -93,6 +93,8 @@ def ingest_slice(
     try:
         if stored is None:
             raise FileError(ErrorCode.UNKNOWN_PIPELINE, f"The pipeline '{batch.pipeline}' is no longer offered.")
+        if refusal := stored.spec.refusal(batch.task):
+            raise FileError(ErrorCode.PIPELINE_CHANGED, refusal)
         return work.run(stored.spec, until=time.monotonic() + seconds)
     except FileError as error:
         work.give_up(error)

@@ -27,7 +27,7 @@ from contract.times import utc_now
 from models import claims, sweeps
 from models.claims import Claimed
 from models.database import reading, transaction
-from models.pipelines import find_pipeline, list_pipelines
+from models.pipelines import find_pipeline, is_so_still, list_pipelines
 from worker.appetite import Appetite
 from worker.backends.backend import DeviceLost
 from worker.board import Board
@@ -266,7 +266,12 @@ class Oven:
         lease = timedelta(seconds=self._settings.lease_seconds)
 
         def work(conn: sa.Connection) -> list[Claimed]:
-            return claims.claim(conn, spec.name, limit=limit, worker=self.name, lease=lease, now=now, only=only)
+            rows = claims.claim(conn, spec.name, limit=limit, worker=self.name, lease=lease, now=now, only=only)
+            if any(spec.refusal(row.task) for row in rows) and not is_so_still(conn, spec):
+                # Sent for what the pipeline is for by now, and a moment ago was not.
+                claims.release(conn, rows)
+                return []
+            return rows
 
         rows = transaction(self._engine, work, lasting=False)
         return rows, len(rows) == limit

@@ -118,12 +118,12 @@ def lay_out(
     `unpack` gives rows their files; None where the task has none. `larder`, `cellar`: answers to rows like these, of
     this batch and of all; None: none.
     """
+    rows, refused = _of_its_task(spec, rows)
     lanes = _lanes(spec, model, rows, cellar)
     known = _take_known(lanes, lambda one: larder.find(one.key) if larder else [])
     kept = cellar.find([one.lasting for lane in lanes for one in lane.unanswered if one.lasting]) if cellar else {}
     from_cellar = _take_known(lanes, lambda one: [kept[one.lasting]] if one.lasting in kept else [])
     trays: list[Tray] = []
-    refused: list[tuple[Claimed, InputError]] = []
     for lane in (lane for lane in lanes if lane.unanswered):
         firsts = [one.rows[0] for one in lane.unanswered]
         left = {row.id for one in lane.unanswered for row in one.rows}
@@ -137,6 +137,15 @@ def lay_out(
         its = limits if apart is None else dataclasses.replace(limits, overhead=apart)
         trays += _plan(loaves, lane.parameters, its)
     return LaidOut(sorted(trays, key=lambda tray: tray.rows[0].priority), refused, known, from_cellar)
+
+
+def _of_its_task(
+    spec: PipelineSpec, rows: Sequence[Claimed]
+) -> tuple[list[Claimed], list[tuple[Claimed, InputError]]]:
+    """Rows that the pipeline is for; and those that were sent when it was for another task."""
+    both = [(row, spec.refusal(row.task)) for row in rows]
+    refused = [(row, InputError(ErrorCode.PIPELINE_CHANGED, why)) for row, why in both if why is not None]
+    return [row for row, why in both if why is None], refused
 
 
 @dataclasses.dataclass

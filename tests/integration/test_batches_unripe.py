@@ -10,9 +10,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 from python_calamine import CalamineWorkbook
 
 from contract.times import utc_now
+from models import tables
 from models.database import transaction
 from models.files import delete_file
 from models.pipelines import sync_pipelines
@@ -103,8 +105,10 @@ def test_a_file_that_is_deleted_while_a_batch_is_made_of_it_is_no_error_of_ours(
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl", "parquet"])
-def test_results_outlive_their_pipeline(caller, format):
+def test_results_outlive_their_pipeline_also_where_its_task_was_never_recorded(caller, format):
     path = caller.done(sheet(), MAPPED)
+    with caller.engine.begin() as conn:
+        conn.execute(sa.update(tables.batches).values(task=None))
     sync_pipelines(caller.engine, [], utc_now())
     batch = caller.shown(path)
     assert (batch["status"], batch["task"]) == ("completed", None)

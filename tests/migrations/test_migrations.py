@@ -9,10 +9,13 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.script import ScriptDirectory
 
+from contract.pipelines import PipelineSpec
 from contract.statuses import BatchStatus, JobStatus
+from contract.times import utc_now
 from models.counts import count
 from models.database import make_engine, reading
 from models.migrate import MIGRATIONS, alembic_config, is_current, upgrade
+from models.pipelines import sync_pipelines
 from tests.databases import postgres_database, postgres_server
 
 
@@ -86,3 +89,28 @@ def test_batches_of_before_are_counted_and_the_way_back_works(url):
             kept = [conn.scalar(sa.text(f"SELECT count(*) FROM {table}")) for table in ("jobs", "batches", "row_ids")]
         assert kept == [4, 1, 1]
     engine.dispose()
+
+
+def test_batches_of_before_get_the_task_that_their_pipeline_has(url):
+    config = alembic_config(url)
+    upgrade(url)
+    engine = make_engine(url)
+    sync_pipelines(engine, [PipelineSpec("p", "text-classification", backend="fake")], utc_now())
+    command.downgrade(config, "0007")
+    with engine.begin() as conn:
+        conn.execute(sa.text("INSERT INTO files VALUES ('f', 'a.csv', 'text/csv', 1, '2026-01-01 00:00:00', false)"))
+        for name in ("p", "gone"):
+            conn.execute(
+                sa.text(
+                    "INSERT INTO batches (id, pipeline, status, filename, file_id, mapping, on_invalid_rows, "
+                    "parameters, invalid, errors, cursor, cursor_version, ingested, created_at) VALUES (:name, "
+                    ":name, 'completed', 'a.csv', 'f', '{}', 'skip', '{}', 0, '[]', '{}', 0, true, '2026-01-01')"
+                ),
+                {"name": name},
+            )
+    engine.dispose()
+    upgrade(url)
+    with engine.connect() as conn:
+        found = conn.execute(sa.text("SELECT id, task FROM batches ORDER BY id")).all()
+    engine.dispose()
+    assert [tuple(row) for row in found] == [("gone", None), ("p", "text-classification")]

@@ -12,6 +12,7 @@ from werkzeug.http import dump_options_header
 
 from contract.errors import ErrorCode, FournilError, RequestError
 from contract.statuses import BatchStatus
+from contract.tasks import CATALOGUE
 from models import results
 from models.batches import Batch
 from models.database import reading
@@ -20,6 +21,7 @@ from models.sheets.export import ENDINGS, MEDIA
 from web.batches import load_batch
 from web.operations import Answer, operation
 from web.requests import Param
+from web.serializers import sent_for
 from web.services import services
 
 blueprint = Blueprint("exports", __name__, url_prefix="/api/v1")
@@ -67,7 +69,7 @@ def download(batch_id: str) -> Response:
     here, statuses = services(), _statuses(g.query["status"])
     with reading(here.engine) as conn:
         batch = load_batch(conn, batch_id)
-        stored = find_pipeline(conn, batch.pipeline)
+        task = sent_for(batch, find_pipeline(conn, batch.pipeline))
     if batch.status is BatchStatus.FAILED:
         raise FournilError(ErrorCode.CONFLICT, "Nothing of this file ran; errors says why.")
     path = here.storage.path(batch.file_id)
@@ -75,7 +77,7 @@ def download(batch_id: str) -> Response:
         raise FournilError(ErrorCode.CONFLICT, "The uploaded file is no longer there.")
     wanted = g.query["format"] or _own_format(batch)
     pieces = results.results(
-        here.engine, path, batch, stored.spec if stored else None,
+        here.engine, path, batch, CATALOGUE.get(task or ""),
         format=wanted, columns=g.query["columns"], statuses=statuses, from_row=g.query["from_row"],
         numbered=g.query["numbered"],
     )  # fmt: skip

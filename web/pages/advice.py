@@ -18,6 +18,8 @@ _ADVICE = {
     "the id of this job.",
     ErrorCode.WORKER_LOST: "Every process that took this job up died with it. It was tried alone, so it is likely "
     "the input; try a shorter or simpler one.",
+    ErrorCode.PIPELINE_CHANGED: "The operator has made something else of this pipeline since. Look for another one "
+    "of the same task.",
     ErrorCode.EMPTY_FILE: "Choose the file again: the one that arrived holds nothing.",
     ErrorCode.NO_ROWS: "The file has a header and nothing below it.",
     ErrorCode.UNREADABLE_FILE: "Save it again, as CSV in UTF-8 if you can choose, then upload that; pack an "

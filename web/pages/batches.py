@@ -93,6 +93,7 @@ def _shown(conn: sa.Connection, batch_id: str) -> dict[str, Any]:
         "statuses": [*JobStatus, "invalid"],
         "rows": [summary(job, task) for job in rows],
         "again": any(shown["counts"][status] for status in ("failed", "canceled", "expired")),
+        "refusal": store.why_not_again(conn, found),
     }
 
 

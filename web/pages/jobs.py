@@ -24,7 +24,7 @@ from web.pages.site import blueprint, check_token
 from web.pages.summaries import files_in, summary
 from web.pages.tables import WrittenTable
 from web.requests import decode_cursor, encode_cursor, wait_seconds
-from web.serializers import is_over
+from web.serializers import is_over, sent_for
 from web.services import services
 
 KIND = "jobs"
@@ -147,5 +147,5 @@ def input_fields(task: Task | None, inputs: Any, *, above: str | None = None) ->
 
 
 def summaries(conn: sa.Connection, found: list[Job]) -> list[dict[str, Any]]:
-    tasks = {stored.spec.name: stored.spec.catalogue for stored in list_pipelines(conn)}
-    return [summary(job, tasks.get(job.pipeline)) for job in found]
+    known = {stored.spec.name: stored for stored in list_pipelines(conn)}
+    return [summary(job, CATALOGUE.get(sent_for(job, known.get(job.pipeline)) or "")) for job in found]

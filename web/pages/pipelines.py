@@ -123,7 +123,7 @@ def _earlier(conn: sa.Connection, stored: StoredPipeline) -> dict[str, Any] | No
     """What the job in ?job= was sent; with ?continue its answer as the last turn."""
     job_id = request.args.get("job", "")
     job = find_job(conn, job_id) if is_id(job_id) else None
-    if job is None or job.pipeline != stored.spec.name:
+    if job is None or job.pipeline != stored.spec.name or stored.spec.refusal(job.task):
         return None
     inputs = job.inputs
     if "continue" in request.args and "messages" in inputs and isinstance(job.result, dict):

@@ -410,7 +410,7 @@ def test_a_job_of_a_pipeline_that_is_gone_can_still_be_read(client, submit, engi
 
     shown = client.get(job["urls"]["self"]).get_json()
 
-    assert (shown["pipeline"], shown["task"], shown["status"]) == ("fake", None, "queued")
+    assert (shown["pipeline"], shown["task"], shown["status"]) == ("fake", "text-classification", "queued")
 
 
 def test_another_site_cannot_make_a_browser_submit(client):

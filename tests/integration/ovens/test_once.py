@@ -37,10 +37,10 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def put_batch(house: House, texts: list[str]) -> list[str]:
+def put_batch(house: House, texts: list[str], **more: Any) -> list[str]:
     """A batch of one row a text, all of them in the queue; their ids in the order of its file."""
     file_id, ids, now = new_id(), new_ids(len(texts)), utc_now()
-    new = NewBatch("fake", "rows.csv", file_id, {}, {"text": "text"}, OnInvalidRows.SKIP)
+    new = NewBatch("fake", "rows.csv", file_id, {}, {"text": "text"}, OnInvalidRows.SKIP, **more)
 
     def work(conn: sa.Connection) -> None:
         add_file(conn, file_id=file_id, name="rows.csv", content_type="text/csv", size=3, now=now)

@@ -10,13 +10,16 @@ import pytest
 import sqlalchemy as sa
 
 from contract.errors import CheckpointError, ErrorCode
-from contract.statuses import JobStatus, PipelineState, Priority
+from contract.pipelines import PipelineSpec
+from contract.statuses import BatchStatus, JobStatus, PipelineState, Priority
 from contract.times import utc_now
+from models.batches import find_batch
 from models.database import reading, transaction
-from models.pipelines import set_state
+from models.pipelines import set_state, sync_pipelines
 from models.sweeps import cancel
 from models.workers import Worker, list_workers, put_worker
 from tests.integration.ovens.conftest import House, status
+from tests.integration.ovens.test_once import put_batch
 from worker import oven as oven_module
 from worker import shelf as shelf_module
 from worker import trays as trays_module
@@ -279,3 +282,45 @@ def test_an_oven_that_rests_shows_what_it_counted_last(house, monkeypatch):
     monkeypatch.setattr("worker.ledger.Ledger.show", lambda _self: shown.append("shown"))
     house.oven.rest()
     assert shown == ["shown"]
+
+
+def now_for(house: House, task: str) -> None:
+    sync_pipelines(house.engine, [PipelineSpec("fake", task, backend="fake")], utc_now())
+
+
+def test_what_was_sent_for_another_task_than_the_pipelines_now_fails_and_the_rest_runs(house):
+    old = house.put("hello", task="feature-extraction")
+    new, unknown = house.put("hello", task="text-classification"), house.put("hello")
+    row = put_batch(house, ["hello"], task="feature-extraction")[0]
+    house.oven.serve("fake")
+    assert [house.job(one).error_code for one in (old, row)] == ["pipeline_changed"] * 2
+    assert house.job(old).error_message == (
+        "This was sent for feature-extraction, and the pipeline 'fake' is for text-classification now. "
+        "Send it again to a pipeline for feature-extraction."
+    )
+    assert [house.job(one).status for one in (new, unknown)] == [JobStatus.SUCCEEDED] * 2
+    batch_id = house.job(row).batch_id
+    with reading(house.engine) as conn:
+        batch = find_batch(conn, batch_id or "")
+    assert batch is not None
+    assert batch.status is BatchStatus.COMPLETED
+
+
+def test_rows_that_are_ahead_of_what_the_oven_knows_of_their_pipeline_wait(house, monkeypatch):
+    """It read the pipeline, then the operator changed it, and a row for the new task came, all before its claim."""
+    look = house.oven._called_for
+
+    def then_changed(pipeline: str) -> PipelineSpec | None:
+        found = look(pipeline)
+        if "job" not in sent:
+            now_for(house, "zero-shot-classification")
+            sent["job"] = house.put("hello", task="zero-shot-classification")
+        return found
+
+    sent: dict[str, str] = {}
+    house.put("first", task="text-classification")
+    monkeypatch.setattr(house.oven, "_called_for", then_changed)
+    house.oven.serve("fake")
+    assert (house.job(sent["job"]).status, house.job(sent["job"]).attempts) == (JobStatus.QUEUED, 0)
+    house.oven.serve("fake")
+    assert house.job(sent["job"]).status is JobStatus.SUCCEEDED

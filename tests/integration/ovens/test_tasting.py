@@ -102,7 +102,7 @@ def place_of(engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
         def recent(pipeline: str, count: int) -> list[Inputs]:
             with reading(engine) as conn:
-                return recent_inputs(conn, pipeline, limit=count)
+                return recent_inputs(conn, pipeline, "text-classification", limit=count)
 
         if not real:
             monkeypatch.setattr(shelf_module, "backend_for", lambda _: Bakes())

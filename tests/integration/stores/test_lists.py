@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from contract.statuses import JobStatus
 from models import claims, records
-from models.database import note_growth, reading
+from models.database import note_growth, reading, transaction
 from models.jobs import list_jobs, recent_inputs
 from models.records import Success, Timing
 from tests.integration.stores.conftest import NOW
@@ -45,7 +45,21 @@ def test_the_newest_jobs_of_a_pipeline_with_few_are_not_looked_for_among_another
     for more in ({}, {"after": "f"}, {"status": JobStatus.SUCCEEDED}):
         found = plans(engine, lambda conn, more=more: list_jobs(conn, limit=50, pipeline="other", **more))
         assert "ix_jobs_pipeline" in found, found
-    assert "ix_jobs_pipeline" in plans(engine, lambda conn: recent_inputs(conn, "other", limit=5))
+    assert "ix_jobs_pipeline" in plans(
+        engine, lambda conn: recent_inputs(conn, "other", "text-classification", limit=5)
+    )
+
+
+def test_recent_inputs_are_those_of_the_task_that_a_pipeline_has_now(engine, job_factory, claim_rows):
+    for text, task in (("a", "text-classification"), ("b", "feature-extraction"), ("c", None)):
+        job_factory(text, task=task)
+    rows = claim_rows()
+    done = [Success(row.id, row.fence, [0.5]) for row in rows]
+    timing = Timing(load=0.0, inference=0.0)
+    transaction(engine, lambda conn: records.finish(conn, done, model={"id": "fake"}, timing=timing, now=NOW))
+    with reading(engine) as conn:
+        found = recent_inputs(conn, "fake", "feature-extraction", limit=9)
+    assert [inputs["text"] for inputs in found] == ["c", "b"]
 
 
 def test_no_workers_are_started_for_a_page(engine):
