@@ -1,10 +1,11 @@
 """The life of a large file with a backend that computes nothing: accepted, read, baked, polled, downloaded.
 
-    python -m benchmarks.bulk [--rows 1000000] [--database sqlite|postgres]
+    python -m benchmarks.bulk [--rows 1000000] [--database sqlite|postgres] [--file csv|parquet]
 
-Times of each phase, what polls took and foretold meanwhile, how much each process grew, and whether the results
-have every row in the order of the file. Then a file whose steps come one after the other, for the pipeline is paused
-while it is read; beside it what the bare database does: the same inserts, updates and reads by its driver alone.
+Uploaded and downloaded in that format. Times of each phase, what polls took and foretold meanwhile, how much each
+process grew, and whether the results have every row in the order of the file. Then a file whose steps come one after
+the other, for the pipeline is paused while it is read; beside it what the bare database does: the same inserts,
+updates and reads by its driver alone.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import httpx
 from benchmarks.bare import bare
 from benchmarks.harness import Stack, save, spread, stack
 from benchmarks.upload_memory import FAKE, note, resident, write_sheet
+from models.sheets.export import MEDIA
 
 _OVER = ("completed", "failed", "canceled", "expired")
 _POLL_SECONDS = 0.5
@@ -38,24 +40,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--file", choices=tuple(_IDS), default="csv")
     given = parser.parse_args()
     with contextlib.ExitStack() as parts:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="fournil-bulk-")))
-        pipelines, sheet, results = folder / "pipelines.toml", folder / "rows.csv", folder / "results.csv"
+        pipelines, sheet, results = (folder / name for name in ("pipelines.toml", f"rows.{given.file}", "results"))
         pipelines.write_text(FAKE)
-        write_sheet(sheet, given.rows)
+        write_file(sheet, given.rows)
         env = {"FOURNIL_DATABASE_URL": parts.enter_context(postgres())} if given.database == "postgres" else {}
         some = min(given.rows, _APART_ROWS)
         with stack("--pipelines", str(pipelines), **env) as running:
             figures = life(running, sheet, given.rows, results)
-            write_sheet(sheet, some)
+            write_file(sheet, some)
             alone = steps(running, sheet, some, results)
         with postgres() if given.database == "postgres" else sqlite(folder / "bare.db") as url:
             limit = bare(url, some)
-    about = {"rows": given.rows, "database": given.database}
+    about = {"rows": given.rows, "database": given.database, "file": given.file}
     shares = {name: round(alone[name] / limit[name], 3) for name in limit}
     one_by_one = {"rows": some, "fournil": alone, "bare_database": limit, "fournil_of_bare": shares}
-    save(f"bulk-{given.database}-{given.rows}", {**about, **figures, "steps_one_by_one": one_by_one})
+    name = f"bulk-{given.database}-{given.rows}" + ("" if given.file == "csv" else f"-{given.file}")
+    save(name, {**about, **figures, "steps_one_by_one": one_by_one})
+
+
+def write_file(path: Path, rows: int) -> None:
+    """The same rows in either format, as the name says."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    if path.suffix == ".csv":
+        write_sheet(path, rows)
+        return
+    texts = path.with_suffix(".csv")
+    write_sheet(texts, rows)
+    with pyarrow.csv.open_csv(texts) as pieces, pyarrow.parquet.ParquetWriter(path, pieces.schema) as out:
+        for piece in pieces:
+            out.write_batch(piece)
+    texts.unlink()
 
 
 @contextlib.contextmanager
@@ -82,7 +102,7 @@ def life(running: Stack, sheet: Path, rows: int, results: Path) -> dict[str, Any
     batch, last_byte, accepted = upload(http, sheet)
     watched = watch(http, batch["id"], rows, peak, running, since=accepted)
     start = time.perf_counter()
-    download(http, batch["id"], results)
+    download(http, batch["id"], results, format=sheet.suffix[1:])
     downloaded = time.perf_counter() - start
     note(peak, running)
     return {
@@ -92,7 +112,7 @@ def life(running: Stack, sheet: Path, rows: int, results: Path) -> dict[str, Any
         "download_seconds": round(downloaded, 1),
         "download_rows_per_second": round(rows / downloaded),
         "result_bytes": results.stat().st_size,
-        "rows_in_order": in_order(results, rows),
+        "rows_in_order": in_order(results, rows, format=sheet.suffix[1:]),
         "start_mb": {name: round(value / 1e6, 1) for name, value in before.items()},
         "grew_mb": {name: round((peak[name] - before.get(name, 0)) / 1e6, 1) for name in peak},
     }
@@ -108,9 +128,9 @@ def steps(running: Stack, sheet: Path, rows: int, results: Path) -> dict[str, in
         http.post("/api/v1/pipelines/fake/resume").raise_for_status()
         _wait(http, batch["id"], lambda found: found["status"] in _OVER)
         baked = time.perf_counter()
-        download(http, batch["id"], results)
+        download(http, batch["id"], results, format=sheet.suffix[1:])
         over = time.perf_counter()
-    assert in_order(results, rows)
+    assert in_order(results, rows, format=sheet.suffix[1:])
     return {
         "ingest_rows_per_second": round(rows / (read - accepted)),
         "claim_and_record_rows_per_second": round(rows / (baked - read)),
@@ -144,7 +164,10 @@ def upload(http: httpx.Client, sheet: Path) -> tuple[dict[str, Any], float, floa
     """The batch, when the last byte was sent, and when the answer was there."""
     request = {"pipeline": "fake", "inputs": {"text": "review"}, "id_column": "id"}
     sent: Any = _Sent(sheet)
-    parts = {"request": (None, json.dumps(request), "application/json"), "file": (sheet.name, sent, "text/csv")}
+    parts = {
+        "request": (None, json.dumps(request), "application/json"),
+        "file": (sheet.name, sent, MEDIA[sheet.suffix[1:]]),
+    }
     batch = http.post("/api/v1/batches", files=parts).raise_for_status().json()
     return batch, sent.last_byte, time.perf_counter()
 
@@ -238,16 +261,31 @@ def foretold(said: list[tuple[float, float, float | None]], start: float, end: f
     }
 
 
-def download(http: httpx.Client, batch_id: str, path: Path) -> None:
-    with http.stream("GET", f"/api/v1/batches/{batch_id}/results?format=csv") as answer, path.open("wb") as out:
+def download(http: httpx.Client, batch_id: str, path: Path, *, format: str) -> None:
+    url = f"/api/v1/batches/{batch_id}/results?format={format}"
+    with http.stream("GET", url) as answer, path.open("wb") as out:
         for piece in answer.raise_for_status().iter_bytes():
             out.write(piece)
 
 
-def in_order(path: Path, rows: int) -> bool:
+def in_order(path: Path, rows: int, *, format: str) -> bool:
+    return list(_IDS[format](path)) == list(range(rows))
+
+
+def _of_csv(path: Path) -> Iterator[int]:
     with path.open(newline="", encoding="utf-8-sig") as file:
-        found = [int(row["id"]) for row in csv.DictReader(file) if row["status"] == "succeeded"]
-    return found == list(range(rows))
+        yield from (int(row["id"]) for row in csv.DictReader(file) if row["status"] == "succeeded")
+
+
+def _of_parquet(path: Path) -> Iterator[int]:
+    import pyarrow.parquet
+
+    for group in pyarrow.parquet.ParquetFile(path).iter_batches(columns=["id", "status"]):
+        yield from (row["id"] for row in group.to_pylist() if row["status"] == "succeeded")
+
+
+#: By format: the ids of the rows of a download that succeeded.
+_IDS = {"csv": _of_csv, "parquet": _of_parquet}
 
 
 if __name__ == "__main__":

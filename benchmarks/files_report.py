@@ -15,10 +15,11 @@ Written by `python -m benchmarks.files_report` from benchmarks/results/bulk-*.js
 backend computes nothing: what is measured is all that Fournil does around it, on two cores, client and database on
 the same machine.
 """
-_LIVES = """## The life of a CSV
+_LIVES = """## The life of a file
 
 `python -m benchmarks.bulk`: uploaded over HTTP, checked as a whole, read while it is baked, polled twice a second,
-downloaded as CSV with every input column beside the result; every id is looked at. Seconds from the acceptance on.
+downloaded in its format with every input column beside the result; every id is looked at. Seconds from the acceptance
+on.
 """
 _FORETOLD = """## What polls foretold
 
@@ -53,17 +54,18 @@ def main() -> None:
 
 def _kept(kind: str) -> list[dict[str, Any]]:
     found = (json.loads(path.read_text()) for path in RESULTS.glob(f"{kind}-*.json"))
-    return sorted(found, key=lambda record: (record["rows"], record["database"]))
+    return sorted(found, key=lambda record: (record["rows"], record["database"], _file(record)))
 
 
 def _lives(records: list[dict[str, Any]]) -> Iterator[str]:
     yield _LIVES
-    head = ("database", "rows", "MB", "accepted after the last byte, s", "read, s", "all rows over, s", "rows/s",
-            "downloaded, s", "in order", "a poll, p95 ms", "grew most, MB", "commit")  # fmt: skip
+    head = ("database", "file", "rows", "MB", "accepted after the last byte, s", "read, s", "all rows over, s",
+            "rows/s", "downloaded, s", "in order", "a poll, p95 ms", "grew most, MB", "commit")  # fmt: skip
     rows = [
         (
-            r["database"], f"{r['rows']:,}", round(r["upload_bytes"] / 1e6), r["accepted_seconds_after_last_byte"],
-            r["read_seconds"], r["all_rows_terminal_seconds"], f"{r['rows_per_second']:,}", r["download_seconds"],
+            r["database"], _file(r), f"{r['rows']:,}", round(r["upload_bytes"] / 1e6),
+            r["accepted_seconds_after_last_byte"], r["read_seconds"], r["all_rows_terminal_seconds"],
+            f"{r['rows_per_second']:,}", r["download_seconds"],
             "yes" if r["rows_in_order"] else "no", r["poll_ms"]["p95"], _most(r["grew_mb"]), r["commit"],
         )
         for r in records
@@ -78,12 +80,13 @@ def _most(grew: dict[str, float]) -> str:
 
 def _foretold(records: list[dict[str, Any]]) -> Iterator[str]:
     yield _FORETOLD
-    head = ("database", "rows", "polls", "with an eta", "off, of time left: median", "greatest", "within 15%",
+    head = ("database", "file", "rows", "polls", "with an eta", "off, of time left: median", "greatest", "within 15%",
             "off, of the whole: median", "greatest", "fixed work, ms", "within 15% on an even machine",
             "commit")  # fmt: skip
     rows = [
         (
-            r["database"], f"{r['rows']:,}", r["eta"]["polls_after_a_tenth"], _percent(r["eta"]["with_eta"]),
+            r["database"], _file(r), f"{r['rows']:,}", r["eta"]["polls_after_a_tenth"],
+            _percent(r["eta"]["with_eta"]),
             *_ends(r["eta"]["off_of_time_left"]), _percent(r["eta"]["within_15_percent"]),
             *_ends(r["eta"]["off_of_whole_time"]), *_evenness(r), r["commit"],
         )
@@ -115,11 +118,15 @@ def _steps(records: list[dict[str, Any]]) -> Iterator[str]:
         for name in found.get("fournil", ()):
             step = name.removesuffix("_rows_per_second").replace("_", " ")
             ours, bare, share = (found[kind][name] for kind in ("fournil", "bare_database", "fournil_of_bare"))
-            head = (record["database"], f"{found['rows']:,}", step)
+            head = (record["database"], _file(record), f"{found['rows']:,}", step)
             # Steps may be of another run than the life of the million rows.
             commit = found.get("commit", record["commit"])
             rows.append((*head, f"{ours:,}", f"{bare:,}", _percent(share), commit))
-    yield from table(("database", "rows", "step", "Fournil, rows/s", "bare, rows/s", "share", "commit"), rows)
+    yield from table(("database", "file", "rows", "step", "Fournil, rows/s", "bare, rows/s", "share", "commit"), rows)
+
+
+def _file(record: dict[str, Any]) -> str:
+    return str(record.get("file", "csv"))
 
 
 def _large(records: list[dict[str, Any]]) -> Iterator[str]:
