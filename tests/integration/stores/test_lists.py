@@ -68,6 +68,16 @@ def test_no_workers_are_started_for_a_page(engine):
             assert conn.scalar(sa.text("SHOW max_parallel_workers_per_gather")) == "0"
 
 
+def test_whether_rows_wait_is_seen_in_the_index_of_those_that_do_also_where_most_did_a_moment_ago(
+    engine, batch_factory
+):
+    batch_factory(3_000)
+    note_growth(engine, "jobs")
+    found = plans(engine, lambda conn: claims.any_waiting(conn, "fake", now=NOW))
+    assert "ix_jobs_claim" in found, found
+    assert "Sort" not in found, found
+
+
 def test_rows_that_are_named_are_found_by_their_key_however_few_run(engine, batch_factory, claim_rows):
     if engine.dialect.name == "sqlite":
         pytest.skip("asks no statistics")
