@@ -1,12 +1,17 @@
-"""The pages of docs/ hold together: each is in the index, and what a page links to is there."""
+"""The pages of docs/ hold together: in the index, with links that lead somewhere, and saying what the code says."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from contract.docs import DOCS
+from contract.docs import PAGES as GENERATED
+from contract.pipelines import PipelineSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -33,6 +38,17 @@ def test_every_page_of_the_docs_is_in_their_index():
     named = {(index.parent / link).resolve() for link in _links(index)}
     pages = {page for page in PAGES if page.is_relative_to(index.parent) and page.parent.name != "decisions"}
     assert sorted(str(page.relative_to(ROOT)) for page in pages - named - {index}) == []
+
+
+def test_the_docs_name_every_option_of_a_pipeline():
+    page = (ROOT / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    options = {field.name for field in dataclasses.fields(PipelineSpec)} - {"name", "defaults"}
+    assert [name for name in sorted(options) if f"| `{name}` |" not in page] == []
+
+
+@pytest.mark.parametrize("page", GENERATED)
+def test_the_docs_say_what_the_contract_says(page):
+    assert (DOCS / page).read_text(encoding="utf-8") == GENERATED[page](), "run `make docs`"
 
 
 def _links(page: Path) -> Iterator[str]:

@@ -1,8 +1,10 @@
-"""Rules of the house that no linter has: how long things may be, and that every module of the worker is guarded."""
+"""Rules of the house that no linter has: how long things may be, and what is loaded with what."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,3 +47,19 @@ def test_every_module_of_the_worker_is_kept_from_torch():
     [guarded] = [set(one["source_modules"]) for one in contracts if "worker.backends only" in one["name"]]
     there = {f"worker.{module.stem}" for module in (ROOT / "worker").glob("*.py") if module.stem != "__init__"}
     assert there == guarded
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("web.wsgi", ("torch", "transformers", "worker")),
+        ("worker.node", ("torch", "transformers", "flask", "web")),
+        ("worker.tasks", ("torch", "transformers", "flask", "web")),
+        ("contract.settings", ("sqlalchemy", "flask", "celery", "torch")),
+        ("models.jobs", ("flask", "celery", "torch", "web", "worker")),
+    ],
+)
+def test_a_room_does_not_import_what_is_not_its_own(module, forbidden):
+    code = f"import sys, {module}; print([m for m in {forbidden!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
