@@ -23,7 +23,7 @@ COUNTED = 10_000
 def positions(conn: sa.Connection, some: Sequence[Job]) -> dict[str, int]:
     """How many jobs of its pipeline go before each of `some` that is queued; exactly, up to COUNTED.
 
-    Further back, of a row of a file what is known of files, and of another job COUNTED. Neighbours of a page stand
+    Further back, of a row of a file what is known of files, and of another job COUNTED. Neighbors of a page stand
     close in line: after the first of a pipeline only what lies between is counted.
     """
     found: dict[str, int] = {}

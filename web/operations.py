@@ -1,7 +1,7 @@
 """Operations: what each view takes and answers, said once, beside it.
 
 `operation` refuses query parameters that are not declared and reads those that are, so that the document made from
-it (web.api.document) and the behaviour are the same thing.
+it (web.api.document) and the behavior are the same thing.
 """
 
 from __future__ import annotations

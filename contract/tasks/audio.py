@@ -161,7 +161,7 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
                 120,
             ),
             "stride_length_s": a_number(
-                "Overlap", "Seconds that a piece shares with each neighbour. Empty: a sixth of a piece.", 0, 60
+                "Overlap", "Seconds that a piece shares with each neighbor. Empty: a sixth of a piece.", 0, 60
             ),
             "max_new_tokens": a_whole("Longest text", "Tokens to write at most for each piece.", 1, 4096),
             "num_beams": a_whole(

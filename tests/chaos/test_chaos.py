@@ -1,4 +1,4 @@
-"""Real processes are killed, real brokers are emptied: every job ends exactly once, and no neighbour suffers.
+"""Real processes are killed, real brokers are emptied: every job ends exactly once, and no neighbor suffers.
 
 Each test runs a whole stack of its own (`fournil up`), as a user would.
 """
@@ -73,7 +73,7 @@ def test_a_finished_row_is_never_run_again_after_a_kill(sqlite_stack: Stack) -> 
     assert {job_id: after[job_id] for job_id in before} == before
 
 
-def test_a_row_that_kills_its_process_fails_and_its_neighbours_succeed(stack: Stack) -> None:
+def test_a_row_that_kills_its_process_fails_and_its_neighbors_succeed(stack: Stack) -> None:
     texts = [f"row {n}" for n in range(200)]
     texts[77] = "die 77"
     batch_id = upload(stack, texts)

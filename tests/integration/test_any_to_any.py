@@ -120,7 +120,7 @@ def test_a_model_that_hears_refuses_by_name_what_it_has_no_sense_for(hearer, row
     assert found.field == field
 
 
-def test_a_model_that_sees_refuses_recordings_and_its_neighbours_go_on(seer):
+def test_a_model_that_sees_refuses_recordings_and_its_neighbors_go_on(seer):
     refused, good = seer.run([{"text": "a", "audio": heard(LOW)}, as_row({"text": "a"}, [BLUE])], max_new_tokens=4)
 
     assert (refused.field, refused.message) == ("inputs.audio", "This model does not hear. Send no recordings.")

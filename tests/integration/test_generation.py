@@ -86,7 +86,7 @@ def test_sampling_repeats_with_a_seed_and_varies_by_job(oven: Any) -> None:
     assert write.run([row], **hot, seed=3) == write.run([row], Listener("x").context, **hot, seed=3)
 
 
-def test_a_sampled_row_does_not_depend_on_its_neighbours(oven: Any) -> None:
+def test_a_sampled_row_does_not_depend_on_its_neighbors(oven: Any) -> None:
     oven("text-generation").together_and_alone(
         [{"text": text} for text in PROMPTS], top_p=0.9, seed=5, max_new_tokens=9
     )

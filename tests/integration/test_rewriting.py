@@ -247,9 +247,7 @@ def test_a_model_with_room_for_less_than_is_usual_writes_that(rewriter: Any) -> 
 
 
 @pytest.mark.parametrize("parameters", [{"temperature": 1.4}, {"top_k": 5, "num_beams": 1}, {"do_sample": True}])
-def test_a_drawn_text_depends_on_its_seed_and_not_on_its_neighbours(
-    rewriter: Any, parameters: dict[str, Any]
-) -> None:
+def test_a_drawn_text_depends_on_its_seed_and_not_on_its_neighbors(rewriter: Any, parameters: dict[str, Any]) -> None:
     write = rewriter("text2text-generation", tiny.bart)
     together = write.texts(ROWS, Context(job_ids=["a", "b", "c", "d"]), max_new_tokens=12, **parameters)
     alone = [

@@ -173,7 +173,7 @@ def test_a_text_that_nobody_wants_any_more_leaves_and_is_not_handed_in(writer: A
         {"do_sample": True},
     ],
 )
-def test_a_drawn_text_depends_on_its_seed_and_not_on_its_neighbours(parameters: dict[str, Any], writer: Any) -> None:
+def test_a_drawn_text_depends_on_its_seed_and_not_on_its_neighbors(parameters: dict[str, Any], writer: Any) -> None:
     write = writer("llama")
     together = write.write(PROMPTS, Context(job_ids=["a", "b", "c", "d"]), max_new_tokens=16, **parameters)
     alone = [

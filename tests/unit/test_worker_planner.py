@@ -69,7 +69,7 @@ def test_suspects_stay_in_groups_of_their_size(rows, budget, overhead, most):
 
 @given(few_rows, st.integers(1, 200), st.integers(0, 50))
 def test_no_plan_of_any_grouping_is_cheaper(rows, budget, overhead):
-    """Sorted neighbours are enough: compared with every way to part the rows, not only with cuts of a sorted line."""
+    """Sorted neighbors are enough: compared with every way to part the rows, not only with cuts of a sorted line."""
 
     def price(trays: list[list[int]]) -> int:
         return sum(padded([rows[i] for i in tray]) + overhead for tray in trays)

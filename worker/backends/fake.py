@@ -1,7 +1,7 @@
 """A backend for tests of the queue: instant answers, and it obeys words in the text, per row.
 
 `sleep:0.5` sleeps (and weighs as much as a text that takes so long), `raise` raises, `die` SIGKILLs its own process,
-`oom` raises an out-of-memory error, `reject` is refused as input. Anything else is labelled by its length:
+`oom` raises an out-of-memory error, `reject` is refused as input. Anything else is labeled by its length:
 even or odd.
 """
 

@@ -1,7 +1,7 @@
 """What an encoder-decoder writes, through the library's `generate()`: all rows of a microbatch at once, with beams.
 
 While it writes, whoever waits for the rows is asked after, and a row whose numbers overflow is found without harm to
-its neighbours. Rows that are drawn are written one by one, so that each depends on its own seed alone.
+its neighbors. Rows that are drawn are written one by one, so that each depends on its own seed alone.
 """
 
 from __future__ import annotations

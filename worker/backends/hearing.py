@@ -1,7 +1,7 @@
 """Recordings through a model: decoded at the rate at which it hears, and those of one shape in one forward pass.
 
 Recordings of different lengths are never padded to each other: what many models say of one would depend on its
-neighbours. Models that hear a window of fixed length see all of them alike.
+neighbors. Models that hear a window of fixed length see all of them alike.
 """
 
 from __future__ import annotations

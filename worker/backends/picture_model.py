@@ -1,6 +1,6 @@
 """Pictures through a model: decoded and resized one by one, and those of one shape in one forward pass.
 
-Pictures of different shapes are never padded to each other: what a model says of one would depend on its neighbours.
+Pictures of different shapes are never padded to each other: what a model says of one would depend on its neighbors.
 """
 
 from __future__ import annotations

@@ -212,7 +212,7 @@ def test_rows_in_hand_become_suspects_and_the_others_keep_their_place(engine, jo
     assert {row.max_group for row in first + second} == {2}
 
 
-def test_a_culprit_is_found_by_halves_and_its_neighbours_succeed(engine, job_factory, claim_rows):
+def test_a_culprit_is_found_by_halves_and_its_neighbors_succeed(engine, job_factory, claim_rows):
     ids = [job_factory() for _ in range(16)]
     culprit, moment, deaths = ids[5], NOW, 0
     while any(job(engine, i).status in (JobStatus.QUEUED, JobStatus.RUNNING) for i in ids):
