@@ -243,7 +243,8 @@ def stop_reading(conn: sa.Connection, batch: Batch, *, errors: list[dict[str, An
         ingested=True,
         total=batches.c.invalid + sum(found[status] or 0 for status in JobStatus),
         status=BatchStatus.RUNNING.value,
-        errors=(batch.errors + (errors or []))[:ERRORS_SHOWN],
+        # A retry may stop at the same place again.
+        errors=(batch.errors + [one for one in errors or [] if one not in batch.errors])[:ERRORS_SHOWN],
     )
 
 

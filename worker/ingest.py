@@ -128,9 +128,11 @@ class _Ingest:
         tap = self._tap(spec, layout)
         try:
             with self._porter(spec):
-                for piece, ended in self._pieces(layout, rows, tap):
+                for piece, ended, broken in self._pieces(layout, rows, tap):
                     if self._stop_when_late() or not self._take(self._brought(piece), mapping, ended=ended, tap=tap):
                         return "done"
+                    if broken is not None:
+                        raise broken
                     if time.monotonic() >= until:
                         tap = self._put_back(tap, ended=ended)
                         break
@@ -204,25 +206,40 @@ class _Ingest:
         porter, is_check = self._bringing, self._batch.cursor.phase == "check"
         return piece if porter is None else _reading(lambda: porter.bring_all(piece, "check" if is_check else "keep"))
 
-    def _pieces(self, layout: Layout, rows: Rows, tap: Tap | None) -> Iterator[tuple[list[Row], bool]]:
-        """Rows in pieces, and whether the piece is the last of this pass (it may be empty)."""
+    def _pieces(
+        self, layout: Layout, rows: Rows, tap: Tap | None
+    ) -> Iterator[tuple[list[Row], bool, FileError | None]]:
+        """Rows in pieces, whether the piece is the last of this pass (it may be empty), and where the file breaks
+        behind rows of it that run: why.
+        """
         path, cursor = self._tools.path, self._batch.cursor
         place = Place(cursor.offset, cursor.line, cursor.row)
         records = tap.records if tap else _reading(lambda: formats.records(path, layout, place))
         while True:
-            piece = _reading(lambda: self._piece(records, rows))
-            ended = not self._is_full(piece)
-            yield piece, ended
+            piece: list[Row] = []
+            broken = self._fill(piece, records, rows)
+            # Of a file none of whose rows runs nothing will; of any other all rows before the break are good.
+            if broken is not None and (self._batch.status is BatchStatus.VALIDATING or not piece):
+                raise broken
+            ended = broken is None and not self._is_full(piece)
+            yield piece, ended, broken
             if ended:
                 return
 
-    def _piece(self, records: Iterator[Record], rows: Rows) -> list[Row]:
-        piece: list[Row] = []
-        for record in records:
-            piece.append(rows.row(record))
-            if self._is_full(piece):
-                break
-        return piece
+    def _fill(self, piece: list[Row], records: Iterator[Record], rows: Rows) -> FileError | None:
+        """Add rows to a piece; why there are no more of them where the file breaks."""
+
+        def read() -> None:
+            for record in records:
+                piece.append(rows.row(record))
+                if self._is_full(piece):
+                    break
+
+        try:
+            _reading(read)
+        except FileError as error:
+            return error
+        return None
 
     def _is_full(self, piece: list[Row]) -> bool:
         most, bringing = self._tools.rows_per_piece, self._bringing is not None

@@ -264,6 +264,34 @@ def test_a_reader_that_breaks_halfway_keeps_what_runs(bench, monkeypatch):
     assert batch.errors[0]["code"] == "unreadable_file"
 
 
+def test_rows_before_the_place_where_a_file_breaks_run_and_a_retry_says_so_once(bench):
+    texts = [f"row {n}" for n in range(1_100)]
+    data = json.dumps(texts)[:-1] + ' "b"]'
+    batch_id = bench.batch(data.encode(), filename="rows.json", on_invalid_rows=OnInvalidRows.SKIP)
+    batch = bench.read(batch_id, rows=400)
+    assert (batch.status, batch.total, batch.ingested) == (BatchStatus.RUNNING, 1_100, True)
+    assert bench.texts(batch_id) == texts
+    assert [error["code"] for error in batch.errors] == ["unreadable_file"]
+
+    def again(conn: sa.Connection) -> None:
+        batches.begin_cancel(conn, batch_id)
+        sweeps.cancel_batch_rows(conn, batch_id, limit=2_000, now=NOW)
+        batches.close_if_over(conn, batch_id, now=NOW)
+        found = batches.find_batch(conn, batch_id)
+        assert found is not None
+        assert batches.retry(conn, found, now=NOW) == 1_100
+
+    transaction(bench.engine, again)
+    batch = bench.read(batch_id)
+    assert (batch.status, batch.total, len(batch.errors)) == (BatchStatus.RUNNING, 1_100, 1)
+
+
+def test_a_file_that_breaks_before_any_of_its_rows_runs_is_refused(bench):
+    batch_id = bench.batch(b'["a", "b" "c"]', filename="rows.json", on_invalid_rows=OnInvalidRows.SKIP)
+    batch = bench.read(batch_id)
+    assert (batch.status, batch.total, bench.texts(batch_id)) == (BatchStatus.FAILED, None, [])
+
+
 def test_a_disk_that_fails_is_tried_again(bench, monkeypatch):
     def failing(*_: Any) -> Any:
         raise OSError("stale file handle")
