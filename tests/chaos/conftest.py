@@ -8,9 +8,6 @@ import pytest
 
 from tests.databases import postgres_database, postgres_server
 
-# What the helpers of tests assert is told in full, as in a test.
-pytest.register_assert_rewrite("tests.chaos.stacks")
-
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:

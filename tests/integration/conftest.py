@@ -10,14 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from contract.pipelines import PipelineSpec
-from contract.settings import Broker
+from contract.settings import Broker, Storage
 from models.pipelines import sync_pipelines
 from tests.brokers import valkey_server
 from tests.databases import engine_for, postgres_database, postgres_server, sqlite_database
+from tests.integration.caller import Caller, calling
 from web.changes import Changes
-
-# What the helpers of tests assert is told in full, as in a test.
-pytest.register_assert_rewrite("tests.integration.beside_library", "tests.integration.reading_bench")
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -65,4 +63,12 @@ def engine(database_url: str) -> Iterator[sa.Engine]:
     with engine_for(database_url) as found:
         specs = [PipelineSpec(name, "text-classification", backend="fake") for name in ("fake", "other")]
         sync_pipelines(found, specs, NOW)
+        yield found
+
+
+@pytest.fixture
+def caller(engine: sa.Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Caller]:
+    # A slow machine takes all of a deleted batch away before it answers, as any other does.
+    monkeypatch.setattr("web.batches.REMOVED_AT_ONCE", 60.0)
+    with calling(engine, Storage(data_dir=tmp_path / "data", database_url=database_url)) as found:
         yield found

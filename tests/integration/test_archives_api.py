@@ -19,12 +19,11 @@ from models.database import transaction
 from models.pipelines import sync_pipelines
 from models.records import Success, Timing
 from tests.archives import locked, tarred, zipped
+from tests.integration.caller import Caller
 from tests.integration.conftest import NOW
-from tests.integration.test_batches_api import Caller, caller
 from tests.pictures import shaded
 from web.schemas import BATCH_REPORT
 
-__all__ = ["caller"]
 METADATA = b"file_name,shop,n\na.png,north,1\ncats/b.png,south,2\n"
 PHOTOS = {"cats/b.png": shaded(2), "metadata.csv": METADATA, "a.png": shaded(1)}
 

@@ -19,10 +19,8 @@ from models.database import transaction
 from models.files import delete_file
 from models.pipelines import sync_pipelines
 from models.sheets.export import MEDIA
-from tests.integration.test_batches_api import LABELS, MAPPED, Caller, caller, sheet
+from tests.integration.caller import LABELS, MAPPED, Caller, sheet
 from web import batches
-
-__all__ = ["caller"]
 
 FAILING = [("r0", "raise"), ("r1", "raise")]
 

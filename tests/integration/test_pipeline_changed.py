@@ -12,10 +12,8 @@ from contract.times import utc_now
 from models.pipelines import sync_pipelines
 from models.sheets.export import MEDIA
 from tests.integration.api.pages import get
-from tests.integration.test_batches_api import MAPPED, Caller, caller, sheet
+from tests.integration.caller import MAPPED, Caller, sheet
 from tests.integration.test_batches_unripe import as_texts
-
-__all__ = ["caller"]
 
 OTHER = PipelineSpec("other", "text-classification", backend="fake")
 
