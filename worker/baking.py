@@ -1,7 +1,7 @@
 """Baking one microbatch: a forward pass, and when it breaks, finding the row that broke it.
 
 An exception says nothing about which row is to blame, so the rows run again in halves until the culprit is alone;
-its neighbours succeed. Out of memory halves too, and the caller lowers the budget.
+its neighbors succeed. Out of memory halves too, and the caller lowers the budget.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Baker:
             # MemoryError must not reach Celery: it takes the whole node down with it.
             self.ran_out = True
             return self._in_halves(rows, ErrorCode.OUT_OF_MEMORY, "There was not enough memory for this input alone.")
-        except Exception:  # noqa: BLE001 - whatever a model raises, its neighbours go on
+        except Exception:  # noqa: BLE001 - whatever a model raises, its neighbors go on
             return self._in_halves(rows, ErrorCode.INFERENCE_FAILED, None)
 
     def _forward(self, rows: Sequence[Dough]) -> list[Any | InputError]:

@@ -50,6 +50,8 @@ class Board:
         def about_to(ids: Sequence[str]) -> None:
             self.hand.take(os.getpid(), spec.name, ids, seconds=self.seconds, place=place)
 
+        # Before anything reads them: rows that nobody named could break every slice, and none would ever fail.
+        about_to([row.id for row in rows])
         unpack = self.pantry.unpacking(spec) if self.pantry else None
         laid = lay_out(
             spec, model, rows, limits=self._limits(spec, model), about_to=about_to, unpack=unpack,

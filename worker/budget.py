@@ -75,7 +75,7 @@ class Budget:
         return max(0, min(min(known) * 8, round(a / b)))
 
     def for_next_plan(self) -> int:
-        """`tokens`, and once in a while a neighbour, so that a change of the machine or the texts is noticed."""
+        """`tokens`, and once in a while a neighbor, so that a change of the machine or the texts is noticed."""
         self._plans += 1
         tokens = self.tokens
         if self.fixed or not self.measured or self.ceiling <= tokens:

@@ -242,7 +242,7 @@ class Oven:
         return turn
 
     def _look_ahead(self, turn: Turn) -> None:
-        # Suspects are prepared with nothing else in hand: the note must not blame their neighbours.
+        # Suspects are prepared with nothing else in hand: the note must not blame their neighbors.
         if turn.full and turn.rows[0].max_group is None and self._ahead is None:
             self._ahead = self._thread.submit(self._turn_ahead, turn.spec.name)
 

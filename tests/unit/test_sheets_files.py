@@ -122,7 +122,7 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("what", BAD_ROWS)
-def test_a_bad_row_is_named_and_its_neighbours_are_read(what, tmp_path):
+def test_a_bad_row_is_named_and_its_neighbors_are_read(what, tmp_path):
     data, name, expected = BAD_ROWS[what]
     found = tried(tmp_path, data, name)
     assert found.error is None

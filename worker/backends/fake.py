@@ -76,7 +76,7 @@ class FakePipeline:
         return None
 
     def repeats(self, row: Inputs, parameters: Parameters) -> bool:
-        return not _COMMAND.search(row["text"])
+        return not _COMMAND.search(str(row.get("text", "")))
 
     def nbytes(self) -> int:
         return _BYTES

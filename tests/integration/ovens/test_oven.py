@@ -253,6 +253,21 @@ def test_a_row_that_breaks_every_slice_fails_in_the_end(house):
     assert house.job(job_id).error_code == "worker_lost"
 
 
+def test_a_row_that_breaks_every_slice_before_it_is_prepared_fails_alone(house, monkeypatch):
+    broken, well = house.put("broken"), house.put("well")
+    lanes = trays_module._lanes
+
+    def breaks(spec: Any, model: Any, rows: Any, *more: Any) -> Any:
+        assert broken not in [row.id for row in rows], "a bug"
+        return lanes(spec, model, rows, *more)
+
+    monkeypatch.setattr(trays_module, "_lanes", breaks)
+    for _ in range(6):
+        house.oven.serve("fake")
+    assert house.job(broken).error_code == "worker_lost"
+    assert house.job(well).status is JobStatus.SUCCEEDED
+
+
 def away(*_: Any, **__: Any) -> None:
     raise sa.exc.OperationalError("any", {}, Exception("away"))
 
