@@ -49,6 +49,7 @@ _CORRECTIONS = (
         "--no-header", "header", is_flag=True, callback=_false_if_set, help="The first row of FILE is data."
     ),
     click.option("--sheet", metavar="NAME", help="Of a workbook.  [the first that is seen and holds anything]"),
+    click.option("--skip-lines", type=click.IntRange(min=0), metavar="N", help="Lines of FILE above the table.  [0]"),
 )
 
 

@@ -15,7 +15,7 @@ from contract.tasks import JsonSchema
 from contract.webhooks import BATCH_EVENTS
 from models.hub.dataset import NAME, Dataset
 from models.sheets import encodings, formats
-from models.sheets.layout import AS_FOUND, Corrections
+from models.sheets.layout import AS_FOUND, MAX_SKIPPED, Corrections
 from models.sheets.mapping import PARAMETER, Column, check_request
 from models.webhooks import NewWebhook
 from web.intake import EXPIRES_IN, METADATA, named_pipeline, read_parameters
@@ -86,6 +86,13 @@ BATCH_REQUEST: JsonSchema = {
             "maxLength": 255,
             "description": "Of a workbook, by its name. Left out: the first that is seen and holds anything.",
         },
+        "skip_lines": {
+            "type": ["integer", "null"],
+            "minimum": 0,
+            "maximum": MAX_SKIPPED,
+            "default": 0,
+            "description": "Lines of a CSV, or rows of a sheet, that stand above the table: a title, a note.",
+        },
         "on_invalid_rows": {
             "type": ["string", "null"],
             "enum": [*(word.value for word in OnInvalidRows), None],
@@ -151,14 +158,16 @@ def _corrections(body: Mapping[str, Any]) -> Corrections:
     if said is not None and encoding is None:
         message = f"encoding must be one of {', '.join(encodings.NAMED)}, by any of its names."
         raise RequestError(ErrorCode.INVALID_VALUE, message, field="encoding")
-    return Corrections(encoding, **{name: body.get(name) for name in ("delimiter", "header", "sheet")})
+    given = {name: body.get(name) for name in ("delimiter", "header", "sheet")}
+    # 2.0 is a whole number in JSON.
+    return Corrections(encoding, **given, skip_lines=int(body.get("skip_lines") or 0) or None)
 
 
 def _dataset(body: Mapping[str, Any]) -> Dataset | None:
     named = body.get("dataset")
     if named is None:
         return None
-    for other in ("file_id", "format", "encoding", "delimiter", "header", "sheet"):
+    for other in ("file_id", "format", "encoding", "delimiter", "header", "sheet", "skip_lines"):
         if body.get(other) is not None:
             raise RequestError(ErrorCode.INVALID_VALUE, f"Give a dataset or a {other}, not both.", field=other)
     return Dataset(**named)

@@ -293,6 +293,10 @@ BATCH_REPORT = a_record(
             "maxItems": 1000,
             "description": "Of a workbook: those there are, hidden ones too; also where `sheet` is none of them.",
         },
+        "skip_lines": {
+            "type": ["integer", "null"],
+            "description": "Of CSV and xlsx: lines above the table that were passed over.",
+        },
         "compression": {**_TEXT_OR_NULL, "description": "gzip or zstd."},
         "columns": {"type": "array", "items": _TEXT},
         "inputs": {**_OBJECT, "description": "Input field to column, guesses included."},

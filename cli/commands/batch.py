@@ -65,7 +65,7 @@ def batch(
     from cli.downloading import fetch
 
     dataset = {"name": words["dataset"], **{name: words[name] for name in ("config", "split", "revision")}}
-    reading = {name: words[name] for name in ("format", "encoding", "delimiter", "header", "sheet")}
+    reading = {name: words[name] for name in ("format", "encoding", "delimiter", "header", "sheet", "skip_lines")}
     check_source(file, dataset, reading)
     api = Api(url)
     request = _given({**asked(api, pipeline, words), **reading})
@@ -103,7 +103,7 @@ def check_source(file: str | None, dataset: Mapping[str, Any], reading: Mapping[
     if (file is None) == (dataset["name"] is None):
         raise click.UsageError("Give a FILE or --dataset NAME" + (", not both." if file else "."))
     if file is None and (strays := [name for name, value in reading.items() if value is not None]):
-        option = {"header": "--no-header"}.get(strays[0], f"--{strays[0]}")
+        option = {"header": "--no-header"}.get(strays[0], f"--{strays[0].replace('_', '-')}")
         raise click.UsageError(f"{option} is of a FILE, not of a --dataset.")
     if file is not None and (strays := [f"--{name}" for name, value in dataset.items() if value is not None]):
         raise click.UsageError(f"{strays[0]} is of a --dataset, not of a FILE.")

@@ -20,6 +20,7 @@ from models.sheets.layout import (
     Place,
     Record,
     Sample,
+    nothing_below,
 )
 from models.sheets.lines import Lines
 from models.sheets.packed import opened
@@ -43,11 +44,14 @@ def sniff(sample: Sample, *, hint: str | None, corrections: Corrections = AS_FOU
     """Find the delimiter and read the header row, or as the corrections say."""
     if sample.text.lstrip()[:9].lower().startswith(_MARKUP):
         raise FileError(ErrorCode.UNKNOWN_FORMAT, "This is a web page or XML. Save the table as CSV or xlsx.")
+    above = corrections.skip_lines or 0
+    sample = sample.below(above)
     lines = _telling(sample)
     said = _EXCEL_HINT.fullmatch(lines[0])
     delimiter = corrections.delimiter or (said[1] if said else "\t" if hint == "tsv" else _delimiter(lines))
-    layout = _of_quotes(sample, lines[1:] if said else lines, delimiter)
-    return _with_header(sample.path, layout, skip=1 if said else 0, headed=corrections.header is not False)
+    layout = dataclasses.replace(_of_quotes(sample, lines[1:] if said else lines, delimiter), skip_lines=above)
+    skip = above + 1 if said else above
+    return _with_header(sample.path, layout, skip=skip, headed=corrections.header is not False)
 
 
 def _of_quotes(sample: Sample, lines: list[str], delimiter: str | None) -> Layout:
@@ -174,19 +178,20 @@ def _with_header(path: Path, layout: Layout, *, skip: int, headed: bool) -> Layo
         lines = Lines(file, layout, Place())
         for _ in range(skip):
             next(lines, None)
-        start, line = lines.offset, lines.line
+        # What stands above the table is no fault of it.
+        start, line, lines.flaw = lines.offset, lines.line, None
         reader = _reader(lines, layout)
         try:
             header = next((cells for cells in reader if cells or lines.flaw), None)
         except csv.Error as error:
-            raise FileError(ErrorCode.UNREADABLE_FILE, _words(error, "The first row"), line=1) from error
+            raise FileError(ErrorCode.UNREADABLE_FILE, _words(error, "The first row"), line=line) from error
     if header is None:
-        raise FileError(ErrorCode.EMPTY_FILE, "The file is empty.")
+        raise nothing_below(layout.skip_lines, "file")
     if lines.flaw or lines.ended:
         flaw = lines.flaw or "A quote that opens in the first row is never closed."
-        raise FileError(ErrorCode.UNREADABLE_FILE, flaw, line=1)
+        raise FileError(ErrorCode.UNREADABLE_FILE, flaw, line=line)
     if len(header) > MAX_COLUMNS:
-        raise FileError(ErrorCode.UNREADABLE_FILE, f"The first row has more than {MAX_COLUMNS:,} cells.", line=1)
+        raise FileError(ErrorCode.UNREADABLE_FILE, f"The first row has more than {MAX_COLUMNS:,} cells.", line=line)
     if headed:
         return dataclasses.replace(layout, columns=column_names(header), start=lines.offset, line=lines.line)
     return dataclasses.replace(layout, columns=column_names([""] * len(header)), start=start, line=line)

@@ -85,9 +85,7 @@ def sniff(
         message = f"The file is not {said}. Leave format out, and the content decides."
         raise FileError(ErrorCode.UNKNOWN_FORMAT, message, field="format")
     sample = take_sample(path, bare, said=corrections.encoding)
-    found = _sniff_text(sample, hint, said, main_field, corrections)
-    corrections.refuse_of(found.format)
-    return found
+    return _sniff_text(sample, hint, said, main_field, corrections)
 
 
 def _sniff_archive(path: Path, bare: Layout, head: bytes, files: int | None) -> Layout:
@@ -101,15 +99,26 @@ def _sniff_archive(path: Path, bare: Layout, head: bytes, files: int | None) -> 
 def _sniff_text(
     sample: Sample, hint: str | None, said: str | None, main_field: str, corrections: Corrections
 ) -> Layout:
-    is_csv = corrections.delimiter is not None
-    if not is_csv and texts.fits(sample, hint=hint, said=said is not None):
+    format = _format_of_text(sample.below(corrections.skip_lines or 0), hint, said, corrections)
+    corrections.refuse_of(format)
+    if format == "txt":
         return texts.sniff(sample, main_field=main_field)
-    if not is_csv and arrays.fits(sample, hint=hint):
+    if format == "json":
         return arrays.sniff(sample, main_field=main_field)
-    if not is_csv and jsonl.fits(sample, hint=hint):
+    if format == "jsonl":
         return jsonl.sniff(sample, main_field=main_field)
     # A name alone does not make a file of commas one of tabs.
     return csvs.sniff(sample, hint=hint if said else None, corrections=corrections)
+
+
+def _format_of_text(sample: Sample, hint: str | None, said: str | None, corrections: Corrections) -> str:
+    if corrections.delimiter is not None:
+        return "csv"
+    if texts.fits(sample, hint=hint, said=said is not None):
+        return "txt"
+    if arrays.fits(sample, hint=hint):
+        return "json"
+    return "jsonl" if jsonl.fits(sample, hint=hint) else "csv"
 
 
 def _ending(filename: str) -> str:

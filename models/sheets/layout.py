@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MAX_CELL = 10_000_000
 MAX_RECORD = 32_000_000
 MAX_COLUMNS = 2_000
+#: Most lines above a table that can be passed over: they must lie in the part of a text that it is told by.
+MAX_SKIPPED = 1_000
 #: What a packed file may come to, in bytes, unless the operator says otherwise.
 MAX_UNPACKED = 50 << 30
 #: Formats whose every value is a text, and those whose values have types of their own.
@@ -71,6 +73,8 @@ class Layout:
     #: xlsx alone: the sheet that is read, and all that could be. None: a batch of before sheets had names.
     sheet: str | None = None
     sheets: list[str] = dataclasses.field(default_factory=list)
+    #: CSV and xlsx: lines above the table. `start` is behind them.
+    skip_lines: int = 0
     #: gzip or zstd, and how many bytes may come out of it.
     packing: str | None = None
     limit: int = MAX_UNPACKED
@@ -103,11 +107,13 @@ class Corrections:
     header: bool | None = None
     #: Of xlsx: the name of the sheet that is read.
     sheet: str | None = None
+    #: Of CSV and xlsx: lines of the file, or rows of the sheet, above the table. 0 says no more than None.
+    skip_lines: int | None = None
 
     def refuse_of(self, format: str) -> None:
         """Raise FileError where one is given that files of this format do not have."""
         for name, formats in _ONLY_OF.items():
-            if format not in formats and getattr(self, name) is not None:
+            if format not in formats and getattr(self, name):
                 raise FileError(ErrorCode.INVALID_VALUE, f"The file is {format} and has no {name}.", field=name)
 
 
@@ -116,6 +122,7 @@ _ONLY_OF = {
     "encoding": frozenset({"csv", "txt", "jsonl", "json"}),
     "delimiter": frozenset({"csv"}),
     "sheet": frozenset({"xlsx"}),
+    "skip_lines": frozenset({"csv", "xlsx"}),
 }
 
 
@@ -174,10 +181,30 @@ class Sample:
     packing: str | None = None
     limit: int = MAX_UNPACKED
 
+    def below(self, lines: int) -> Sample:
+        """Without its first lines; raises FileError where nothing follows them."""
+        if not lines:
+            return self
+        text = self.text.split(self.newline, lines)[lines:]
+        if text and text[0].strip():
+            return dataclasses.replace(self, text=text[0])
+        if self.whole:
+            raise nothing_below(lines, "file")
+        message = f"skip_lines: the first {lines:,} lines are more than the {len(self.text):,} characters looked at."
+        raise FileError(ErrorCode.INVALID_VALUE, message, field="skip_lines")
+
     def layout(self, format: str, columns: list[str], **more: Any) -> Layout:
         """The layout of a text file, as far as the sample tells."""
         same = {name: getattr(self, name) for name in ("newline", "start", "packing", "limit")}
         return Layout(format, self.encoding, columns, **{**same, **more})
+
+
+def nothing_below(lines: int, what: str, *, sheets: Sequence[str] = ()) -> FileError:
+    """What is wrong with a file or a sheet that has no table below so many lines."""
+    if not lines:
+        return FileError(ErrorCode.EMPTY_FILE, f"The {what} is empty.", sheets=sheets)
+    message = f"skip_lines: below its first {lines:,} lines the {what} holds nothing."
+    return FileError(ErrorCode.INVALID_VALUE, message, field="skip_lines", sheets=sheets)
 
 
 def names_files(column: str) -> bool:

@@ -32,6 +32,8 @@ class Preview:
     #: Of a workbook: the sheet that is read, and those there are.
     sheet: str | None = None
     sheets: list[str] = dataclasses.field(default_factory=list)
+    #: Lines above the table, of formats that may have any.
+    skip_lines: int | None = None
     #: gzip or zstd.
     compression: str | None = None
     columns: list[str] = dataclasses.field(default_factory=list)
@@ -108,6 +110,7 @@ def preview_of(
         delimiter=layout.delimiter,
         sheet=layout.sheet,
         sheets=layout.sheets,
+        skip_lines=layout.skip_lines if shape in ("csv", "xlsx") else None,
         compression=layout.packing,
         columns=layout.columns,
     )

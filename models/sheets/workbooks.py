@@ -21,7 +21,7 @@ from models.sheets.archives import ONLY_MEDIA
 from models.sheets.csvs import column_names, out_of_step
 from models.sheets.formulas import defused
 from models.sheets.kinds import as_text
-from models.sheets.layout import AS_FOUND, MAX_COLUMNS, Corrections, FileError, Layout, Place, Record
+from models.sheets.layout import AS_FOUND, MAX_COLUMNS, Corrections, FileError, Layout, Place, Record, nothing_below
 from models.sheets.packed import beside, plain
 from models.sheets.table import Column, Joined
 
@@ -48,17 +48,19 @@ _NAMED = 50
 
 def sniff(path: Path, layout: Layout, corrections: Corrections = AS_FOUND) -> Layout:
     """The first row that holds anything names the columns, unless it is said to be a data row."""
-    headed = corrections.header is not False
+    headed, above = corrections.header is not False, corrections.skip_lines or 0
     with _rows(path, layout, corrections.sheet).open("rb") as file:
         head = file.readline()
-        layout = dataclasses.replace(layout, **orjson.loads(head))
+        layout = dataclasses.replace(layout, **orjson.loads(head), skip_lines=above)
         before = start = len(head)
         for line in file:
             before, start = start, start + len(line)
             place, cells = orjson.loads(line)
             header = _trimmed(cells)
-            if header:
+            if header and place > above:
                 break
+        else:
+            raise nothing_below(above, f"sheet '{layout.sheet}'", sheets=layout.sheets)
         size = file.seek(0, 2)
     if len(header) > MAX_COLUMNS:
         raise FileError(ErrorCode.UNREADABLE_FILE, f"The first row has more than {MAX_COLUMNS:,} cells.", line=place)

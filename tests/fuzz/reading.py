@@ -150,6 +150,7 @@ def _corrections(rng: random.Random) -> Corrections:
         delimiter=rng.choice((None, None, ",", ";", "\t", "|", " ", "a")),
         header=rng.choice((None, True, False)),
         sheet=rng.choice((None, None, None, "Sheet1", "Sheet2")),
+        skip_lines=rng.choice((None, None, 0, 1, 2, 50)),
     )
 
 

@@ -18,6 +18,8 @@ from cli.main import main
         (["--dataset", "bakers/reviews", "--format", "csv"], "--format is of a FILE, not of a --dataset."),
         (["--dataset", "bakers/reviews", "--delimiter", "tab"], "--delimiter is of a FILE, not of a --dataset."),
         (["--dataset", "bakers/reviews", "--sheet", "May"], "--sheet is of a FILE, not of a --dataset."),
+        (["--dataset", "bakers/reviews", "--skip-lines", "2"], "--skip-lines is of a FILE, not of a --dataset."),
+        (["FILE", "--skip-lines", "-1"], "-1 is not in the range x>=0."),
         (["--dataset", "bakers/reviews", "--no-header"], "--no-header is of a FILE, not of a --dataset."),
     ],
 )

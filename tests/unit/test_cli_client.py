@@ -349,13 +349,14 @@ def test_how_a_file_is_read_can_be_said(run, server, tmp_path):
     }  # fmt: skip
 
 
-def test_the_sheet_of_a_workbook_can_be_said(run, server, tmp_path):
+def test_the_sheet_of_a_workbook_and_the_lines_above_its_table_can_be_said(run, server, tmp_path):
     (tmp_path / "r.xlsx").write_bytes(b"PK")
     server.on("POST /api/v1/batches", RUNNING, status=202)
 
-    assert run("batch", "fake", str(tmp_path / "r.xlsx"), "--sheet", "May 2026").exit_code == 0
+    assert run("batch", "fake", str(tmp_path / "r.xlsx"), "--sheet", "May 2026", "--skip-lines", "3").exit_code == 0
     ((_, body),) = server.sent("POST /api/v1/batches")
-    assert json.loads(body.split(b"\r\n\r\n")[1].split(b"\r\n--")[0])["sheet"] == "May 2026"
+    sent = json.loads(body.split(b"\r\n\r\n")[1].split(b"\r\n--")[0])
+    assert (sent["sheet"], sent["skip_lines"]) == ("May 2026", 3)
 
 
 def test_watching_outlives_a_server_that_is_restarted(run, server, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +181,82 @@ def test_what_is_no_workbook_has_no_sheet(tmp_path, name, data):
     assert found.error is not None
     assert found.error["field"] == "sheet"
     assert found.error["message"] == f"The file is {name[2:]} and has no sheet."
+
+
+REPORT = 'Sales; "May\nmade by, hand\n\ntext;n\nfirst;1\nsecond;2;3\n\nthird;3\n'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1250"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_lines_above_a_table_are_passed_over_and_still_counted(tmp_path, encoding, newline):
+    data = REPORT.replace("\n", newline).encode(encoding)
+    found = tried(tmp_path, data, skip_lines=3)
+    assert (found.skip_lines, found.delimiter, found.columns) == (3, ";", ["text", "n"])
+    assert (texts(found), [row["line"] for row in found.rows]) == (["first", "third"], [5, 8])
+    assert [(bad["row"], bad["line"]) for bad in found.errors] == [(1, 6)]
+    assert texts(tried(tmp_path, gzip.compress(data), "a.csv.gz", skip_lines=2)) == ["first", "third"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "more"),
+    [
+        ("a.csv", b"\x81\xff\0\xe9 caf\xe9\ntext\na\n", {"encoding": "utf-8"}),
+        ("a.csv", b"[all of it]\nn,text\n1,a\n", {}),
+        ("a.csv", b'{"made": "May"}\nn,text\n1,a\n', {}),
+        ("a.csv", b"Made in May\nsep=:\nn:text\n1:a\n", {}),
+        ("a.csv", b"Made in May\n1,a\n", {"header": False, "column": 1}),
+        ("a.csv", b"Made; in; May\nn|text\n1|a\n", {"delimiter": "|"}),
+        ("a.tsv", b"Made, in, May, here\nn\ttext\n1\ta\n", {}),
+        ("a.txt", b"Made in May, here.\nn\ttext\n1\ta\n", {}),
+    ],
+)
+def test_whatever_stands_above_a_table_is_no_part_of_it(tmp_path, name, data, more):
+    found = tried(tmp_path, data, name, **{"skip_lines": 1, **more})
+    assert (texts(found), found.invalid) == (["a"], 0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "skip_lines", "header", "line"),
+    [
+        ([["Made in May"], ["text"], ["a"]], 1, None, 3),
+        ([["Made", "in", "May"], [None, 1], [], ["text"], ["a"]], 2, True, 5),
+        ([[], ["Made in May"], [], ["a"]], 2, False, 4),
+    ],
+)
+def test_rows_above_the_table_of_a_sheet_are_passed_over_and_still_counted(tmp_path, rows, skip_lines, header, line):
+    found = tried(tmp_path, xlsx(rows), "a.xlsx", skip_lines=skip_lines, header=header)
+    assert (texts(found), found.rows[0]["line"], found.skip_lines) == (["a"], line, skip_lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "lines", "what"),
+    [
+        ("a.csv", b"text\na\n", 2, "below its first 2 lines the file holds nothing."),
+        ("a.csv", b"text\na\n\n \n", 2, "below its first 2 lines the file holds nothing."),
+        ("a.csv", b"text\na", 1_000, "below its first 1,000 lines the file holds nothing."),
+        ("a.csv", b"x" * 3_000_000 + b"\ntext\na\n", 1, "the first 1 lines are more than the "),
+        ("a.xlsx", BOOK, 2, "below its first 2 lines the sheet 'Données' holds nothing."),
+    ],
+)
+def test_a_file_without_a_table_below_those_lines_is_refused(tmp_path, name, data, lines, what):
+    found = tried(tmp_path, data, name, skip_lines=lines)
+    assert found.error is not None
+    assert (found.error["code"], found.error["field"]) == ("invalid_value", "skip_lines")
+    assert found.error["message"].startswith(f"skip_lines: {what}")
+    assert found.sheets == (SHEETS if name == "a.xlsx" else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.jsonl", b'{"text": "a"}\n{"text": "b"}\n'),
+        ("a.json", b'[\n[\n{"text": "a"}]]'),
+        ("a.txt", b"This is a sentence.\nAnd this is one.\n"),
+        ("a.parquet", parquet([{"text": "a"}])),
+    ],
+)
+def test_only_tables_have_lines_above_them(tmp_path, name, data):
+    found = tried(tmp_path, data, name, skip_lines=1)
+    assert found.error is not None
+    assert found.error["message"] == f"The file is {name[2:]} and has no skip_lines."
+    assert "skip_lines" not in (tried(tmp_path, data, name, skip_lines=0).error or {"message": ""})["message"]

@@ -17,7 +17,7 @@ from models.files import StoredFile, delete_file, find_file
 from models.pipelines import StoredPipeline, list_pipelines
 from models.sheets import encodings
 from models.sheets.formats import REQUESTABLE
-from models.sheets.layout import AS_FOUND, Corrections
+from models.sheets.layout import AS_FOUND, MAX_SKIPPED, Corrections
 from models.sheets.mapping import PARAMETER, Column
 from models.sheets.preview import Preview, preview
 from web.api.files import keep
@@ -38,6 +38,8 @@ from web.uploads import AROUND_FILE, Received, receive_body, receive_form, store
 LOOK_SECONDS = 4.0
 #: A file of so many bytes is sent in pieces of as many; a smaller one is sent again sooner than it is gone on with.
 _IN_PIECES_FROM = 16 << 20
+#: Of a number in a form; Python takes ages for one of millions.
+_DIGITS = 20
 #: Delimiters that can be chosen, by what people call them.
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "colon": ":", "space": " "}
 
@@ -193,6 +195,7 @@ class PreviewForm:
                 delimiter=DELIMITERS.get(request.form.get("delimiter", "")),
                 header=False if request.form.get("header") == "no" else None,
                 sheet=request.form.get("sheet", "")[:255] or None,
+                skip_lines=_lines_above(request.form.get("skip_lines", "")),
             ),
         )
 
@@ -202,6 +205,11 @@ class PreviewForm:
         given = {name: value for name, value in {**shown, "format": self.format}.items() if value}
         corrections = dataclasses.asdict(self.corrections)
         return {"pipeline": body["pipeline"], "parameters": body.get("parameters", {}), **given, **corrections}
+
+
+def _lines_above(word: str) -> int | None:
+    """As the page shows it again: never more than may be passed over."""
+    return min(int(word), MAX_SKIPPED) or None if word.isdecimal() and len(word) < _DIGITS else None
 
 
 def mapped_fields(pipeline: StoredPipeline) -> list[tuple[str, str]]:
@@ -231,6 +239,7 @@ def _page(stored: StoredFile, pipeline: StoredPipeline, asked: PreviewForm, form
         formats=REQUESTABLE,
         encodings=encodings.NAMED,
         delimiters=DELIMITERS,
+        most_skipped=MAX_SKIPPED,
         members=members_in,
         shown_fields=[field for field in pipeline.spec.catalogue.inputs["properties"] if field in chosen],
     )
