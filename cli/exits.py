@@ -9,7 +9,7 @@ import click
 
 class Exit(IntEnum):
     OK = 0
-    FAILED = 1  # the job failed, was canceled or expired; a batch holds rows that did not succeed
+    FAILED = 1  # the job failed, was canceled or expired; a batch holds rows that did not succeed, or would not
     USAGE = 2  # the command line, a setting or a local file is wrong
     UNREACHABLE = 3  # no server answers there, or it is unable to (5xx)
     REFUSED = 4  # the server refused the request (4xx)
@@ -21,7 +21,7 @@ class Exit(IntEnum):
 EXIT_CODES = """\b
 Exit codes:
   0  done as asked
-  1  the job failed, or rows of the batch did not succeed
+  1  the job failed, or rows of the batch did not succeed, or would not
   2  the command line, a setting or a file is wrong
   3  no server answers there, or it cannot answer now
   4  the server refused the request

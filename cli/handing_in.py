@@ -45,6 +45,22 @@ def upload(api: Api, path: Path, request: dict[str, Any], *, resume: bool = True
         return api.upload("/batches", request=request, name=path.name, file=reading)
 
 
+def try_out(api: Api, path: Path | None, request: dict[str, Any]) -> dict[str, Any]:
+    """How the server would read a file, or the dataset that the request names, and what is wrong in it."""
+    from typing import IO, cast
+
+    from rich.console import Console
+
+    from cli.progress import Reading, upload_bar
+
+    if path is None:
+        return api.post("/batches/validate", request, patience=_DATASET_PATIENCE)
+    with path.open("rb") as file, upload_bar(Console(stderr=True)) as bar:
+        task = bar.add_task(f"upload {path.name}", total=path.stat().st_size)
+        reading = cast("IO[bytes]", Reading(file, lambda at: bar.update(task, completed=at)))
+        return api.upload("/batches/validate", request=request, name=path.name, file=reading)
+
+
 def name_file(api: Api, file_id: str, request: dict[str, Any]) -> dict[str, Any]:
     """A batch of a file that is on the server, and stays there only if it is taken."""
     try:

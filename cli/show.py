@@ -49,6 +49,25 @@ def batch(value: dict[str, Any]) -> None:
     _print_facts(rows)
 
 
+def report(value: dict[str, Any]) -> None:
+    """What a dry run says of a file."""
+    rows = _facts(value, ("pipeline", "format", "compression", "encoding"))
+    if value["delimiter"] is not None:
+        rows.append(("delimiter", {"\t": "tab", " ": "blank"}.get(value["delimiter"], value["delimiter"])))
+    if value["sheets"]:
+        rows.append(("sheet", f"{value['sheet'] or '-'} (of {', '.join(value['sheets'])})"))
+    if value["skip_lines"]:
+        rows.append(("lines above", f"{value['skip_lines']:,}"))
+    rows.append(("columns", ", ".join(value["columns"]) or "-"))
+    rows += [(f"input {name}", f"from {column}") for name, column in value["inputs"].items()]
+    if value["error"] is None:
+        rows.append(("rows", counts(value["counts"])))
+    rows += [("would send", shortened(dumps(row["inputs"]), _LONGEST)) for row in value["rows"][:3]]
+    wrong = [*filter(None, [value["error"]]), *value["errors"][:10]]
+    rows += [("error", Text(_at_line(error), style="red")) for error in wrong]
+    _print_facts(rows)
+
+
 def counts(value: dict[str, Any]) -> str:
     """`200 in all: 180 succeeded, 20 failed`; states that nothing is in are left out."""
     total = "not counted yet" if value["total"] is None else f"{value['total']:,} in all"

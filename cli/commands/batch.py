@@ -11,7 +11,7 @@ import click
 
 from cli import options
 from cli.exits import EXIT_CODES, Exit
-from cli.handing_in import name_dataset, upload
+from cli.handing_in import name_dataset, try_out, upload
 from cli.values import column, pairs, typed, warn_if_idle
 from cli.watching import going_on, watch_to_the_end
 from contract.jsons import dumps
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     "--on-invalid-rows", type=click.Choice([str(word) for word in OnInvalidRows]), help="[fail: nothing runs]"
 )
 @click.option("--webhook", metavar="URL", help="Where the server is to send word when the batch is over.")
+@click.option("--dry-run", is_flag=True, help="Say how FILE is read and what is wrong in it; nothing runs.")
 @click.option("--watch", is_flag=True, help="Wait for the end with a progress bar.")
 @click.option("--out", "-o", type=click.Path(dir_okay=False), help="Then download the results here; implies --watch.")
 @click.option("--no-resume", is_flag=True, help="Send all of FILE, also where a run before was broken off within it.")
@@ -50,6 +51,7 @@ def batch(
     *,
     pipeline: str,
     file: str | None,
+    dry_run: bool,
     watch: bool,
     out: str | None,
     no_resume: bool,
@@ -67,8 +69,15 @@ def batch(
     dataset = {"name": words["dataset"], **{name: words[name] for name in ("config", "split", "revision")}}
     reading = {name: words[name] for name in ("format", "encoding", "delimiter", "header", "sheet", "skip_lines")}
     check_source(file, dataset, reading)
+    if dry_run and (watch or out):
+        raise click.UsageError("--dry-run runs nothing that --watch or --out could wait for.")
     api = Api(url)
     request = _given({**asked(api, pipeline, words), **reading})
+    if dry_run:
+        named = {} if file else {"dataset": _given(dataset)}
+        report = try_out(api, Path(file) if file else None, {**request, **named})
+        show_report(report, as_json=as_json)
+        context.exit(Exit.OK if report["valid"] else Exit.FAILED)
     if file:
         accepted = upload(api, Path(file), request, resume=not no_resume)
     else:
@@ -124,6 +133,15 @@ def show_batch(batch: dict[str, Any], *, as_json: bool) -> None:
     from cli import show
 
     show.batch(batch)
+
+
+def show_report(report: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(dumps(report))
+        return
+    from cli import show
+
+    show.report(report)
 
 
 def exit_code(batch: dict[str, Any]) -> Exit:

@@ -20,6 +20,7 @@ from cli.main import main
         (["--dataset", "bakers/reviews", "--sheet", "May"], "--sheet is of a FILE, not of a --dataset."),
         (["--dataset", "bakers/reviews", "--skip-lines", "2"], "--skip-lines is of a FILE, not of a --dataset."),
         (["FILE", "--skip-lines", "-1"], "-1 is not in the range x>=0."),
+        (["FILE", "--dry-run", "--watch"], "--dry-run runs nothing that --watch or --out could wait for."),
         (["--dataset", "bakers/reviews", "--no-header"], "--no-header is of a FILE, not of a --dataset."),
     ],
 )

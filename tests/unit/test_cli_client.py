@@ -359,6 +359,49 @@ def test_the_sheet_of_a_workbook_and_the_lines_above_its_table_can_be_said(run, 
     assert (sent["sheet"], sent["skip_lines"]) == ("May 2026", 3)
 
 
+REPORT = {
+    "object": "batch_report", "pipeline": "fake", "valid": False, "format": "xlsx", "encoding": None,
+    "delimiter": None, "compression": None, "sheet": "May", "sheets": ["April", "May"], "skip_lines": 2,
+    "columns": ["text", "n"], "inputs": {"text": "text"}, "id_column": None, "counts": {"total": 3, "invalid": 1},
+    "rows": [{"row": 0, "line": 4, "inputs": {"text": "mild"}, "parameters": {}, "id": None}],
+    "errors": [{"row": 1, "line": 5, "code": "missing_field", "message": "Not a row."}], "error": None,
+    "estimate": None,
+}  # fmt: skip
+
+
+def test_a_dry_run_says_how_a_file_is_read_and_runs_nothing(run, server, tmp_path):
+    (tmp_path / "r.xlsx").write_bytes(b"PK")
+    server.on("POST /api/v1/batches/validate", REPORT)
+
+    done = run("batch", "fake", str(tmp_path / "r.xlsx"), "--sheet", "May", "--dry-run")
+    assert done.exit_code == 1
+    words = (
+        "xlsx", "May (of April, May)", "lines above  2", "text, n", "from text", "3 in all: 1 invalid", "mild",
+        "line 5: Not a row.",
+    )  # fmt: skip
+    for word in words:
+        assert word in done.stdout
+    assert server.sent("POST /api/v1/batches") == []
+
+    server.on("POST /api/v1/batches/validate", REPORT | {"valid": True})
+    done = run("batch", "fake", "--dataset", "bakers/reviews", "--dry-run", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["valid"]) == (0, True)
+    _, (_, body) = server.sent("POST /api/v1/batches/validate")
+    assert json.loads(body)["dataset"] == {"name": "bakers/reviews"}
+
+
+def test_a_dry_run_of_what_cannot_be_used_says_why(run, server, tmp_path):
+    (tmp_path / "r.xlsx").write_bytes(b"PK")
+    nothing = {"sheet": None, "skip_lines": None, "columns": [], "inputs": {}, "rows": [], "errors": []}
+    error = {"row": None, "line": None, "code": "invalid_value", "field": "sheet", "message": "No such sheet."}
+    server.on("POST /api/v1/batches/validate", REPORT | nothing | {"error": error})
+
+    done = run("batch", "fake", str(tmp_path / "r.xlsx"), "--sheet", "Mai", "--dry-run")
+    assert done.exit_code == 1
+    for word in ("- (of April, May)", "No such sheet."):
+        assert word in done.stdout
+
+
 def test_watching_outlives_a_server_that_is_restarted(run, server, tmp_path):
     (tmp_path / "r.csv").write_text("text\ngood\n", encoding="utf-8")
     server.on("POST /api/v1/batches", RUNNING, status=202)

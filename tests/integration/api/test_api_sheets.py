@@ -7,7 +7,9 @@ import json
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from cli.main import main
 from contract.times import utc_now
 from models.files import FileStorage
 from tests.integration.api.pages import Page, get, post
@@ -145,3 +147,17 @@ def test_a_multipart_form_takes_it_with_the_other_words(client):
     parts = {"file": (io.BytesIO(BOOK), "a.xlsx"), "request": request}
     report = client.post("/api/v1/batches/validate", data=parts, content_type="multipart/form-data").get_json()
     assert [row["inputs"]["text"] for row in report["rows"]] == ["text", "mild", "warm"]
+
+
+def test_a_dry_run_from_a_shell_tells_the_sheet_and_all_there_are(client, serve, tmp_path):
+    (tmp_path / "a.xlsx").write_bytes(BOOK)
+    with_url = CliRunner(env={"FOURNIL_URL": serve(), "COLUMNS": "120"})
+
+    done = with_url.invoke(main, ["batch", "fake", str(tmp_path / "a.xlsx"), "--dry-run"])
+    assert done.exit_code == 0, done.output
+    for words in ("April (of April, May, <June>)", "1 in all", '{"text":"cold"}'):
+        assert words in done.stdout
+
+    done = with_url.invoke(main, ["batch", "fake", str(tmp_path / "a.xlsx"), "--dry-run", "--sheet", "Mai"])
+    assert (done.exit_code, "'Mai' is not in the workbook" in done.stdout) == (1, True)
+    assert client.get("/api/v1/batches").get_json()["data"] == []
