@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from celery import Celery
@@ -23,6 +23,15 @@ from web.broker import connect, producer
 
 REST_SECONDS = 5.0
 log = get_logger(__name__)
+
+
+class Piece(NamedTuple):
+    """Words of a text that is being written, and their place in its stream."""
+
+    place: str
+    text: str
+    #: They begin it: what was written before, and lost, is void.
+    first: bool
 
 
 class Dispatch:
@@ -62,10 +71,10 @@ class Dispatch:
         except redis.RedisError:
             return False
 
-    def tokens(self, job_id: str, after: str) -> list[tuple[str, str]]:
-        """`(stream id, text)` of what a generation has written after `after`."""
+    def tokens(self, job_id: str, after: str) -> list[Piece]:
+        """What a generation has written after the place `after`."""
         key = self.keys.tokens(job_id)
-        found: list[tuple[str, str]] = []
+        found: list[Piece] = []
         self._try("tokens", lambda: found.extend(_entries(self._client().xread({key: after}, count=500))))
         return found
 
@@ -121,11 +130,11 @@ class Breaker:
             self._open_until = 0.0
 
 
-def _entries(answer: Any) -> list[tuple[str, str]]:
+def _entries(answer: Any) -> list[Piece]:
     """The entries of the one stream that was asked for; RESP3 nests them once more than RESP2."""
     streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer or []]
     flat = [entry for entries in streams for entry in _flatten(entries)]
-    return [(stream_id.decode(), fields.get(b"text", b"").decode()) for stream_id, fields in flat]
+    return [Piece(place.decode(), fields.get(b"text", b"").decode(), b"first" in fields) for place, fields in flat]
 
 
 def _flatten(entries: Any) -> list[Any]:

@@ -205,9 +205,9 @@ class _InHand:
             mine = claims.still_mine(conn, self.tray.asking(ids))
         return {job_id for job_id in ids if any(row.id in mine for row in self.tray.asking([job_id]))}
 
-    def _publish(self, job_id: str, text: str) -> None:
+    def _publish(self, job_id: str, text: str, *, first: bool) -> None:
         for row in self.tray.asking([job_id]):
-            self.kitchen.signals.wrote(row.id, text)
+            self.kitchen.signals.wrote(row.id, text, first=first)
 
 
 def _pass(seconds: float, beside: list[int], *, share: int, ran_out: bool) -> Pass:

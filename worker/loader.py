@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from contract.errors import CheckpointError
 from contract.logs import get_logger
@@ -35,6 +37,8 @@ class Loader:
         self._ledger = ledger
         self._hand = hand
         self._seconds = seconds
+        #: Loaded with all that belongs to it: a database that went away in between leaves some of it to do.
+        self._ready: WeakValueDictionary[str, LoadedPipeline] = WeakValueDictionary()
 
     def load(self, spec: PipelineSpec) -> tuple[LoadedPipeline, float] | None:
         """The warm pipeline and its load time; None when it cannot be loaded, which its operator is told."""
@@ -42,14 +46,15 @@ class Loader:
             self._hand.take(os.getpid(), spec.name, (), seconds=self._seconds)
         try:
             pipeline, seconds = self._shelf.get(spec)
-            if seconds:
-                self._budgets.open(spec.name, spec.task, pipeline, room=self._shelf.room_for_passes())
-                if tokens := self._hand.killed_with(spec.name):
-                    self._budgets.ran_out(spec.name, padded_tokens=tokens)
-                self._ledger.loaded(spec.name)
+            if self._ready.get(spec.name) is pipeline:
+                return pipeline, seconds
+            self._find_budget(spec, pipeline)
         except CheckpointError as error:
             self._broken(spec.name, error.message)
             return None
+        except SQLAlchemyError:
+            # Whoever serves gives the rows back; a checkpoint is not broken by a database that restarts.
+            raise
         except (OutOfMemory, MemoryError):
             self._broken(spec.name, "Its weights do not fit into the memory of this device.")
             return None
@@ -57,11 +62,16 @@ class Loader:
             log.exception("A pipeline could not be loaded.", pipeline=spec.name)
             self._broken(spec.name, "It could not be loaded; the worker's log says why.")
             return None
-        if seconds:
-            identity = dataclasses.asdict(pipeline.identity)
-            fidelity = pipeline.fidelity
-            transaction(self._engine, lambda conn: note_loaded(conn, spec.name, identity, fidelity=fidelity))
+        identity, fidelity = dataclasses.asdict(pipeline.identity), pipeline.fidelity
+        transaction(self._engine, lambda conn: note_loaded(conn, spec.name, identity, fidelity=fidelity))
+        self._ready[spec.name] = pipeline
         return pipeline, seconds
+
+    def _find_budget(self, spec: PipelineSpec, pipeline: LoadedPipeline) -> None:
+        self._budgets.open(spec.name, spec.task, pipeline, room=self._shelf.room_for_passes())
+        if tokens := self._hand.killed_with(spec.name):
+            self._budgets.ran_out(spec.name, padded_tokens=tokens)
+        self._ledger.loaded(spec.name)
 
     def _broken(self, pipeline: str, reason: str) -> None:
         log.error("A pipeline is broken; its jobs wait.", pipeline=pipeline, reason=reason)

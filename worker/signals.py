@@ -68,13 +68,17 @@ class Signals:
         if ids and after <= _LONGEST_AWAY:
             self._try("deliver", lambda: self._send(DELIVER, args=(list(ids),), queue=UPKEEP_QUEUE, countdown=after))
 
-    def wrote(self, job_id: str, text: str) -> None:
-        """Publish a piece of a running generation."""
+    def wrote(self, job_id: str, text: str, *, first: bool) -> None:
+        """Publish a piece of a running generation; `first`: it begins the text, whatever was published before."""
 
         def publish() -> None:
             key = self._keys.tokens(job_id)
-            pipe = self._client.pipeline(transaction=False)
-            pipe.xadd(key, {"text": text}, maxlen=_MOST_TOKENS, approximate=True)
+            pipe = self._client.pipeline(transaction=first)
+            if first:
+                # Trimmed and not deleted: places in the stream go on growing for whoever reads on from one.
+                pipe.xtrim(key, maxlen=0, approximate=False)
+            entry: dict[Any, Any] = {"text": text, "first": "1"} if first else {"text": text}
+            pipe.xadd(key, entry, maxlen=_MOST_TOKENS, approximate=True)
             pipe.expire(key, _TOKENS_LIVE)
             pipe.publish(self._keys.changes, job_id)
             pipe.execute()

@@ -161,3 +161,16 @@ def test_an_oven_is_told_when_nobody_knocks(broker, keys, hand):
 def test_a_broker_that_is_away_ends_the_rest(hand):
     signals = Signals(Celery("t", broker="memory://"), redis.Redis(host="127.0.0.1", port=9), Keys("x"))
     assert list(Doorbell(signals, hand, slot="h/cpu0", pipelines=["a"]).rings()) == []
+
+
+def test_a_text_that_is_written_once_more_begins_anew_and_behind_what_was_read(broker, keys):
+    signals = Signals(Celery(), broker, keys)
+    for text, first in (("Old ", True), ("words ", False)):
+        signals.wrote("j", text, first=first)
+    [*_, (last, _)] = broker.xrange(keys.tokens("j"))
+    for text, first in (("New ", True), ("bread", False)):
+        signals.wrote("j", text, first=first)
+    found = broker.xrange(keys.tokens("j"))
+    assert [fields for _, fields in found] == [{b"text": b"New ", b"first": b"1"}, {b"text": b"bread"}]
+    assert broker.xrange(keys.tokens("j"), min=b"(" + last) == found
+    assert 0 < broker.ttl(keys.tokens("j")) <= 600

@@ -40,7 +40,7 @@ class Moody:
 
 
 def bake(*payloads: Any) -> tuple[list[Any], Baker]:
-    baker = Baker(Moody(), {}, take=lambda _: None, wanted=lambda ids: ids, publish=lambda *_: None)  # type: ignore[arg-type]
+    baker = Baker(Moody(), {}, take=lambda _: None, wanted=lambda ids: ids, publish=lambda *_, **__: None)  # type: ignore[arg-type]
     return baker.bake([Dough(str(i), Prepared(p, 1)) for i, p in enumerate(payloads)]), baker
 
 

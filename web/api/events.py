@@ -56,7 +56,8 @@ class Known:
     "Follow a job",
     tag="jobs",
     description='Events `status` and `done` carry the job as JSON; `token` carries `{"text"}`, of a text that '
-    "is being written. `done` is the last. A comment line comes every 15 seconds.",
+    "is being written, and `first` where it begins that text: what came before is void then. `done` is the last. "
+    "A comment line comes every 15 seconds.",
     headers=(LAST_EVENT_ID,),
     answers={200: Answer("The events.", {"type": "string"}, media="text/event-stream")},
     errors=(404, 429),
@@ -96,9 +97,9 @@ def _news(here: Services, job: dict[str, Any], known: Known) -> Iterator[str]:
         known.learn(job)
         yield event("status", str(known), job)
     if job["task"] in _STREAMED and job["status"] != JobStatus.QUEUED:
-        for stream_id, text in here.dispatch.tokens(job["id"], known.token):
-            known.token = stream_id
-            yield event("token", str(known), {"text": text})
+        for piece in here.dispatch.tokens(job["id"], known.token):
+            known.token = piece.place
+            yield event("token", str(known), {"text": piece.text, **({"first": True} if piece.first else {})})
     if known.is_news(job):
         known.learn(job)
         yield event("status", str(known), job)

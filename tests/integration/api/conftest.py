@@ -130,8 +130,8 @@ class Oven:
         transaction(self._engine, lambda conn: records.fail(conn, failed, timing=timing, now=utc_now()))
         self._say(rows)
 
-    def write(self, job_id: str, text: str) -> None:
-        self._broker.xadd(self._keys.tokens(job_id), {"text": text})
+    def write(self, job_id: str, text: str, *, first: bool = False) -> None:
+        self._broker.xadd(self._keys.tokens(job_id), {"text": text, **({"first": "1"} if first else {})})
         self._broker.publish(self._keys.changes, job_id)
 
     def bake(self, result: Any = None, *, pipeline: str = "fake") -> list[Claimed]:

@@ -180,6 +180,18 @@ def test_text_comes_as_it_is_written_and_before_the_end(http, oven):
     assert kinds(events)[-2:] == [("status", "succeeded"), ("done", "succeeded")]
 
 
+def test_a_reader_is_told_where_a_text_begins_once_more(http, oven):
+    job = post(http, pipeline="chat").json()
+    rows = oven.take("chat")
+    for piece, first in (("Bread", True), (" is", False), ("Bread ", True)):
+        oven.write(job["id"], piece, first=first)
+    oven.finish(rows, {"generated_text": "Bread "})
+    with open_events(http, job["id"]) as stream:
+        told = [data for kind, _, data in read_events(stream) if kind == "token"]
+
+    assert told == [{"text": "Bread", "first": True}, {"text": " is"}, {"text": "Bread ", "first": True}]
+
+
 def test_a_reader_that_comes_back_gets_the_rest(http, oven):
     job = post(http, pipeline="chat").json()
     rows = oven.take("chat")

@@ -46,8 +46,11 @@ class Heard:
     def changed(self, ids: Any) -> None:
         self.said.append(("changed", sorted(ids)))
 
-    def wrote(self, job_id: str, text: str) -> None:
-        self.said.append(("wrote", (job_id, text)))
+    def deliver(self, ids: Any, *, after: float = 0.0) -> None:
+        self.said.append(("deliver", list(ids)))
+
+    def wrote(self, job_id: str, text: str, *, first: bool) -> None:
+        self.said.append(("wrote", (job_id, text, first)))
 
 
 @dataclasses.dataclass

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from contract.errors import ErrorCode
 from contract.statuses import JobStatus
+from models import claims
 from tests.integration.ovens.conftest import House
 from worker.backends.backend import Context
 from worker.backends.fake import FakePipeline
@@ -78,3 +81,41 @@ def test_a_result_that_is_not_a_number_is_no_result_early_either(house: House, m
     assert first.status is JobStatus.FAILED
     assert first.error_code == ErrorCode.RESULT_NOT_FINITE
     assert house.job(ids[1]).status is JobStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("asks", ["done", "wanted"])
+def test_a_database_that_goes_away_meanwhile_fails_nobody(house: House, monkeypatch: Any, asks: str) -> None:
+    away = sa.exc.OperationalError("any", {}, Exception("away"))
+
+    def write(self: FakePipeline, rows: Any, parameters: Any, context: Context) -> Any:
+        answers = bake(self, rows, parameters, context)
+        if len(rows) > 1:
+            broken.append(asks)
+            if asks == "done":
+                house.oven._recorder._behind.append(failed(away))
+                context.done(context.job_ids[0], answers[0])
+            context.wanted(context.job_ids)
+        return answers
+
+    def still_mine(conn: Any, rows: Any) -> Any:
+        if asks == "wanted" and broken:
+            raise away
+        return look(conn, rows)
+
+    broken: list[str] = []
+    bake, look = FakePipeline.bake, claims.still_mine
+    monkeypatch.setattr(FakePipeline, "bake", write)
+    monkeypatch.setattr(claims, "still_mine", still_mine)
+    monkeypatch.setattr(house.oven._recorder, "is_free", lambda: True)
+    monkeypatch.setattr("worker.recorder._MOST_BEHIND", 1)
+    ids = [house.put(f"row {n}") for n in range(4)]
+    house.oven.serve("fake")
+    assert [(house.job(one).status, house.job(one).attempts) for one in ids] == [(JobStatus.QUEUED, 0)] * 4
+    assert broken == [asks]
+
+
+def failed(error: Exception) -> Future[None]:
+    """A microbatch of before that could not be recorded."""
+    future: Future[None] = Future()
+    future.set_exception(error)
+    return future

@@ -166,7 +166,7 @@ def test_an_early_answer_is_everybody_s_who_asked(house_of, monkeypatch):
     monkeypatch.setattr(FakePipeline, "bake", early)
     house.oven.serve("fake")
     assert [house.job(i).status for i in ids] == [JobStatus.SUCCEEDED] * 3
-    assert [told for what, told in house.heard.said if what == "wrote"] == [(ids[0], "word"), (ids[1], "word")]
+    assert [told for what, told in house.heard.said if what == "wrote"] == [(one, "word", True) for one in ids[:2]]
 
 
 def test_the_note_names_every_row_that_is_in_hand(house_of, monkeypatch):

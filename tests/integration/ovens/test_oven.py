@@ -272,6 +272,24 @@ def away(*_: Any, **__: Any) -> None:
     raise sa.exc.OperationalError("any", {}, Exception("away"))
 
 
+@pytest.mark.parametrize("step", ["its size is shown", "it is noted"])
+def test_a_database_that_goes_away_during_a_load_breaks_no_pipeline(house, monkeypatch, step):
+    shelf, loader = house.oven._shelf, house.oven._loader
+    with monkeypatch.context() as gone:
+        if step == "its size is shown":
+            gone.setattr(shelf, "_changed", away)
+        else:
+            gone.setattr("worker.loader.note_loaded", away)
+        job_id = house.put("a")
+        house.oven.serve("fake")
+    assert house.pipeline("fake").state is PipelineState.ACTIVE
+    assert status(house.engine, job_id) == ("queued", None)
+    house.oven.serve("fake")
+    assert house.job(job_id).status is JobStatus.SUCCEEDED
+    assert house.pipeline("fake").model is not None
+    assert "fake" in loader._budgets._open
+
+
 class Gone(BaseException):
     """Stands for the end of the process."""
 

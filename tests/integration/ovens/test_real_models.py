@@ -181,8 +181,8 @@ def test_a_text_that_is_canceled_leaves_the_passes_and_what_was_published_of_the
     ids = [slot.house.put(text, pipeline="writes", parameters=asked) for text in TEXTS[:2]]
     wrote = slot.house.heard.wrote
 
-    def cancel_the_first(job_id: str, text: str) -> None:
-        wrote(job_id, text)
+    def cancel_the_first(job_id: str, text: str, *, first: bool) -> None:
+        wrote(job_id, text, first=first)
         transaction(slot.house.engine, lambda conn: cancel(conn, ids[0], now=utc_now()))
 
     slot.house.heard.wrote = cancel_the_first  # type: ignore[method-assign]
@@ -192,8 +192,7 @@ def test_a_text_that_is_canceled_leaves_the_passes_and_what_was_published_of_the
     assert second.result == slot.house.job(alone).result
     assert rows == sorted(rows, reverse=True)
     assert set(rows) == {2, 1}
-    published = [
-        text for what, said in slot.house.heard.said if what == "wrote" for of, text in [said] if of == ids[1]
-    ]
+    published = [said[1:] for what, said in slot.house.heard.said if what == "wrote" and said[0] == ids[1]]
     assert len(published) > 1
-    assert "".join(published) == second.result["generated_text"]
+    assert "".join(text for text, _ in published) == second.result["generated_text"]
+    assert [first for _, first in published] == [True] + [False] * (len(published) - 1)

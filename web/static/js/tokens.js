@@ -5,8 +5,11 @@ export function followTokens(root) {
   place.dataset.followed = "yes";
   const source = new EventSource(place.dataset.tokens);
   source.addEventListener("token", (event) => {
+    const piece = JSON.parse(event.data);
     place.classList.add("caret");
-    place.append(JSON.parse(event.data).text);
+    // A worker was lost, or its memory too short: the text is written anew.
+    if (piece.first) place.replaceChildren();
+    place.append(piece.text);
   });
   source.addEventListener("done", () => source.close());
   source.addEventListener("error", () => source.close());
