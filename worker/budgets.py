@@ -96,6 +96,9 @@ class Budgets:
         if pipeline not in self._open:
             return
         budget, key = self._open[pipeline]
+        # Slots of one kind share the file: what another found not to fit holds here too, and is not forgotten.
+        if (kept := self._read(key)) is not None:
+            budget.ceiling = min(budget.ceiling, kept.ceiling)
         values: dict[str, Any] = {"key": key, **budget.as_dict()}
         file = self._file(key)
         mine = file.with_suffix(f".{os.getpid()}")

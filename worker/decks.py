@@ -152,7 +152,9 @@ class Decks:
             start = time.perf_counter()
             answers = _baked(baker, tray)
             seconds = time.perf_counter() - start
-        kitchen.ledger.note(turn.spec.name, tray, _pass(seconds, beside, share=share, ran_out=baker.ran_out))
+        decks = self.count if turn.model.side_by_side else 1
+        done = _pass(seconds, beside, share=share, decks=decks, ran_out=baker.ran_out)
+        kitchen.ledger.note(turn.spec.name, tray, done)
         kitchen.remember(tray, answers)
         left, their_answers = early.rest(answers)
         record(left, their_answers, turn.model.identity, early.timing())
@@ -210,10 +212,11 @@ class _InHand:
             self.kitchen.signals.wrote(row.id, text, first=first)
 
 
-def _pass(seconds: float, beside: list[int], *, share: int, ran_out: bool) -> Pass:
-    """`beside`: microbatches that baked when it began and when it ended, with it."""
-    # A pass that had the machine to itself for a while says nothing about those that had not.
-    crowded = share == 1 or beside == [share, share]
+def _pass(seconds: float, beside: list[int], *, share: int, decks: int, ran_out: bool) -> Pass:
+    """`beside`: microbatches that baked when it began and when it ended, with it; `decks`: as many as may."""
+    # A pass that had the machine to itself, if for a while, says nothing about those of a file, which have not: its
+    # tokens take half as long, and the budget would fall to what is baked alone.
+    crowded = share == decks and (decks == 1 or beside == [decks, decks])
     return Pass(seconds, share=beside[0] if share > 1 else 1, typical=crowded, ran_out=ran_out)
 
 

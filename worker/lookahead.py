@@ -1,7 +1,7 @@
 """Loading ahead: an oven that nobody calls loads what will be asked for, where that puts nothing away.
 
-One pipeline at a time and only one whose size is known from an earlier load of this process: no download, and no
-first export, while somebody may knock.
+One pipeline at a time and only one whose size is known from an earlier load, by this process or by one before it: no
+download, and no first export, while somebody may knock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contract.statuses import PipelineState, Priority
 from contract.times import utc_now
 from models import sweeps
 from models.database import reading
-from models.pipelines import list_pipelines
+from models.pipelines import StoredPipeline, list_pipelines
 from worker.loader import Loader
 from worker.shelf import Shelf
 
@@ -52,7 +52,12 @@ class LookAhead:
                 # A call for them is on its way here, and must not find us loading.
                 return None
             waiting = set(sweeps.pipelines_with_work(conn, now=utc_now()))
-            active = [stored.spec for stored in list_pipelines(conn) if stored.state is PipelineState.ACTIVE]
-        cold = [spec for spec in active if (spec.warm or spec.name in waiting) and not self._shelf.is_warm(spec)]
-        cold.sort(key=lambda spec: spec.name not in waiting)
-        return next((spec for spec in cold if self._shelf.has_room_for(spec)), None)
+            active = [stored for stored in list_pipelines(conn) if stored.state is PipelineState.ACTIVE]
+        cold = [one for one in active if one.spec.warm or one.spec.name in waiting]
+        cold = [one for one in cold if not self._shelf.is_warm(one.spec)]
+        cold.sort(key=lambda one: one.spec.name not in waiting)
+        return next((one.spec for one in cold if self._shelf.has_room_for(one.spec, _commit(one))), None)
+
+
+def _commit(stored: StoredPipeline) -> str | None:
+    return stored.model["commit"] if stored.model else None

@@ -195,6 +195,8 @@ class Oven:
                 self._put_back(following.rows if following else [])
                 self._close_batches(turn.batches())
                 return True
+            if turn.rows[0].priority != _BULK_RANK and its.is_time_for_people():
+                self._let_people_in(beside=pipeline)
             following = following or self._next_turn(pipeline)
             self._close_batches(turn.batches() - (following.batches() if following else set()))
             turn = following
@@ -323,9 +325,15 @@ class Oven:
             self._let_people_in()
         return first or not its.is_over()
 
-    def _let_people_in(self) -> None:
+    def _let_people_in(self, *, beside: str | None = None) -> None:
+        """Bake for whoever waits; `beside` people of this pipeline: for those of others, as far as they are warm.
+
+        Two that need each other's room would be loaded by turns; that is what slices are for.
+        """
         with reading(self._engine) as conn:
             waiting = sweeps.pipelines_with_work(conn, now=utc_now(), only=_PEOPLE)
+        if beside is not None:
+            waiting = [name for name in waiting if name != beside and name in self._shelf.held()]
         for pipeline in waiting:
             if turn := self._turn(pipeline, only=_PEOPLE):
                 self._bake(turn, None)

@@ -100,10 +100,16 @@ class Shelf:
         """Whether a pipeline that was handed out has not been put away since."""
         return any(held.pipeline is pipeline for held in self._held.values())
 
-    def has_room_for(self, spec: PipelineSpec) -> bool:
-        """Whether a cold pipeline can be loaded without putting any away. False for one never loaded here."""
+    def has_room_for(self, spec: PipelineSpec, commit: str | None) -> bool:
+        """Whether a cold pipeline can be loaded without putting any away. False for one never loaded on this device.
+
+        `commit`: what it was loaded with last, by this process or one before; None: never.
+        """
         weighed = self._weighed.get(spec.fingerprint())
-        return weighed is not None and self._over(self._needs(spec, weighed)) <= 0
+        if weighed is not None:
+            return self._over(self._needs(spec, weighed)) <= 0
+        known = None if commit is None else self._measures.of(self._measures.key(spec, commit))
+        return known is not None and self._over(known.needs) <= 0
 
     def sizes(self) -> dict[str, int]:
         return {name: held.size() for name, held in self._held.items()}

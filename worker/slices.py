@@ -18,6 +18,8 @@ from models.database import reading
 _LONGEST = 6
 #: How soon after its end a slice that went on looks for others again.
 _LOOK_SECONDS = 1.0
+#: How often a slice of people looks for those who wait for another pipeline.
+_PEOPLE_SECONDS = 0.25
 
 
 class Slice:
@@ -26,6 +28,15 @@ class Slice:
         self._pipeline = pipeline
         now = time.monotonic()
         self._ends, self._latest = now + seconds, now + _LONGEST * seconds
+        self._people = now + _PEOPLE_SECONDS
+
+    def is_time_for_people(self) -> bool:
+        """Whether to look for people of other pipelines: now and then, and not after each call of one."""
+        now = time.monotonic()
+        if now < self._people:
+            return False
+        self._people = now + _PEOPLE_SECONDS
+        return True
 
     def is_over(self) -> bool:
         now = time.monotonic()

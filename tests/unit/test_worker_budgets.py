@@ -110,6 +110,15 @@ def test_an_out_of_memory_is_remembered_by_the_next_process(machine, folder):
     assert opened(folder, Loaf(machine)).of("a").tokens == 512
 
 
+def test_an_out_of_memory_of_one_slot_is_not_forgotten_when_another_writes_what_it_measured(machine, folder):
+    one, other = opened(folder, Loaf(machine)), opened(folder, Loaf(machine))
+    one.ran_out("a", padded_tokens=1024)
+    machine.now += 60
+    other.took("a", padded_tokens=1024, seconds=machine.seconds(1024))
+    assert other.of("a").tokens == 512
+    assert opened(folder, Loaf(machine)).of("a").tokens == 512
+
+
 def test_a_rehearsal_that_runs_out_of_memory_leaves_a_budget_that_fits(machine, folder):
     machine.memory = 300
     budget = opened(folder, Loaf(machine)).of("a")

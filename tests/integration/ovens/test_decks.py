@@ -61,6 +61,18 @@ def test_a_microbatch_alone_has_all_threads(house: House, monkeypatch: pytest.Mo
     assert seen == [(1, threading.main_thread())]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_microbatch_alone_is_a_measurement_only_where_all_are(
+    house_of: Any, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """With the threads of both decks its tokens take half as long as those of a file."""
+    house, noted = house_of(decks=count), list[bool]()
+    monkeypatch.setattr(house.oven._ledger, "note", lambda _name, _tray, done: noted.append(done.typical))
+    house.put("alone")
+    house.oven.serve("fake")
+    assert noted == [count == 1]
+
+
 def test_what_breaks_on_one_deck_leaves_the_other_alone(house: House) -> None:
     ids = [house.put(text) for text in ("a", "raise", "b", "oom", "reject", "c")]
     house.oven.serve("fake")

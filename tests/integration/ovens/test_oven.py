@@ -89,6 +89,27 @@ def test_a_slice_ends_for_another_pipeline_and_the_rest_goes_back_untouched(hous
     assert house.heard.said[-1] == ("wake", "fake")
 
 
+@pytest.mark.parametrize("other_is_warm", [True, False])
+def test_people_do_not_wait_for_a_slice_of_other_people_where_both_pipelines_are_warm(house, other_is_warm):
+    if other_is_warm:
+        house.put("warm", pipeline="other")
+        house.oven.serve("other")
+    record, order = house.oven._recorder.record, []
+
+    def spy(claimed: Any, *rest: Any, **more: Any) -> None:
+        record(claimed, *rest, **more)
+        order.extend(row.pipeline for row in claimed)
+        if len(order) < 40:
+            house.put(f"sleep:0.02 {len(order)}")
+
+    house.put("sleep:0.02 first")
+    house.put("somebody", pipeline="other")
+    house.oven._recorder.record = spy
+    house.oven.serve("fake")
+    assert ("other" in order) == other_is_warm
+    assert len(order) >= 40
+
+
 def test_a_slice_goes_on_where_nobody_else_waits(house_of):
     house = house_of(slice_seconds=0.2, token_budget=16)
     ids = [house.put(f"sleep:0.05 {n}", priority=Priority.BULK) for n in range(8)]

@@ -210,6 +210,16 @@ def test_what_has_rows_in_line_is_loaded_ahead_first(house_with: Any, engine: sa
     assert warm(house) == {"d"}
 
 
+@pytest.mark.parametrize("room", [SIZE, SIZE - 1])
+def test_what_an_earlier_process_weighed_is_loaded_ahead_where_it_fits(room: int, house_with: Any) -> None:
+    bake(house_with(room=2 * SIZE), "a")
+    Bread.held.clear()
+    house = house_with(room=room)
+    house.put("later", pipeline="a", priority=Priority.BULK)
+    house.oven.rest()
+    assert warm(house) == ({"a"} if room >= SIZE else set())
+
+
 @pytest.mark.parametrize("why", ["no room", "somebody waits", "paused", "stopping", "never loaded"])
 def test_nothing_is_loaded_ahead_when(why: str, house_with: Any, engine: sa.Engine) -> None:
     declare_warm(engine, "a")
