@@ -126,6 +126,12 @@ def test_a_graph_with_other_numbers_is_not_used(tmp_path: Path, monkeypatch: pyt
     assert load("text-classification", folder, tmp_path).identity.backend == "torch"
 
 
+def test_without_a_place_for_its_graph_an_encoder_stays_on_torch(tmp_path: Path) -> None:
+    (tmp_path / "onnx").write_text("a file where the folder should be")
+    folder = tiny.classifier(tmp_path / "checkpoint")
+    assert load("text-classification", folder, tmp_path).identity.backend == "torch"
+
+
 def test_who_insists_on_onnx_hears_why_it_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.onnx, "export", _must_not_run)
     with pytest.raises(CheckpointError, match="Take the backend torch"):

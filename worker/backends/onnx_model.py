@@ -176,7 +176,10 @@ def _session(file: Path, config: Any, dtype: str, make: Callable[[], None]) -> O
 def _kept(wish: Wish, names: list[str], suffix: str) -> Path:
     made_with = f"{wish.task} {wish.commit} {names} {torch.__version__} {transformers.__version__} {_OPSET} {_LAYOUT}"
     folder = wish.cache / "onnx"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotExportable(f"there is no place to keep it ({type(error).__name__})") from error
     return folder / f"{hashlib.sha256(made_with.encode()).hexdigest()[:24]}{suffix}"
 
 
