@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from flask import jsonify, redirect, render_template, request, url_for
@@ -199,6 +200,12 @@ class PreviewForm:
             ),
         )
 
+    def among(self, columns: Sequence[str]) -> PreviewForm:
+        """The same for a file that has other columns, read another way: those that are gone are guessed anew."""
+        stays = not columns or all(column in columns for column in self.mapping.values())
+        id_column = self.id_column if not columns or self.id_column in columns else None
+        return dataclasses.replace(self, mapping=self.mapping if stays else {}, id_column=id_column)
+
     def as_request(self, body: dict[str, Any]) -> dict[str, Any]:
         """The body that POST /api/v1/batches takes for the same batch."""
         shown = {"inputs": self.mapping, "id_column": self.id_column, "on_invalid_rows": self.on_invalid_rows.value}
@@ -223,6 +230,8 @@ def mapped_fields(pipeline: StoredPipeline) -> list[tuple[str, str]]:
 
 def _page(stored: StoredFile, pipeline: StoredPipeline, asked: PreviewForm, form: PipelineForm) -> str:
     seen = _look(stored, pipeline, asked, form)
+    if seen.error and (still := asked.among(seen.columns)) != asked:
+        asked, seen = still, _look(stored, pipeline, still, form)
     chosen = {**seen.mapping, **asked.mapping}
     return render_template(
         "batch_preview.html",

@@ -144,6 +144,15 @@ def options(page: Page, name: str) -> list[str]:
     return [option.attrs["value"] for option in found]
 
 
+def test_columns_that_are_gone_once_the_file_is_read_another_way_are_guessed_anew(client):
+    address = preview(client, b"exported today,,\nid,text,stars\n1,good,5\n2,bad,1\n")
+    looked = {"do": "look", "column.text": "exported today", "id_column": "exported today", "skip_lines": "1"}
+    page = Page(post(client, address, looked).text)
+    assert "Choose the columns" not in page.text
+    assert (chosen(page, "column.text"), chosen(page, "id_column")) == ("text", "")
+    assert "good" in page.text
+
+
 def test_every_format_can_be_chosen_and_the_one_that_is_stays_chosen(client):
     address = preview(client)
     page = get(client, address)
