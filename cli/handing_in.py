@@ -5,8 +5,10 @@ None of the rows is ever held in memory here.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cli.exits import NotFound, Refused
 
@@ -21,44 +23,44 @@ _FILE_PATIENCE = 300.0
 
 def upload(api: Api, path: Path, request: dict[str, Any], *, resume: bool = True) -> dict[str, Any]:
     """One request with everything; a large file first, in pieces that a broken connection does not undo."""
-    from typing import IO, cast
-
-    from rich.console import Console
-
     from cli import resuming
-    from cli.progress import Reading, upload_bar
     from cli.unfinished import Unfinished
 
-    size = path.stat().st_size
-    with path.open("rb") as file, upload_bar(Console(stderr=True)) as bar:
-        task = bar.add_task(f"upload {path.name}", total=size)
-
-        def moved(at: int) -> None:
-            bar.update(task, completed=at)
-
-        if size >= resuming.LARGE:
-            unfinished = Unfinished.of(api.url, path)
-            made = name_file(api, resuming.send_file(api, path, moved, unfinished, resume=resume), request)
-            unfinished.forget()
-            return made
-        reading = cast("IO[bytes]", Reading(file, moved))
-        return api.upload("/batches", request=request, name=path.name, file=reading)
+    if path.stat().st_size < resuming.LARGE:
+        return _send(api, "/batches", path, request)
+    unfinished = Unfinished.of(api.url, path)
+    with _shown(path) as (_, moved):
+        made = name_file(api, resuming.send_file(api, path, moved, unfinished, resume=resume), request)
+    unfinished.forget()
+    return made
 
 
 def try_out(api: Api, path: Path | None, request: dict[str, Any]) -> dict[str, Any]:
     """How the server would read a file, or the dataset that the request names, and what is wrong in it."""
-    from typing import IO, cast
-
-    from rich.console import Console
-
-    from cli.progress import Reading, upload_bar
-
     if path is None:
         return api.post("/batches/validate", request, patience=_DATASET_PATIENCE)
+    return _send(api, "/batches/validate", path, request)
+
+
+def _send(api: Api, address: str, path: Path, request: dict[str, Any]) -> dict[str, Any]:
+    from typing import IO, cast
+
+    from cli.progress import Reading
+
+    with _shown(path) as (file, moved):
+        return api.upload(address, request=request, name=path.name, file=cast("IO[bytes]", Reading(file, moved)))
+
+
+@contextlib.contextmanager
+def _shown(path: Path) -> Iterator[tuple[BinaryIO, Callable[[int], None]]]:
+    """An opened file, and a bar that is told how many of its bytes were sent."""
+    from rich.console import Console
+
+    from cli.progress import upload_bar
+
     with path.open("rb") as file, upload_bar(Console(stderr=True)) as bar:
         task = bar.add_task(f"upload {path.name}", total=path.stat().st_size)
-        reading = cast("IO[bytes]", Reading(file, lambda at: bar.update(task, completed=at)))
-        return api.upload("/batches/validate", request=request, name=path.name, file=reading)
+        yield file, lambda at: bar.update(task, completed=at)
 
 
 def name_file(api: Api, file_id: str, request: dict[str, Any]) -> dict[str, Any]:

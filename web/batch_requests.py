@@ -167,7 +167,7 @@ def _dataset(body: Mapping[str, Any]) -> Dataset | None:
     named = body.get("dataset")
     if named is None:
         return None
-    for other in ("file_id", "format", "encoding", "delimiter", "header", "sheet", "skip_lines"):
+    for other in ("file_id", "format", *(field.name for field in dataclasses.fields(Corrections))):
         if body.get(other) is not None:
             raise RequestError(ErrorCode.INVALID_VALUE, f"Give a dataset or a {other}, not both.", field=other)
     return Dataset(**named)

@@ -112,14 +112,14 @@ class Budget:
         rungs = [rung for rung in rungs if rung <= best]
         # Again in turns, so that a busy moment of the machine does not hit one rung alone.
         rounds, turn = 1, 0.0
-        while self._goes_on(rounds, time.monotonic() - starts, seconds - turn):
+        while self._goes_on(rounds, time.monotonic() - starts, seconds, turn):
             begins = time.monotonic()
             for rung in rungs:
                 self._try(bake, rung)
             rounds, turn = rounds + 1, time.monotonic() - begins
 
-    def _goes_on(self, rounds: int, passed: float, seconds: float) -> bool:
-        return passed < seconds or (rounds < _FEWEST and passed < _PATIENCE * seconds)
+    def _goes_on(self, rounds: int, passed: float, seconds: float, turn: float) -> bool:
+        return passed + turn < seconds or (rounds < _FEWEST and passed < _PATIENCE * seconds)
 
     def _climb(self, bake: Callable[[int], int], ends: float, most: int) -> Iterator[int]:
         best, worse, rung, on = float("inf"), 0, LEAST, True

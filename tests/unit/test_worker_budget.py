@@ -65,6 +65,14 @@ def test_a_rehearsal_ends_on_a_machine_of_any_speed(pass_seconds, monkeypatch):
     assert machine.now <= 3 * 2.0 + 2 * sum(machine.seconds(rung) for rung in set(machine.asked))
 
 
+@pytest.mark.parametrize("pass_seconds", [0.5, 1.0, 1.5])
+def test_a_rehearsal_is_patient_until_it_can_be_believed(pass_seconds, monkeypatch):
+    machine = Machine(apart=pass_seconds).keeps_time(monkeypatch)
+    budget = Budget()
+    budget.rehearse(machine.bake)
+    assert budget.tokens == machine.asked[-1], "measured, and not what nothing measured would take"
+
+
 def test_a_rehearsal_asks_for_no_more_than_memory_holds(monkeypatch):
     machine = Machine(memory=256).keeps_time(monkeypatch)
     budget = Budget()

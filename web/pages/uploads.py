@@ -202,9 +202,12 @@ class PreviewForm:
 
     def among(self, columns: Sequence[str]) -> PreviewForm:
         """The same for a file that has other columns, read another way: those that are gone are guessed anew."""
-        stays = not columns or all(column in columns for column in self.mapping.values())
-        id_column = self.id_column if not columns or self.id_column in columns else None
-        return dataclasses.replace(self, mapping=self.mapping if stays else {}, id_column=id_column)
+        if not columns:
+            return self
+        mapping = self.mapping if set(self.mapping.values()) <= set(columns) else {}
+        return dataclasses.replace(
+            self, mapping=mapping, id_column=self.id_column if self.id_column in columns else None
+        )
 
     def as_request(self, body: dict[str, Any]) -> dict[str, Any]:
         """The body that POST /api/v1/batches takes for the same batch."""
